@@ -1,0 +1,87 @@
+//! The configuration: figment's layers -> what was written -> [`Config`], which cannot be invalid.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::alarm::AlarmNames;
+
+/// A whole, checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Six-field cron expression, seconds first, UTC.
+    pub schedule: String,
+    /// How often each stream is audited; `None` turns the audit off.
+    pub audit_interval: Option<Duration>,
+    /// After this a tick stops waiting; what is under way goes on beside the next tick.
+    pub tick_timeout: Duration,
+    /// Deadline of one AWS call, its retries included.
+    pub call_timeout: Duration,
+    pub log_format: LogFormat,
+    pub state_dir: PathBuf,
+    /// Where the log table is, and the default of every subscription.
+    pub home: Account,
+    pub log: LogTable,
+    pub quotas: Quotas,
+    pub high_availability: Option<HighAvailability>,
+    pub metrics: Option<Metrics>,
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// How log lines are written to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// An AWS account and Region as the SDK finds it; what is `None` is left to the SDK's own chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Account {
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+/// The DynamoDB log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTable {
+    pub table: String,
+    pub retention_days: u32,
+}
+
+/// Calls per second that we allow ourselves in one account and Region (defaults: `aws.md`, less some head-room).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quotas {
+    pub describe_alarms: f64,
+    pub put_metric_alarm: f64,
+    pub set_alarm_state: f64,
+    pub describe_stream_summary: f64,
+    pub update_shard_count: f64,
+}
+
+/// One of several daemons acts; the others stand by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HighAvailability {
+    /// A standby takes over when the lease has not moved for so long.
+    pub lease_duration: Duration,
+}
+
+/// The Prometheus endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    pub listen: SocketAddr,
+}
+
+/// One subscribed stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// `None` when the configuration names an alarm only: then the alarm names the stream.
+    pub stream: Option<String>,
+    pub alarms: AlarmNames,
+    pub account: Account,
+    pub min_shards: u32,
+    pub max_shards: u32,
+    pub cooldown_up: Duration,
+    pub cooldown_down: Duration,
+    /// Of the 10 UpdateShardCount calls a day, how many are kept for scale-ups.
+    pub reserved_scale_ups: u32,
+}
