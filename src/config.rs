@@ -85,3 +85,40 @@ pub struct Subscription {
     /// Of the 10 UpdateShardCount calls a day, how many are kept for scale-ups.
     pub reserved_scale_ups: u32,
 }
+
+impl Config {
+    /// Every account and Region that is named, the home of the log first.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.home).chain(
+            self.subscriptions
+                .iter()
+                .map(|subscription| &subscription.account),
+        )
+    }
+}
+
+impl Subscription {
+    /// What to call it before its stream's name is known.
+    pub fn label(&self) -> &str {
+        self.stream.as_deref().unwrap_or(&self.alarms.scale_up)
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let named = |name: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!("{name} {value}"))
+        };
+        let parts = [
+            named("Region", &self.region),
+            named("profile", &self.profile),
+            named("role", &self.role_arn),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() {
+            f.write_str("the default AWS account")
+        } else {
+            f.write_str(&parts.join(", "))
+        }
+    }
+}

@@ -1,5 +1,14 @@
 //! Scales provisioned Amazon Kinesis data streams by the state of their CloudWatch alarms.
 
 pub mod alarm;
+pub mod apply;
+pub mod audit;
+pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod decide;
+pub mod journal;
+pub mod observe;
+pub mod pace;
+pub mod report;
+pub mod tick;

@@ -1,0 +1,342 @@
+//! Carries out one decision, with no choices of its own: intent, resharding, both alarms, outcome.
+//!
+//! Whatever is cut short stays open in the journal, and the next look at the stream brings it to its end.
+
+use std::sync::Arc;
+
+use crate::{
+    alarm::{ContractError, Direction, actions_after_rewrite},
+    aws::{self, Aws, Kind, Place, Rewrite},
+    clock::Clock,
+    config::{Config, Subscription},
+    decide::{Action, Decision, Reason},
+    journal::{Journal, Opened, Outcome, Scaling},
+    observe::{Observation, StreamStatus, StreamSummary},
+    pace::Priority,
+};
+
+/// So often a resharding is tried that AWS refuses for its rate.
+const TRIES_WHEN_THROTTLED: u32 = 5;
+
+/// What every part of the program works with.
+#[derive(Debug)]
+pub struct Context {
+    pub config: Config,
+    pub aws: Aws,
+    pub journal: Journal,
+    pub clock: Clock,
+    /// Everything but writes.
+    pub dry_run: bool,
+}
+
+/// Why a pair could not be rewritten.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
+}
+
+impl RewriteError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Contract(error) => Some(error.hint()),
+            Self::Aws(error) => error.hint(),
+        }
+    }
+}
+
+/// Carries out `decision` on one stream and tells what came of it; a failure is in the result's `error`.
+pub async fn apply(
+    context: &Arc<Context>,
+    subscription: &Subscription,
+    seen: &Observation,
+    decision: Decision,
+) -> Decision {
+    let Some(stream) = seen.stream.found() else {
+        return decision;
+    };
+    let place = context.aws.place(&subscription.account);
+    let hands = Hands {
+        context,
+        subscription,
+        place,
+        seen,
+        stream,
+    };
+    match decision.action {
+        Action::Hold => decision,
+        Action::SyncAlarms { to } => hands.sync(to, decision).await,
+        Action::ScaleUp { to } => hands.scale(Direction::Up, to, decision).await,
+        Action::ScaleDown { to } => hands.scale(Direction::Down, to, decision).await,
+    }
+}
+
+struct Hands<'a> {
+    context: &'a Context,
+    subscription: &'a Subscription,
+    place: &'a Place,
+    seen: &'a Observation,
+    stream: &'a StreamSummary,
+}
+
+/// How UpdateShardCount went.
+enum Resharding {
+    Begun,
+    Refused(aws::Error),
+    /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have caused.
+    InDoubt(aws::Error),
+}
+
+impl Hands<'_> {
+    async fn sync(&self, to: u32, decision: Decision) -> Decision {
+        let reason = format!(
+            "kinesis-autoscaler: the stream has {to} shards; the alarm is set to that count"
+        );
+        if let Err(error) = rewrite_pair(
+            self.place,
+            self.subscription,
+            to,
+            &reason,
+            self.seen.priority(),
+        )
+        .await
+        {
+            return failed(decision, &error, error.hint());
+        }
+        for (scaling, outcome) in &decision.settles {
+            if let Err(error) = self
+                .context
+                .journal
+                .close(scaling.clone(), *outcome, None)
+                .await
+            {
+                tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
+            }
+        }
+        decision
+    }
+
+    async fn scale(&self, direction: Direction, to: u32, decision: Decision) -> Decision {
+        self.place
+            .kinesis
+            .turn_to_reshard(self.seen.priority())
+            .await;
+        let row = self
+            .context
+            .journal
+            .begin(self.row(direction, to, &decision));
+        let row = match self
+            .context
+            .journal
+            .open(row.clone(), direction == Direction::Up)
+            .await
+        {
+            Ok(Opened::Logged(row)) => row,
+            Ok(Opened::Spooled(row, error)) => {
+                tracing::warn!(%error, hint = error.hint(), "the log does not answer; the row waits in the spool");
+                row
+            }
+            Ok(Opened::AlreadyOpen) => return already_open(&decision),
+            Err(error) if direction == Direction::Up => {
+                tracing::error!(error = %chain(&error), "scaling up without a row in the log");
+                row
+            }
+            Err(error) => return log_unavailable(&decision, &chain(&error)),
+        };
+        match self.reshard(to).await {
+            Resharding::Begun => self.finish(row, to, decision).await,
+            Resharding::Refused(error) => self.refused(row, &error, &decision).await,
+            Resharding::InDoubt(error) => {
+                let text = format!(
+                    "{error}; whether the stream is being resharded is found out at the next look"
+                );
+                let mut decision = decision;
+                decision.error = Some(text);
+                decision
+            }
+        }
+    }
+
+    fn row(&self, direction: Direction, to: u32, decision: &Decision) -> Scaling {
+        let alarm = self.seen.firing().map(|(_, alarm)| alarm);
+        Scaling {
+            stream_name: self.seen.stream_name(self.subscription).to_owned(),
+            at: self.context.clock.now(),
+            from: self.stream.open_shards,
+            to,
+            expires_at: jiff::Timestamp::MAX,
+            outcome: Outcome::Open,
+            stream_arn: self.stream.arn.clone(),
+            reason: Some(decision.reason.code().to_owned()),
+            alarm: Some(self.subscription.alarms.of(direction).to_owned()),
+            usage: alarm.and_then(|alarm| alarm.usage),
+            note: None,
+            host: None,
+            version: None,
+            intent_id: None,
+        }
+    }
+
+    /// Sends the one call; only a refusal for its rate, which surely did nothing, is followed by another.
+    async fn reshard(&self, to: u32) -> Resharding {
+        let kinesis = &self.place.kinesis;
+        let mut tries = 1;
+        loop {
+            let error = match kinesis.update_shard_count(&self.stream.arn, to).await {
+                Ok(()) => return Resharding::Begun,
+                Err(error) => error,
+            };
+            match error.kind {
+                Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
+                    tries += 1;
+                    kinesis.turn_to_reshard(self.seen.priority()).await;
+                }
+                Kind::InUse => return self.find_out(to, error).await,
+                kind if kind.is_refusal() => return Resharding::Refused(error),
+                _ => return self.find_out(to, error).await,
+            }
+        }
+    }
+
+    /// A stream that is ACTIVE with the target count was resharded; anything else is not known yet.
+    async fn find_out(&self, to: u32, error: aws::Error) -> Resharding {
+        let name = self.seen.stream_name(self.subscription);
+        match self.place.kinesis.summary(name, self.seen.priority()).await {
+            Ok(now) if now.status == StreamStatus::Active && now.open_shards == to => {
+                Resharding::Begun
+            }
+            _ => Resharding::InDoubt(error),
+        }
+    }
+
+    async fn finish(&self, row: Scaling, to: u32, decision: Decision) -> Decision {
+        let reason = format!(
+            "kinesis-autoscaler: scaling from {} to {to} shards",
+            self.stream.open_shards
+        );
+        if let Err(error) = rewrite_pair(
+            self.place,
+            self.subscription,
+            to,
+            &reason,
+            self.seen.priority(),
+        )
+        .await
+        {
+            return failed(decision, &error, error.hint());
+        }
+        match self.context.journal.close(row, Outcome::Done, None).await {
+            Ok(()) => decision,
+            Err(error) => failed(decision, &error, None),
+        }
+    }
+
+    async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Decision {
+        if let Err(error) = self
+            .context
+            .journal
+            .close(row, Outcome::Refused, Some(error.to_string()))
+            .await
+        {
+            tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
+        }
+        let reason = if error.kind == Kind::LimitExceeded {
+            Reason::DailyLimit
+        } else {
+            Reason::AwsError
+        };
+        let mend = error.hint().unwrap_or_else(|| decision.detail.clone());
+        let mut hold = Decision::failed(reason, error.to_string(), mend);
+        hold.shards = decision.shards;
+        hold
+    }
+}
+
+/// Sets both alarms to `shard_count` and resets them, reading them afresh so that nothing written meanwhile is lost.
+///
+/// Whichever alarm already says so is not written again, so that doing it twice does no harm.
+pub async fn rewrite_pair(
+    place: &Place,
+    subscription: &Subscription,
+    shard_count: u32,
+    reason: &str,
+    priority: Priority,
+) -> Result<(), RewriteError> {
+    let names = &subscription.alarms;
+    let definitions = place
+        .cloudwatch
+        .alarms(&names.both(), false, priority)
+        .await?;
+    let mut missing = None;
+    for direction in [Direction::Up, Direction::Down] {
+        let name = names.of(direction);
+        let Some(definition) = definitions
+            .iter()
+            .find(|definition| definition.alarm.name == name)
+        else {
+            missing = Some(ContractError::Missing(name.to_owned()));
+            continue;
+        };
+        definition.alarm.terms(subscription.stream.as_deref())?;
+        let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
+        if definition.alarm.recorded_count() != Some(shard_count)
+            || definition.alarm.actions_enabled != actions_enabled
+        {
+            place
+                .cloudwatch
+                .rewrite(
+                    definition,
+                    Rewrite {
+                        shard_count,
+                        actions_enabled,
+                    },
+                    priority,
+                )
+                .await?;
+        }
+    }
+    for definition in &definitions {
+        place
+            .cloudwatch
+            .reset(&definition.alarm.name, reason, priority)
+            .await?;
+    }
+    missing.map_or(Ok(()), |missing| Err(missing.into()))
+}
+
+fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<String>) -> Decision {
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    decision.error = Some(format!("{}{hint}", chain(error)));
+    decision
+}
+
+fn already_open(decision: &Decision) -> Decision {
+    let mut hold = Decision::hold(
+        Reason::Settling,
+        "another scaling of the stream is open, perhaps by another host",
+    );
+    hold.shards = decision.shards;
+    hold
+}
+
+fn log_unavailable(decision: &Decision, why: &str) -> Decision {
+    let mut hold = Decision::hold(
+        Reason::LogUnavailable,
+        format!("nothing is scaled down while the log takes no rows: {why}"),
+    );
+    hold.shards = decision.shards;
+    hold
+}
+
+/// The error and its sources on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

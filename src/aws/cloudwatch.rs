@@ -1,0 +1,355 @@
+//! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of a stream.
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::{
+    Client,
+    operation::{
+        describe_alarms::builders::DescribeAlarmsFluentBuilder,
+        put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
+    },
+    primitives::DateTime,
+    types::{
+        Dimension, Metric, MetricAlarm, MetricDataQuery, MetricDataResult, MetricStat, StateValue,
+        StatusCode,
+    },
+};
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Error, Operation, unknown_fields::UnknownFields};
+use crate::{
+    alarm::{Alarm, State},
+    observe::{Series, Traffic},
+    pace::{Pace, Priority},
+};
+
+/// AWS takes at most so many names, and gives at most so many alarms, in one DescribeAlarms call.
+pub const ALARMS_PER_CALL: usize = 100;
+
+/// The CloudWatch of one account and Region.
+#[derive(Clone, Debug)]
+pub struct CloudWatch {
+    client: Client,
+    pace: Pace,
+}
+
+/// An alarm together with all that a rewrite has to keep.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    pub alarm: Alarm,
+    whole: MetricAlarm,
+}
+
+/// What a rewrite changes; everything else stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    pub shard_count: u32,
+    pub actions_enabled: bool,
+}
+
+impl CloudWatch {
+    pub(super) fn new(sdk: &SdkConfig, interceptor: SharedInterceptor, pace: Pace) -> Self {
+        let config = aws_sdk_cloudwatch::config::Builder::from(sdk)
+            .interceptor(interceptor)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            pace,
+        }
+    }
+
+    /// Reads the alarms in state ALARM, whatever they belong to, giving up after `max_pages` pages of 100.
+    ///
+    /// `None` when there were more pages: asking by name is cheaper then.
+    pub async fn alarms_in_alarm(&self, max_pages: usize) -> Result<Option<Vec<Alarm>>, Error> {
+        let mut found = Vec::new();
+        let mut next = None;
+        for _ in 0..max_pages {
+            let request = self
+                .client
+                .describe_alarms()
+                .state_value(StateValue::Alarm)
+                .set_next_token(next.take());
+            let (page, token) = self.describe(request, Priority::POLL).await?;
+            found.extend(page.into_iter().map(|definition| definition.alarm));
+            next = token;
+            if next.is_none() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads up to 100 alarms by name; those that do not exist are left out.
+    pub async fn alarms(
+        &self,
+        names: &[&str],
+        only_in_alarm: bool,
+        priority: Priority,
+    ) -> Result<Vec<Definition>, Error> {
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let request = self
+                .client
+                .describe_alarms()
+                .set_alarm_names(Some(names.iter().map(ToString::to_string).collect()))
+                .set_state_value(only_in_alarm.then_some(StateValue::Alarm))
+                .set_next_token(next.take());
+            let (page, token) = self.describe(request, priority).await?;
+            found.extend(page);
+            next = token;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn describe(
+        &self,
+        request: DescribeAlarmsFluentBuilder,
+        priority: Priority,
+    ) -> Result<(Vec<Definition>, Option<String>), Error> {
+        self.pace.describe_alarms.turn(priority).await;
+        let unknown = UnknownFields::default();
+        let reply = request
+            .max_records(ALARMS_PER_CALL as i32)
+            .customize()
+            .interceptor(unknown.clone())
+            .send()
+            .await
+            .map_err(|error| {
+                self.pace
+                    .describe_alarms
+                    .heed(Error::from_sdk(Operation::DescribeAlarms, error))
+            })?;
+        let next = reply
+            .next_token()
+            .filter(|token| !token.is_empty())
+            .map(ToOwned::to_owned);
+        let alarms = reply.metric_alarms.unwrap_or_default();
+        Ok((
+            alarms
+                .into_iter()
+                .map(|whole| Definition::read(whole, &unknown))
+                .collect(),
+            next,
+        ))
+    }
+
+    /// Puts the alarm back with another `shardCount` and ActionsEnabled, and every other field as it was read.
+    pub async fn rewrite(
+        &self,
+        definition: &Definition,
+        rewrite: Rewrite,
+        priority: Priority,
+    ) -> Result<(), Error> {
+        self.pace.put_metric_alarm.turn(priority).await;
+        let request = put_request(&self.client, definition.whole.clone(), rewrite);
+        let sent = request.send().await;
+        sent.map_err(|error| {
+            self.pace
+                .put_metric_alarm
+                .heed(Error::from_sdk(Operation::PutMetricAlarm, error))
+        })?;
+        Ok(())
+    }
+
+    /// Sets the alarm to INSUFFICIENT_DATA, so that a condition that still holds makes it fire again.
+    pub async fn reset(&self, alarm: &str, reason: &str, priority: Priority) -> Result<(), Error> {
+        self.pace.set_alarm_state.turn(priority).await;
+        let reason: String = reason.chars().take(1023).collect();
+        let request = self.client.set_alarm_state().alarm_name(alarm);
+        let sent = request
+            .state_value(StateValue::InsufficientData)
+            .state_reason(reason)
+            .send()
+            .await;
+        sent.map_err(|error| {
+            self.pace
+                .set_alarm_state
+                .heed(Error::from_sdk(Operation::SetAlarmState, error))
+        })?;
+        Ok(())
+    }
+
+    /// Reads the stream's incoming bytes and records, as sums over `period_seconds`, from `start` up to but without `end`.
+    pub async fn traffic(
+        &self,
+        stream: &str,
+        start: Timestamp,
+        end: Timestamp,
+        period_seconds: i32,
+    ) -> Result<Traffic, Error> {
+        let mut traffic = Traffic::default();
+        let mut next = None;
+        loop {
+            let reply = self
+                .client
+                .get_metric_data()
+                .metric_data_queries(incoming("bytes", "IncomingBytes", stream, period_seconds))
+                .metric_data_queries(incoming(
+                    "records",
+                    "IncomingRecords",
+                    stream,
+                    period_seconds,
+                ))
+                .start_time(DateTime::from_secs(start.as_second()))
+                .end_time(DateTime::from_secs(end.as_second()))
+                .set_next_token(next.take())
+                .send()
+                .await
+                .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
+            for result in reply.metric_data_results() {
+                match result.id() {
+                    Some("bytes") => add(&mut traffic.bytes, result),
+                    Some("records") => add(&mut traffic.records, result),
+                    _ => {}
+                }
+            }
+            next = reply
+                .next_token()
+                .filter(|token| !token.is_empty())
+                .map(ToOwned::to_owned);
+            if next.is_none() {
+                return Ok(traffic);
+            }
+        }
+    }
+}
+
+fn add(series: &mut Series, result: &MetricDataResult) {
+    let times = result.timestamps().iter().map(timestamp);
+    series.points.extend(
+        times
+            .zip(result.values())
+            .filter_map(|(at, value)| Some((at?, *value))),
+    );
+    // Only the last page of a query is Complete; any other code but "there is more to come" is a partial answer.
+    series.complete =
+        *result.status_code().unwrap_or(&StatusCode::Complete) == StatusCode::Complete;
+}
+
+fn incoming(id: &str, metric: &str, stream: &str, period_seconds: i32) -> MetricDataQuery {
+    let dimension = Dimension::builder()
+        .name("StreamName")
+        .value(stream)
+        .build();
+    let metric = Metric::builder()
+        .namespace("AWS/Kinesis")
+        .metric_name(metric)
+        .dimensions(dimension)
+        .build();
+    let stat = MetricStat::builder()
+        .metric(metric)
+        .period(period_seconds)
+        .stat("Sum")
+        .build();
+    MetricDataQuery::builder().id(id).metric_stat(stat).build()
+}
+
+fn put_request(
+    client: &Client,
+    whole: MetricAlarm,
+    rewrite: Rewrite,
+) -> PutMetricAlarmFluentBuilder {
+    let mut metrics = whole.metrics;
+    for query in metrics
+        .iter_mut()
+        .flatten()
+        .filter(|query| query.id() == Some("shardCount"))
+    {
+        query.expression = Some(rewrite.shard_count.to_string());
+    }
+    client
+        .put_metric_alarm()
+        .set_alarm_name(whole.alarm_name)
+        .set_alarm_description(whole.alarm_description)
+        .actions_enabled(rewrite.actions_enabled)
+        .set_ok_actions(whole.ok_actions)
+        .set_alarm_actions(whole.alarm_actions)
+        .set_insufficient_data_actions(whole.insufficient_data_actions)
+        .set_metric_name(whole.metric_name)
+        .set_namespace(whole.namespace)
+        .set_statistic(whole.statistic)
+        .set_extended_statistic(whole.extended_statistic)
+        .set_dimensions(whole.dimensions.filter(|list| !list.is_empty()))
+        .set_period(whole.period)
+        .set_unit(whole.unit)
+        .set_evaluation_periods(whole.evaluation_periods)
+        .set_datapoints_to_alarm(whole.datapoints_to_alarm)
+        .set_threshold(whole.threshold)
+        .set_comparison_operator(whole.comparison_operator)
+        .set_treat_missing_data(whole.treat_missing_data)
+        .set_evaluate_low_sample_count_percentile(whole.evaluate_low_sample_count_percentile)
+        .set_metrics(metrics)
+        .set_threshold_metric_id(whole.threshold_metric_id)
+        .set_evaluation_window(whole.evaluation_window)
+        .set_warm_up_configuration(whole.warm_up_configuration)
+        .set_evaluation_criteria(whole.evaluation_criteria)
+        .set_evaluation_interval(whole.evaluation_interval)
+        .set_action_configuration(whole.action_configuration)
+}
+
+impl Definition {
+    fn read(whole: MetricAlarm, unknown: &UnknownFields) -> Self {
+        let name = whole.alarm_name().unwrap_or_default().to_owned();
+        let queries = whole.metrics();
+        let shard_count = queries
+            .iter()
+            .find(|query| query.id() == Some("shardCount"));
+        let streams = queries
+            .iter()
+            .filter(|query| matches!(query.id(), Some("incomingBytes" | "incomingRecords")));
+        let alarm = Alarm {
+            unknown_fields: unknown.of(&name),
+            name,
+            state: match whole.state_value() {
+                Some(StateValue::Alarm) => State::Alarm,
+                Some(StateValue::Ok) => State::Ok,
+                _ => State::InsufficientData,
+            },
+            state_updated_at: whole.state_updated_timestamp().and_then(timestamp),
+            configured_at: whole
+                .alarm_configuration_updated_timestamp()
+                .and_then(timestamp),
+            actions_enabled: whole.actions_enabled().unwrap_or(true),
+            shard_count: shard_count
+                .and_then(|query| query.expression())
+                .map(ToOwned::to_owned),
+            streams: streams.map(stream_name).collect(),
+            usage: whole.state_reason_data().and_then(highest_datapoint),
+        };
+        Self { alarm, whole }
+    }
+}
+
+fn stream_name(query: &MetricDataQuery) -> String {
+    let metric = query.metric_stat().and_then(|stat| stat.metric());
+    let dimensions = metric.map(|metric| metric.dimensions()).unwrap_or_default();
+    let name = dimensions
+        .iter()
+        .find(|dimension| dimension.name() == Some("StreamName"));
+    name.and_then(|dimension| dimension.value())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Reads the `recentDatapoints` of StateReasonData, the only place where an alarm tells its metric without another call.
+fn highest_datapoint(state_reason_data: &str) -> Option<f64> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ReasonData {
+        recent_datapoints: Vec<Option<f64>>,
+    }
+    let data: ReasonData = serde_json::from_str(state_reason_data).ok()?;
+    data.recent_datapoints
+        .into_iter()
+        .flatten()
+        .reduce(f64::max)
+}
+
+fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()
+}

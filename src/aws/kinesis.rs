@@ -1,0 +1,123 @@
+//! Kinesis: a stream's summary, and the one call that reshards.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_kinesis::{
+    Client,
+    types::{ScalingType, StreamMode, StreamStatus as SdkStatus},
+};
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+
+use super::{Error, Operation};
+use crate::{
+    observe::{StreamStatus, StreamSummary},
+    pace::{Pace, Priority},
+};
+
+/// The Kinesis of one account and Region.
+#[derive(Clone, Debug)]
+pub struct Kinesis {
+    client: Client,
+    pace: Pace,
+    call_timeout: Duration,
+}
+
+impl Kinesis {
+    pub(super) fn new(
+        sdk: &SdkConfig,
+        interceptor: SharedInterceptor,
+        pace: Pace,
+        call_timeout: Duration,
+    ) -> Self {
+        let config = aws_sdk_kinesis::config::Builder::from(sdk)
+            .interceptor(interceptor)
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            pace,
+            call_timeout,
+        }
+    }
+
+    /// Reads status, mode and open shard count (DescribeStreamSummary).
+    pub async fn summary(&self, stream: &str, priority: Priority) -> Result<StreamSummary, Error> {
+        self.pace.describe_stream_summary.turn(priority).await;
+        let reply = self
+            .client
+            .describe_stream_summary()
+            .stream_name(stream)
+            .send()
+            .await
+            .map_err(|error| {
+                self.pace
+                    .describe_stream_summary
+                    .heed(Error::from_sdk(Operation::DescribeStreamSummary, error))
+            })?;
+        let Some(summary) = reply.stream_description_summary else {
+            return Err(Error::unreadable(
+                Operation::DescribeStreamSummary,
+                "the reply has no StreamDescriptionSummary",
+            ));
+        };
+        let on_demand = summary
+            .stream_mode_details
+            .as_ref()
+            .is_some_and(|mode| mode.stream_mode == StreamMode::OnDemand);
+        Ok(StreamSummary {
+            arn: summary.stream_arn,
+            status: match summary.stream_status {
+                SdkStatus::Active => StreamStatus::Active,
+                SdkStatus::Updating => StreamStatus::Updating,
+                SdkStatus::Creating => StreamStatus::Creating,
+                _ => StreamStatus::Deleting,
+            },
+            on_demand,
+            open_shards: u32::try_from(summary.open_shard_count).unwrap_or(0),
+        })
+    }
+
+    /// Waits until the account's quota allows one more resharding. Apart from the call, so that an intent is not old when it is carried out.
+    pub async fn turn_to_reshard(&self, priority: Priority) {
+        self.pace.update_shard_count.turn(priority).await;
+    }
+
+    /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::turn_to_reshard`] comes first.
+    ///
+    /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry after a lost answer gets
+    /// ResourceInUseException although the first call worked.
+    pub async fn update_shard_count(&self, stream_arn: &str, target: u32) -> Result<(), Error> {
+        let once = aws_sdk_kinesis::config::Config::builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(self.call_timeout)
+                    .build(),
+            );
+        let sent = self
+            .client
+            .update_shard_count()
+            .stream_arn(stream_arn)
+            .target_shard_count(i32::try_from(target).unwrap_or(i32::MAX))
+            .scaling_type(ScalingType::UniformScaling)
+            .customize()
+            .config_override(once)
+            .send()
+            .await;
+        sent.map_err(|error| {
+            self.pace
+                .update_shard_count
+                .heed(Error::from_sdk(Operation::UpdateShardCount, error))
+        })?;
+        Ok(())
+    }
+
+    /// Reads the account's shard limit and how many shards are open (DescribeLimits).
+    pub async fn shard_limit(&self) -> Result<(u32, u32), Error> {
+        let sent = self.client.describe_limits().send().await;
+        let reply = sent.map_err(|error| Error::from_sdk(Operation::DescribeLimits, error))?;
+        let count = |n: i32| u32::try_from(n).unwrap_or(0);
+        Ok((count(reply.shard_limit), count(reply.open_shard_count)))
+    }
+}

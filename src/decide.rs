@@ -1,0 +1,690 @@
+//! Decides about one stream: (subscription, observation, now) -> what to do and why, or what still has to be read.
+//!
+//! No async, clock, I/O or randomness here, and no arithmetic in floating point. The rules stand in the order in which they are judged, so
+//! that nothing is read which an earlier rule makes needless.
+
+mod rules;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use rules::{PERIOD_SECONDS, scale_down_target, scale_up_target, shards_used};
+
+use crate::{
+    alarm::{Alarm, ContractError, Direction, State, Terms},
+    config::Subscription,
+    journal::{Outcome, Scaling},
+    observe::{Observation, Seen, StreamStatus, StreamSummary},
+};
+
+/// AWS allows so many UpdateShardCount calls per stream in a rolling day.
+pub const CALLS_PER_DAY: usize = 10;
+/// A stream can have no more shards.
+pub const MAX_SHARDS: u32 = 10_000;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// By then CloudWatch has evaluated a rewritten alarm again.
+const REEVALUATED_AFTER: SignedDuration = SignedDuration::from_mins(3);
+/// By then a call whose answer was lost has reached AWS or never will, and whoever wrote the intent is done with it.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long a refusal by AWS's own daily limit keeps us from asking again.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(15);
+/// Metrics come up to some minutes late; a newest period that began earlier than this is stale.
+const STALE_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// When a hold that only new data can end is judged again.
+const RECHECK: SignedDuration = SignedDuration::from_mins(5);
+const SLOW_RECHECK: SignedDuration = SignedDuration::from_mins(15);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    ScaleUp {
+        to: u32,
+    },
+    ScaleDown {
+        to: u32,
+    },
+    /// Rewrite both alarms to the stream's real count, and reset them.
+    SyncAlarms {
+        to: u32,
+    },
+    Hold,
+}
+
+impl Action {
+    /// The stable code of reports and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ScaleUp { .. } => "scale_up",
+            Self::ScaleDown { .. } => "scale_down",
+            Self::SyncAlarms { .. } => "sync_alarms",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The shard count that the action leads to.
+    pub fn target(self) -> Option<u32> {
+        match self {
+            Self::ScaleUp { to } | Self::ScaleDown { to } | Self::SyncAlarms { to } => Some(to),
+            Self::Hold => None,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Why a decision is as it is; the codes are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The stable code of reports, logs and metrics.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// An alarm asks for it.
+    Alarm = "alarm",
+    /// A person asks for it.
+    Manual = "manual",
+    /// The alarms record another count than the stream has.
+    OutOfSync = "out_of_sync",
+    /// An earlier scaling that was cut short is brought to its end.
+    Recovered = "recovered",
+    /// Neither alarm is in ALARM.
+    NoAlarm = "no_alarm",
+    /// An alarm breaks the contract.
+    Contract = "contract",
+    /// The alarm's actions are disabled.
+    Paused = "paused",
+    /// The stream is not there.
+    StreamMissing = "stream_missing",
+    /// The stream is being created, resharded or deleted.
+    Updating = "updating",
+    /// The stream is in on-demand mode.
+    OnDemand = "on_demand",
+    /// An earlier scaling is not settled yet.
+    Settling = "settling",
+    /// The alarm's state is older than its definition.
+    StaleAlarm = "stale_alarm",
+    AtMinShards = "at_min_shards",
+    AtMaxShards = "at_max_shards",
+    Cooldown = "cooldown",
+    /// The calls that AWS allows in a day are used up.
+    DailyLimit = "daily_limit",
+    /// The metrics are missing, partial, stale or not numbers.
+    NoData = "no_data",
+    /// Usage asks for the count that the stream has.
+    AtTarget = "at_target",
+    /// The log does not answer, and without it nothing is scaled down.
+    LogUnavailable = "log_unavailable",
+    /// Work on the stream from an earlier tick goes on.
+    InProgress = "in_progress",
+    /// Another host holds the lease.
+    Standby = "standby",
+    /// A call to AWS failed.
+    AwsError = "aws_error",
+}
+
+/// What to do about a stream, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub action: Action,
+    pub reason: Reason,
+    /// The reason in words: what is so, and what a person can do.
+    pub detail: String,
+    /// Open shards, where they were read.
+    pub shards: Option<u32>,
+    /// Set where the stream cannot be looked after until a person mends something.
+    pub error: Option<String>,
+    /// Earlier scalings whose end has come to light.
+    pub settles: Vec<(Scaling, Outcome)>,
+    /// Before this, and while its alarms stay as they are, the stream need not be looked at again.
+    pub recheck_at: Option<Timestamp>,
+}
+
+/// A decision, or the one fact that is needed to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Need(Fact),
+    Decided(Decision),
+}
+
+/// What can be read about a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fact {
+    /// Both alarms, by name.
+    Pair,
+    /// Status, mode and open shards.
+    Stream,
+    /// Its scalings of the last day.
+    Log,
+    /// The last 24 h of incoming bytes and records.
+    Traffic,
+}
+
+impl Decision {
+    fn new(action: Action, reason: Reason, detail: String) -> Self {
+        let (shards, error, settles, recheck_at) = (None, None, Vec::new(), None);
+        Self {
+            action,
+            reason,
+            detail,
+            shards,
+            error,
+            settles,
+            recheck_at,
+        }
+    }
+
+    /// Nothing is done, for `reason`.
+    pub fn hold(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::new(Action::Hold, reason, detail.into())
+    }
+
+    /// Nothing can be done until a person mends something.
+    pub fn failed(reason: Reason, error: impl Into<String>, mend: impl Into<String>) -> Self {
+        let mut decision = Self::hold(reason, mend);
+        decision.error = Some(error.into());
+        decision
+    }
+
+    fn until(mut self, at: Timestamp) -> Self {
+        self.recheck_at = Some(at);
+        self
+    }
+
+    fn with_shards(mut self, shards: u32) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+}
+
+/// Decides, or names the next fact that is needed.
+pub fn decide(subscription: &Subscription, seen: &Observation, now: Timestamp) -> Verdict {
+    match judge(subscription, seen, now) {
+        Ok(decision) => Verdict::Decided(decision),
+        Err(Stop::Need(fact)) => Verdict::Need(fact),
+        Err(Stop::Hold(decision)) => Verdict::Decided(*decision),
+    }
+}
+
+/// Ends the judging early: a rule holds, or needs to know more.
+enum Stop {
+    Need(Fact),
+    Hold(Box<Decision>),
+}
+
+impl From<Decision> for Stop {
+    fn from(decision: Decision) -> Self {
+        Self::Hold(Box::new(decision))
+    }
+}
+
+fn judge(
+    subscription: &Subscription,
+    seen: &Observation,
+    now: Timestamp,
+) -> Result<Decision, Stop> {
+    let firing = seen.firing();
+    let idle = || Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM");
+    if firing.is_none() && !seen.must_look {
+        return Ok(idle());
+    }
+    contract_of_those_at_hand(subscription, seen, now)?;
+    let switched_off =
+        firing.and_then(|(direction, alarm)| switched_off(subscription, direction, alarm, now));
+    if let (Some(hold), false) = (&switched_off, seen.must_look) {
+        return Ok(hold.clone());
+    }
+    let (pair, terms) = pair(subscription, seen, now)?;
+    let stream = ready_stream(&terms.0.stream, seen, now)?;
+    let n = stream.open_shards;
+    let in_sync = terms.0.shard_count == n && terms.1.shard_count == n;
+    let scalings = if firing.is_some() || seen.must_settle || !in_sync {
+        past_scalings(seen)?
+    } else {
+        None
+    };
+    let settles = settle(scalings, n, now)?;
+    if !settles.is_empty() || !in_sync {
+        return Ok(sync(n, pair, settles, &terms));
+    }
+    if let Some(hold) = switched_off {
+        return Ok(hold.with_shards(n));
+    }
+    let Some((direction, alarm)) = firing else {
+        return Ok(idle().with_shards(n));
+    };
+    fresh(alarm, scalings, now).map_err(|stop| with_shards(stop, n))?;
+    let decision = match direction {
+        Direction::Up => up(subscription, alarm, scalings, n, now),
+        Direction::Down => down(subscription, alarm, scalings, seen, n, now),
+    };
+    decision
+        .map(|decision| decision.with_shards(n))
+        .map_err(|stop| with_shards(stop, n))
+}
+
+fn with_shards(stop: Stop, n: u32) -> Stop {
+    match stop {
+        Stop::Hold(decision) => decision.with_shards(n).into(),
+        need @ Stop::Need(_) => need,
+    }
+}
+
+fn broken(error: &ContractError, now: Timestamp) -> Stop {
+    Decision::failed(Reason::Contract, error.to_string(), error.hint())
+        .until(after(now, RECHECK))
+        .into()
+}
+
+/// Rule 1, on the alarms that the poll has brought: no read is spent on a broken one.
+fn contract_of_those_at_hand(
+    subscription: &Subscription,
+    seen: &Observation,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    for alarm in [&seen.up, &seen.down].into_iter().filter_map(Seen::found) {
+        alarm
+            .terms(subscription.stream.as_deref())
+            .map_err(|error| broken(&error, now))?;
+    }
+    Ok(())
+}
+
+/// Rule 2, and the one bound that the alarm itself tells: what holds without any further read.
+fn switched_off(
+    subscription: &Subscription,
+    direction: Direction,
+    alarm: &Alarm,
+    now: Timestamp,
+) -> Option<Decision> {
+    let recorded = alarm.recorded_count()?;
+    if direction == Direction::Down && recorded <= subscription.min_shards {
+        let detail = format!(
+            "{} asks for fewer shards, and {recorded} is the least allowed (min_shards)",
+            alarm.name
+        );
+        return Some(Decision::hold(Reason::AtMinShards, detail));
+    }
+    if !alarm.actions_enabled {
+        let detail = format!(
+            "{} is in ALARM, but its actions are disabled; enable them to let it scale",
+            alarm.name
+        );
+        return Some(Decision::hold(Reason::Paused, detail).until(after(now, SLOW_RECHECK)));
+    }
+    None
+}
+
+/// Rule 1 on the whole pair.
+fn pair<'a>(
+    subscription: &Subscription,
+    seen: &'a Observation,
+    now: Timestamp,
+) -> Result<((&'a Alarm, &'a Alarm), (Terms, Terms)), Stop> {
+    let get = |alarm: &'a Seen<Alarm>, name: &str| match alarm {
+        Seen::NotYet => Err(Stop::Need(Fact::Pair)),
+        Seen::Missing => Err(broken(&ContractError::Missing(name.to_owned()), now)),
+        Seen::Found(alarm) => Ok(alarm),
+    };
+    let up = get(&seen.up, &subscription.alarms.scale_up)?;
+    let down = get(&seen.down, &subscription.alarms.scale_down)?;
+    let up_terms = up
+        .terms(subscription.stream.as_deref())
+        .map_err(|error| broken(&error, now))?;
+    let down_terms = down
+        .terms(Some(&up_terms.stream))
+        .map_err(|error| broken(&error, now))?;
+    Ok(((up, down), (up_terms, down_terms)))
+}
+
+/// Rule 3: only an ACTIVE, provisioned stream is touched, or its alarms rewritten.
+fn ready_stream<'a>(
+    name: &str,
+    seen: &'a Observation,
+    now: Timestamp,
+) -> Result<&'a StreamSummary, Stop> {
+    let stream = match &seen.stream {
+        Seen::NotYet => return Err(Stop::Need(Fact::Stream)),
+        Seen::Missing => {
+            let (error, mend) = (
+                format!("stream {name} does not exist"),
+                "create the stream, or remove its subscription and alarms",
+            );
+            return Err(Decision::failed(Reason::StreamMissing, error, mend)
+                .until(after(now, RECHECK))
+                .into());
+        }
+        Seen::Found(stream) => stream,
+    };
+    if stream.on_demand {
+        let detail = format!(
+            "stream {name} is in on-demand mode, where AWS scales it; switch it to provisioned or unsubscribe it"
+        );
+        return Err(Decision::hold(Reason::OnDemand, detail)
+            .until(after(now, SLOW_RECHECK))
+            .into());
+    }
+    if stream.status != StreamStatus::Active {
+        let detail = format!(
+            "stream {name} is {}; its shard count is in flux until it is ACTIVE",
+            stream.status.name()
+        );
+        return Err(Decision::hold(Reason::Updating, detail).into());
+    }
+    Ok(stream)
+}
+
+/// The stream's scalings; `None` when the log does not answer.
+fn past_scalings(seen: &Observation) -> Result<Option<&[Scaling]>, Stop> {
+    match &seen.log {
+        None => Err(Stop::Need(Fact::Log)),
+        Some(Ok(scalings)) => Ok(Some(scalings)),
+        Some(Err(_)) => Ok(None),
+    }
+}
+
+/// Finds out what became of scalings that were left open, from the count that AWS now says is true.
+fn settle(
+    scalings: Option<&[Scaling]>,
+    n: u32,
+    now: Timestamp,
+) -> Result<Vec<(Scaling, Outcome)>, Stop> {
+    let mut settles = Vec::new();
+    for open in scalings
+        .unwrap_or_default()
+        .iter()
+        .filter(|scaling| scaling.outcome == Outcome::Open)
+    {
+        let outcome = match () {
+            () if n == open.to => Outcome::Done,
+            () if n != open.from => Outcome::Superseded,
+            () if now.duration_since(open.at).abs() < SETTLED_AFTER => {
+                let until = after(open.at, SETTLED_AFTER);
+                let detail = format!(
+                    "the scaling from {} to {} of {} may still take effect; it is settled from {} on",
+                    open.from,
+                    open.to,
+                    at(open.at),
+                    at(until)
+                );
+                return Err(Decision::hold(Reason::Settling, detail)
+                    .with_shards(n)
+                    .into());
+            }
+            () => Outcome::NotApplied,
+        };
+        settles.push((open.clone(), outcome));
+    }
+    Ok(settles)
+}
+
+/// Rule 4.
+fn sync(
+    n: u32,
+    (up, down): (&Alarm, &Alarm),
+    settles: Vec<(Scaling, Outcome)>,
+    terms: &(Terms, Terms),
+) -> Decision {
+    let recorded = format!(
+        "{} records {}, {} records {}",
+        up.name, terms.0.shard_count, down.name, terms.1.shard_count
+    );
+    let (reason, detail) = match settles.first() {
+        None => (
+            Reason::OutOfSync,
+            format!("the stream has {n} open shards, but {recorded}"),
+        ),
+        Some((scaling, outcome)) => {
+            let (from, to, outcome) = (scaling.from, scaling.to, outcome.in_words());
+            let begun = at(scaling.at);
+            (
+                Reason::Recovered,
+                format!(
+                    "the scaling from {from} to {to} that began {begun} {outcome}; the stream has {n} open shards"
+                ),
+            )
+        }
+    };
+    let mut decision = Decision::new(Action::SyncAlarms { to: n }, reason, detail).with_shards(n);
+    decision.settles = settles;
+    decision
+}
+
+/// Rule 5: a state that was set before the last rewrite or scaling speaks of the old count, but never holds for longer than CloudWatch needs.
+fn fresh(alarm: &Alarm, scalings: Option<&[Scaling]>, now: Timestamp) -> Result<(), Stop> {
+    let last_scaling = scalings
+        .unwrap_or_default()
+        .iter()
+        .filter(|scaling| scaling.counts())
+        .map(|scaling| scaling.at)
+        .max();
+    let rewritten = alarm.configured_at.max(last_scaling);
+    let (Some(rewritten), Some(updated)) = (rewritten, alarm.state_updated_at) else {
+        return Ok(());
+    };
+    if updated >= rewritten || now.duration_since(rewritten).abs() >= REEVALUATED_AFTER {
+        return Ok(());
+    }
+    let until = after(rewritten, REEVALUATED_AFTER);
+    let detail = format!(
+        "{} was set to ALARM before the alarm was rewritten at {}; its word counts from {} on",
+        alarm.name,
+        at(rewritten),
+        at(until)
+    );
+    Err(Decision::hold(Reason::StaleAlarm, detail)
+        .until(until)
+        .into())
+}
+
+fn up(
+    subscription: &Subscription,
+    alarm: &Alarm,
+    scalings: Option<&[Scaling]>,
+    n: u32,
+    now: Timestamp,
+) -> Result<Decision, Stop> {
+    let wanted = scale_up_target(n);
+    let to = wanted
+        .min(n.saturating_mul(2))
+        .min(MAX_SHARDS)
+        .min(subscription.max_shards);
+    if to <= n {
+        let most = subscription.max_shards;
+        let detail = format!(
+            "{} asks for {wanted} shards, but {n} is all that is allowed (max_shards = {most}); raise it to let the stream grow",
+            alarm.name
+        );
+        return Err(Decision::hold(Reason::AtMaxShards, detail)
+            .until(after(now, RECHECK))
+            .into());
+    }
+    let scalings = scalings.unwrap_or_default();
+    cooldown(Direction::Up, subscription, scalings, now)?;
+    budget(CALLS_PER_DAY, scalings, now)?;
+    Ok(Decision::new(
+        Action::ScaleUp { to },
+        Reason::Alarm,
+        asks(alarm),
+    ))
+}
+
+fn down(
+    subscription: &Subscription,
+    alarm: &Alarm,
+    scalings: Option<&[Scaling]>,
+    seen: &Observation,
+    n: u32,
+    now: Timestamp,
+) -> Result<Decision, Stop> {
+    let least = subscription.min_shards.max(n.div_ceil(2));
+    if least >= n {
+        let detail = format!(
+            "{} asks for fewer shards, and {n} is the least allowed (min_shards)",
+            alarm.name
+        );
+        return Err(Decision::hold(Reason::AtMinShards, detail)
+            .until(after(now, SLOW_RECHECK))
+            .into());
+    }
+    let Some(scalings) = scalings else {
+        let why = seen
+            .log
+            .as_ref()
+            .and_then(|log| log.as_ref().err())
+            .map_or("", String::as_str);
+        let detail = format!("nothing is scaled down while the log cannot be read: {why}");
+        return Err(Decision::hold(Reason::LogUnavailable, detail).into());
+    };
+    cooldown(Direction::Down, subscription, scalings, now)?;
+    let kept = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
+    budget(CALLS_PER_DAY.saturating_sub(kept), scalings, now)?;
+    let Some(traffic) = &seen.traffic else {
+        return Err(Stop::Need(Fact::Traffic));
+    };
+    let wanted = scale_down_target(n, traffic, after(now, -STALE_AFTER)).map_err(|why| {
+        Decision::hold(Reason::NoData, why.to_string()).until(after(now, RECHECK))
+    })?;
+    let to = wanted.max(subscription.min_shards);
+    if to >= n {
+        let used = shards_used(traffic);
+        let detail = format!(
+            "the last 24 h used up to {used:.2} shards, which asks for {wanted} at 50 % usage; the stream has {n}"
+        );
+        return Err(Decision::hold(Reason::AtTarget, detail)
+            .until(after(now, RECHECK))
+            .into());
+    }
+    let detail = format!(
+        "{}; the last 24 h used up to {:.2} shards",
+        asks(alarm),
+        shards_used(traffic)
+    );
+    Ok(Decision::new(
+        Action::ScaleDown { to },
+        Reason::Alarm,
+        detail,
+    ))
+}
+
+/// Rule 7.
+fn cooldown(
+    direction: Direction,
+    subscription: &Subscription,
+    scalings: &[Scaling],
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let (pause, key) = match direction {
+        Direction::Up => (subscription.cooldown_up, "cooldown_up"),
+        Direction::Down => (subscription.cooldown_down, "cooldown_down"),
+    };
+    let Some(last) = scalings
+        .iter()
+        .filter(|scaling| scaling.counts())
+        .map(|scaling| scaling.at)
+        .max()
+    else {
+        return Ok(());
+    };
+    let until = last.saturating_add(pause).unwrap_or(Timestamp::MAX);
+    if now >= until {
+        return Ok(());
+    }
+    let detail = format!(
+        "the last scaling was at {}; {key} ends at {}",
+        at(last),
+        at(until)
+    );
+    Err(Decision::hold(Reason::Cooldown, detail).until(until).into())
+}
+
+/// Rule 8: `limit` is what this direction may use of the day's calls.
+fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop> {
+    if let Some(refused) = scalings
+        .iter()
+        .rev()
+        .find(|scaling| scaling.outcome == Outcome::Refused)
+        && now.duration_since(refused.at).abs() < REFUSED_FOR
+    {
+        let until = after(refused.at, REFUSED_FOR);
+        let why = refused.note.as_deref().unwrap_or("the limit is reached");
+        let detail = format!(
+            "AWS refused the scaling of {} ({why}); the next try is at {}",
+            at(refused.at),
+            at(until)
+        );
+        return Err(Decision::hold(Reason::DailyLimit, detail)
+            .until(until)
+            .into());
+    }
+    let mut calls: Vec<Timestamp> = scalings
+        .iter()
+        .filter(|scaling| scaling.counts())
+        .map(|scaling| scaling.at)
+        .collect();
+    calls.retain(|call| now.duration_since(*call) < DAY);
+    if calls.len() < limit {
+        return Ok(());
+    }
+    calls.sort_unstable();
+    let used = calls.len();
+    let next = calls
+        .get(used - limit.min(used))
+        .map(|oldest| *oldest + DAY);
+    let detail = match next {
+        Some(next) => format!(
+            "{used} of the {CALLS_PER_DAY} scalings that AWS allows in 24 h are used, {limit} may be; the next slot frees at {}",
+            at(next)
+        ),
+        None => format!(
+            "all {CALLS_PER_DAY} scalings a day are kept for scale-ups (reserved_scale_ups)"
+        ),
+    };
+    Err(Decision::hold(Reason::DailyLimit, detail)
+        .until(next.unwrap_or(after(now, SLOW_RECHECK)))
+        .into())
+}
+
+fn asks(alarm: &Alarm) -> String {
+    match alarm.state_updated_at {
+        Some(since) => format!("{} has been in ALARM since {}", alarm.name, at(since)),
+        None => format!("{} is in ALARM", alarm.name),
+    }
+}
+
+/// `time + by`, at the end of time if need be: rows and alarms may tell any time.
+fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// A time for people, to the second.
+pub(crate) fn at(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl Observation {
+    /// The alarm that asks for something; when both do, scaling up goes first.
+    pub fn firing(&self) -> Option<(Direction, &Alarm)> {
+        let in_alarm = |alarm: &&Alarm| alarm.state == State::Alarm;
+        let up = self
+            .up
+            .found()
+            .filter(in_alarm)
+            .map(|alarm| (Direction::Up, alarm));
+        up.or_else(|| {
+            self.down
+                .found()
+                .filter(in_alarm)
+                .map(|alarm| (Direction::Down, alarm))
+        })
+    }
+}

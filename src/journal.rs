@@ -1,0 +1,290 @@
+//! The log of scalings in DynamoDB, in the original's table and format.
+//!
+//! A scaling is written before it is carried out, with the outcome `open`, together with a marker under the key `#open` and the stream's ARN,
+//! which no stream name can collide with. The marker finds what was left open without reading every stream's rows, and lets one scaling of a
+//! stream be open at a time, whichever host began it. What DynamoDB does not take waits in the [`Spool`].
+
+mod row;
+mod spool;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use row::{Outcome, Scaling};
+pub use spool::{Spool, SpoolError};
+
+use crate::{
+    aws::{self, Condition, Kind, Table, Value, Write},
+    config::Config,
+};
+
+/// The hash key of the markers.
+const OPEN: &str = "#open";
+/// So many days of rows tell how much of the day's budget is used.
+const RECENT: SignedDuration = SignedDuration::from_hours(24);
+
+/// The log, with what of it is only known here.
+#[derive(Debug)]
+pub struct Journal {
+    table: Table,
+    spool: Mutex<Spool>,
+    /// Scalings known to be open, by stream ARN.
+    open: Mutex<BTreeMap<String, Scaling>>,
+    retention: SignedDuration,
+    host: String,
+    sequence: AtomicU64,
+}
+
+/// What became of an intent.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is in the table.
+    Logged(Scaling),
+    /// DynamoDB did not take it; it waits in the spool.
+    Spooled(Scaling, aws::Error),
+    /// Another scaling of the stream is open, perhaps on another host.
+    AlreadyOpen,
+}
+
+/// What the log cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("the log does not take rows")]
+    Table(#[source] aws::Error),
+    #[error("the log does not take rows, and the spool does not either")]
+    Both(#[source] SpoolError),
+}
+
+impl Journal {
+    /// The log of `config`; the spool is read, but nothing is sent yet.
+    pub fn new(config: &Config, table: Table, host: String) -> Result<Self, SpoolError> {
+        let spool = Spool::open(&config.state_dir)?;
+        let retention = SignedDuration::from_hours(24 * i64::from(config.log.retention_days));
+        let open = spool
+            .rows()
+            .filter(|row| row.outcome == Outcome::Open)
+            .map(|row| (row.stream_arn.clone(), row.clone()))
+            .collect();
+        let open = Mutex::new(open);
+        Ok(Self {
+            table,
+            spool: Mutex::new(spool),
+            open,
+            retention,
+            host,
+            sequence: AtomicU64::new(0),
+        })
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Where the spool is.
+    pub fn spool_path(&self) -> std::path::PathBuf {
+        lock(&self.spool).path().to_owned()
+    }
+
+    /// How many rows wait for DynamoDB.
+    pub fn spooled(&self) -> usize {
+        lock(&self.spool).rows().count()
+    }
+
+    /// Completes a new row with what the journal knows: identity, host, version, expiry.
+    pub fn begin(&self, mut row: Scaling) -> Scaling {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        row.intent_id = Some(format!(
+            "{}/{}/{}/{sequence}",
+            self.host,
+            std::process::id(),
+            row.at.as_microsecond()
+        ));
+        row.host = Some(self.host.clone());
+        row.version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        row.expires_at = row
+            .at
+            .saturating_add(self.retention)
+            .unwrap_or(Timestamp::MAX);
+        row
+    }
+
+    /// Writes an intent, or spools it if `may_spool`: a scale-up is never blocked by the log, a scale-down is.
+    pub async fn open(&self, row: Scaling, may_spool: bool) -> Result<Opened, JournalError> {
+        match self.table.write(writes(&row)).await {
+            Ok(()) => {
+                lock(&self.open).insert(row.stream_arn.clone(), row.clone());
+                Ok(Opened::Logged(row))
+            }
+            Err(error) if error.kind == Kind::Condition => Ok(Opened::AlreadyOpen),
+            Err(error) if may_spool => {
+                lock(&self.spool)
+                    .put(row.clone())
+                    .map_err(JournalError::Both)?;
+                lock(&self.open).insert(row.stream_arn.clone(), row.clone());
+                Ok(Opened::Spooled(row, error))
+            }
+            Err(error) => Err(JournalError::Table(error)),
+        }
+    }
+
+    /// Writes how a scaling ended; what DynamoDB does not take is spooled.
+    pub async fn close(
+        &self,
+        mut row: Scaling,
+        outcome: Outcome,
+        note: Option<String>,
+    ) -> Result<(), JournalError> {
+        row.outcome = outcome;
+        row.note = note.or(row.note);
+        let spooled = lock(&self.spool).has(&row);
+        // A row that waits in the spool is closed there: delivered out of order it would come back as open.
+        let sent = if spooled {
+            None
+        } else {
+            Some(self.table.write(writes(&row)).await)
+        };
+        match sent {
+            Some(Ok(())) => {}
+            // Another host settled it meanwhile.
+            Some(Err(error)) if error.kind == Kind::Condition => {}
+            None | Some(Err(_)) => lock(&self.spool)
+                .put(row.clone())
+                .map_err(JournalError::Both)?,
+        }
+        lock(&self.open).remove(&row.stream_arn);
+        Ok(())
+    }
+
+    /// Sends what waits in the spool, once each; returns how many rows were delivered.
+    pub async fn deliver(&self) -> Result<usize, JournalError> {
+        let waiting: Vec<Scaling> = lock(&self.spool).rows().cloned().collect();
+        let mut delivered = 0;
+        for row in waiting {
+            match self.table.write(writes(&row)).await {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::Condition => {
+                    tracing::warn!(stream = row.stream_name, at = %row.at, "another host has this row or an open scaling; the spooled row is dropped");
+                }
+                Err(error) => return Err(JournalError::Table(error)),
+            }
+            lock(&self.spool).remove(&row).map_err(JournalError::Both)?;
+            delivered += 1;
+        }
+        Ok(delivered)
+    }
+
+    /// Reads from the table which scalings were left open, by any process on any host.
+    pub async fn refresh_open(&self) -> Result<(), aws::Error> {
+        let markers = self.table.query(OPEN, "").await?;
+        let mut open: BTreeMap<String, Scaling> = lock(&self.spool)
+            .rows()
+            .filter(|row| row.outcome == Outcome::Open)
+            .map(|row| (row.stream_arn.clone(), row.clone()))
+            .collect();
+        open.extend(
+            markers
+                .iter()
+                .filter_map(row::from_marker)
+                .map(|row| (row.stream_arn.clone(), row)),
+        );
+        *lock(&self.open) = open;
+        Ok(())
+    }
+
+    /// The scalings known to be open.
+    pub fn open_scalings(&self) -> Vec<Scaling> {
+        lock(&self.open).values().cloned().collect()
+    }
+
+    /// The stream's scalings of the last 24 h, oldest first, with what is spooled and what is known to be open.
+    ///
+    /// Rows of a stream with the same name in another account or Region are left out; the original's rows carry no ARN and count.
+    pub async fn recent(
+        &self,
+        stream: &str,
+        stream_arn: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Scaling>, aws::Error> {
+        let since = now.saturating_sub(RECENT).unwrap_or(Timestamp::MIN);
+        let items = self
+            .table
+            .query(stream, &row::format_datetime(since))
+            .await?;
+        let mut rows: BTreeMap<Timestamp, Scaling> = BTreeMap::new();
+        let of_table = items.iter().filter_map(row::from_item);
+        let of_spool: Vec<Scaling> = lock(&self.spool)
+            .rows()
+            .filter(|row| row.stream_name == stream)
+            .cloned()
+            .collect();
+        let left_open = lock(&self.open).get(stream_arn).cloned();
+        for row in left_open.into_iter().chain(of_table).chain(of_spool) {
+            if row.stream_arn.is_empty() || row.stream_arn == stream_arn {
+                rows.insert(row.at, row);
+            }
+        }
+        Ok(rows.into_values().collect())
+    }
+
+    /// The stream's rows from `since` on, oldest first, as the table has them.
+    pub async fn history(
+        &self,
+        stream: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Scaling>, aws::Error> {
+        let items = self
+            .table
+            .query(stream, &row::format_datetime(since))
+            .await?;
+        Ok(items.iter().filter_map(row::from_item).collect())
+    }
+}
+
+/// The row together with its marker: put while it is open, deleted when it is not.
+///
+/// The row may replace only itself, so that a write that is sent twice, or later from the spool, has its effect once.
+fn writes(row: &Scaling) -> Vec<Write> {
+    let mine = |expression| Condition {
+        expression,
+        values: BTreeMap::from([(
+            ":id".to_owned(),
+            Value::S(row.intent_id.clone().unwrap_or_default()),
+        )]),
+    };
+    let own_or_new = "attribute_not_exists(stream_name) OR intent_id = :id";
+    let put = Write::Put {
+        item: row::to_item(row),
+        condition: Some(mine(own_or_new)),
+    };
+    let marker = if row.outcome == Outcome::Open {
+        Write::Put {
+            item: row::to_marker(row, OPEN),
+            condition: Some(mine(own_or_new)),
+        }
+    } else {
+        Write::Delete {
+            hash: OPEN.to_owned(),
+            range: row.stream_arn.clone(),
+            condition: Some(mine(own_or_new)),
+        }
+    };
+    vec![put, marker]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the spool of a state directory is.
+pub fn spool_file(state_dir: &Path) -> std::path::PathBuf {
+    state_dir.join("spool.jsonl")
+}

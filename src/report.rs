@@ -1,0 +1,223 @@
+//! One rendering of what a tick did: as JSON for scripts, as a table for people, as log lines.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use comfy_table::{ContentArrangement, Table, TableStyle};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::decide::{Action, Decision, Reason};
+
+/// What became of one stream in one tick. The field names are a promise to users' scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamReport {
+    pub stream: String,
+    pub region: String,
+    pub action: &'static str,
+    pub shards_before: Option<u32>,
+    pub shards_after: Option<u32>,
+    pub reason: &'static str,
+    pub detail: String,
+    pub error: Option<String>,
+}
+
+impl StreamReport {
+    /// A decision on a stream, in the report's words.
+    pub fn new(stream: &str, region: &str, decision: &Decision) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            region: region.to_owned(),
+            action: decision.action.code(),
+            shards_before: decision.shards,
+            shards_after: decision.action.target(),
+            reason: decision.reason.code(),
+            detail: decision.detail.clone(),
+            error: decision.error.clone(),
+        }
+    }
+
+    /// A stream without an alarm in ALARM.
+    pub fn at_rest(stream: &str, region: &str) -> Self {
+        Self::new(
+            stream,
+            region,
+            &Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM"),
+        )
+    }
+
+    /// Writes it to the log; the span that this runs in carries the stream.
+    pub fn log(&self, dry_run: bool) {
+        let Self {
+            action,
+            reason,
+            detail,
+            shards_before: before,
+            shards_after: after,
+            error,
+            ..
+        } = self;
+        match error {
+            Some(error) => tracing::error!(
+                action,
+                reason,
+                before,
+                after,
+                dry_run,
+                hint = detail,
+                "{error}"
+            ),
+            None if self.acts() => {
+                tracing::info!(action, reason, before, after, dry_run, "{detail}")
+            }
+            None if LOUD.iter().any(|loud| loud.code() == *reason) => {
+                tracing::warn!(action, reason, before, "{detail}")
+            }
+            None => tracing::info!(action, reason, before, "{detail}"),
+        }
+    }
+
+    /// Whether something was done.
+    pub fn acts(&self) -> bool {
+        self.action != Action::Hold.code()
+    }
+
+    fn shards(&self) -> String {
+        match (self.shards_before, self.shards_after) {
+            (Some(before), Some(after)) if before != after => format!("{before} -> {after}"),
+            (Some(count), _) | (None, Some(count)) => count.to_string(),
+            (None, None) => "-".to_owned(),
+        }
+    }
+}
+
+/// Holds that a person has to know of.
+const LOUD: &[Reason] = &[
+    Reason::DailyLimit,
+    Reason::AtMaxShards,
+    Reason::LogUnavailable,
+];
+
+/// What one tick did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub started_at: Timestamp,
+    pub duration_ms: u64,
+    pub dry_run: bool,
+    pub api_calls: BTreeMap<String, u64>,
+    pub streams: Vec<StreamReport>,
+    /// Subscriptions of which nothing is to be told.
+    #[serde(skip)]
+    pub at_rest: usize,
+}
+
+impl Report {
+    /// Whether a stream failed.
+    pub fn failed(&self) -> bool {
+        self.streams.iter().any(|stream| stream.error.is_some())
+    }
+
+    /// The object that `--output json` prints.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The tick in words, as `STATUS=` and the log's summary have it.
+    pub fn in_words(&self) -> String {
+        let count = |action: &str| {
+            self.streams
+                .iter()
+                .filter(|stream| stream.action == action)
+                .count()
+        };
+        let failed = self
+            .streams
+            .iter()
+            .filter(|stream| stream.error.is_some())
+            .count();
+        let parts = [
+            (count("scale_up"), "scaled up"),
+            (count("scale_down"), "scaled down"),
+            (count("sync_alarms"), "synced"),
+            (
+                self.streams
+                    .iter()
+                    .filter(|stream| !stream.acts() && stream.reason != "no_alarm")
+                    .count(),
+                "held",
+            ),
+            (failed, "failed"),
+        ];
+        let words: Vec<String> = parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        let total = self.streams.len() + self.at_rest;
+        let streams = if total == 1 {
+            "1 stream".to_owned()
+        } else {
+            format!("{total} streams")
+        };
+        let what = if words.is_empty() {
+            "all at rest".to_owned()
+        } else {
+            words.join(", ")
+        };
+        format!("{streams}, {what} ({} ms)", self.duration_ms)
+    }
+
+    /// The table that a person reads, at most `width` columns wide where that is given.
+    pub fn to_text(&self, width: Option<u16>) -> String {
+        let mut table = table(width);
+        table.set_header(["STREAM", "ACTION", "SHARDS", "WHY"]);
+        let told = self
+            .streams
+            .iter()
+            .filter(|stream| stream.reason != "no_alarm" || self.streams.len() <= 20);
+        for stream in told {
+            let why = match &stream.error {
+                Some(error) => format!("error: {error}\nhint: {}", stream.detail),
+                None => stream.detail.clone(),
+            };
+            let action = if stream.action == "hold" {
+                format!("hold: {}", stream.reason)
+            } else {
+                stream.action.replace('_', " ")
+            };
+            table.add_row([stream.stream.clone(), action, stream.shards(), why]);
+        }
+        let calls: Vec<String> = self
+            .api_calls
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
+        let would = if self.dry_run {
+            "dry run, nothing was changed; "
+        } else {
+            ""
+        };
+        format!(
+            "{table}\n\n{would}{}\nAWS calls: {}\n",
+            self.in_words(),
+            calls.join(", ")
+        )
+    }
+}
+
+/// A table in the style of all commands: no frame, columns two spaces apart.
+pub fn table(width: Option<u16>) -> Table {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new());
+    if let Some(width) = width {
+        table
+            .set_width(width)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+/// Whole milliseconds, for reports.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,504 @@
+//! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    task::{Id, JoinSet},
+    time::{Instant, timeout_at},
+};
+use tracing::Instrument;
+
+use crate::{
+    alarm::{Alarm, Direction},
+    apply::{self, Context},
+    audit,
+    aws::{self, ALARMS_PER_CALL},
+    config::Account,
+    decide::{Decision, Fact, Reason, Verdict, decide},
+    observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
+    pace::Priority,
+    report::{Report, StreamReport, millis},
+};
+
+/// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
+#[derive(Debug)]
+pub struct Autoscaler {
+    context: Arc<Context>,
+    groups: Vec<Group>,
+    memory: Memory,
+    /// Reports list every subscription, not only those that anything is to be told of.
+    report_all: bool,
+    /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no other stream waits for it.
+    under_way: JoinSet<Settled>,
+    busy: HashMap<Id, usize>,
+}
+
+/// The subscriptions of one account and Region.
+#[derive(Debug)]
+struct Group {
+    account: Account,
+    region: String,
+    index: Arc<AlarmIndex>,
+    mode: PollMode,
+}
+
+/// What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
+#[derive(Debug, Default)]
+struct Memory {
+    last_tick: Option<Timestamp>,
+    open_read_at: Option<Timestamp>,
+    held: HashMap<usize, Held>,
+    told: HashMap<usize, (&'static str, Option<String>)>,
+}
+
+/// A hold that needs no further look while the alarms stay as they are.
+#[derive(Debug)]
+struct Held {
+    firing: Vec<Alarm>,
+    decision: Decision,
+    until: Timestamp,
+}
+
+/// One stream, looked after.
+#[derive(Debug)]
+struct Settled {
+    number: usize,
+    stream: String,
+    polled: Vec<Alarm>,
+    decision: Decision,
+}
+
+impl Autoscaler {
+    /// An autoscaler that has not ticked yet.
+    pub fn new(context: Arc<Context>, report_all: bool) -> Self {
+        let mut indexes: BTreeMap<&Account, AlarmIndex> = BTreeMap::new();
+        for (number, subscription) in context.config.subscriptions.iter().enumerate() {
+            indexes
+                .entry(&subscription.account)
+                .or_default()
+                .add(number, subscription);
+        }
+        let group = |(account, index): (&Account, AlarmIndex)| Group {
+            account: account.clone(),
+            region: context.aws.place(account).region.clone(),
+            index: Arc::new(index),
+            mode: PollMode::default(),
+        };
+        let groups = indexes.into_iter().map(group).collect();
+        Self {
+            context,
+            groups,
+            memory: Memory::default(),
+            report_all,
+            under_way: JoinSet::new(),
+            busy: HashMap::new(),
+        }
+    }
+
+    /// Looks after every stream that may need it, and tells what was done. Never fails as a whole: what fails is told per stream.
+    pub async fn tick(&mut self, wait: Duration) -> Report {
+        let started = Instant::now();
+        let now = self.context.clock.now();
+        let calls = self.context.aws.meter.read();
+        self.tend_journal(now).await;
+        let mut reports = BTreeMap::new();
+        let mut observations = self.observe(now, &mut reports).await;
+        self.read_pairs(&mut observations, now, &mut reports).await;
+        self.start(observations, now);
+        self.wait(started + wait, &mut reports).await;
+        self.memory.last_tick = Some(now);
+        self.report(
+            now,
+            millis(started.elapsed()),
+            self.context.aws.meter.since(&calls),
+            reports,
+        )
+    }
+
+    /// Waits for the work that ticks have left under way, and tells how it ended.
+    pub async fn finish(&mut self, deadline: Instant) -> Vec<StreamReport> {
+        let mut reports = BTreeMap::new();
+        self.wait(deadline, &mut reports).await;
+        self.memory.tell(&reports, self.context.dry_run);
+        reports.into_values().collect()
+    }
+
+    /// How many streams are being worked on.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Delivers spooled rows, and finds out at the start, and once per audit interval, what any process has left open.
+    async fn tend_journal(&mut self, now: Timestamp) {
+        let Context {
+            config,
+            journal,
+            dry_run,
+            ..
+        } = &*self.context;
+        if !dry_run && journal.spooled() > 0 {
+            match journal.deliver().await {
+                Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
+                Err(error) => tracing::warn!(
+                    error = apply::chain(&error),
+                    rows = journal.spooled(),
+                    "rows wait in the spool"
+                ),
+            }
+        }
+        let due = |last: Timestamp| {
+            config
+                .audit_interval
+                .is_some_and(|interval| now.duration_since(last).unsigned_abs() >= interval)
+        };
+        if self.memory.open_read_at.is_none_or(due) {
+            match journal.refresh_open().await {
+                Ok(()) => self.memory.open_read_at = Some(now),
+                Err(error) => {
+                    tracing::warn!(%error, hint = error.hint(), "the log cannot be read for scalings left open")
+                }
+            }
+        }
+    }
+
+    /// Polls, and adds the streams that are to be looked at for other reasons.
+    async fn observe(
+        &mut self,
+        now: Timestamp,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) -> BTreeMap<usize, Observation> {
+        let mut observations: BTreeMap<usize, Observation> = BTreeMap::new();
+        for (number, direction, alarm) in self.poll(reports).await {
+            let seen = observations.entry(number).or_default();
+            match direction {
+                Direction::Up => seen.up = Seen::Found(alarm),
+                Direction::Down => seen.down = Seen::Found(alarm),
+            }
+        }
+        for number in self.left_open() {
+            let seen = observations.entry(number).or_default();
+            (seen.must_look, seen.must_settle) = (true, true);
+        }
+        if let Some(interval) = self.context.config.audit_interval {
+            let all = self.context.config.subscriptions.len();
+            for number in audit::due(self.memory.last_tick.unwrap_or(now), now, interval, all) {
+                observations.entry(number).or_default().must_look = true;
+            }
+        }
+        let busy: BTreeSet<usize> = self.busy.values().copied().collect();
+        observations.retain(|number, seen| {
+            if reports.contains_key(number) {
+                return false;
+            }
+            let held = if busy.contains(number) {
+                Some(Decision::hold(
+                    Reason::InProgress,
+                    "work that an earlier tick began goes on",
+                ))
+            } else {
+                self.memory.recall(*number, seen, now)
+            };
+            let Some(decision) = held else { return true };
+            let name = seen
+                .stream_name(&self.context.config.subscriptions[*number])
+                .to_owned();
+            reports.insert(*number, self.stream_report(*number, &name, &decision));
+            false
+        });
+        observations
+    }
+
+    /// One DescribeAlarms call per account and Region; where it fails, all streams there are reported.
+    async fn poll(
+        &mut self,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) -> Vec<(usize, Direction, Alarm)> {
+        let mut polls = JoinSet::new();
+        for (group_number, group) in self.groups.iter().enumerate() {
+            let (place, index, mut mode) = (
+                self.context.aws.place(&group.account).clone(),
+                group.index.clone(),
+                group.mode,
+            );
+            polls.spawn(async move {
+                let polled = observe::poll(&place, &index, &mut mode).await;
+                (group_number, mode, polled)
+            });
+        }
+        let mut firing = Vec::new();
+        while let Some(polled) = polls.join_next().await {
+            // A panic in a poll is a bug; the streams of that group are then just not looked at in this tick.
+            let Ok((group_number, mode, polled)) = polled else {
+                continue;
+            };
+            self.groups[group_number].mode = mode;
+            match polled {
+                Ok(alarms) => firing.extend(alarms),
+                Err(error) => self.fail_group(group_number, &error, reports),
+            }
+        }
+        firing
+    }
+
+    fn fail_group(
+        &self,
+        group_number: usize,
+        error: &aws::Error,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) {
+        let group = &self.groups[group_number];
+        for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
+            if subscription.account == group.account {
+                reports.insert(
+                    number,
+                    self.stream_report(number, subscription.label(), &failure(error)),
+                );
+            }
+        }
+    }
+
+    /// Subscriptions with a scaling that was left open.
+    fn left_open(&self) -> Vec<usize> {
+        let open = self.context.journal.open_scalings();
+        let find = |(alarm, arn): (String, String)| {
+            let region = arn.split(':').nth(3).unwrap_or_default().to_owned();
+            let groups = self
+                .groups
+                .iter()
+                .filter(move |group| group.region == region);
+            groups
+                .filter_map(|group| group.index.find(&alarm))
+                .collect::<Vec<_>>()
+        };
+        open.into_iter()
+            .filter_map(|row| Some((row.alarm?, row.stream_arn)))
+            .flat_map(find)
+            .collect()
+    }
+
+    /// Reads the pairs that are needed, 50 streams a call.
+    async fn read_pairs(
+        &self,
+        observations: &mut BTreeMap<usize, Observation>,
+        now: Timestamp,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) {
+        let subscriptions = &self.context.config.subscriptions;
+        for group in &self.groups {
+            let place = self.context.aws.place(&group.account);
+            let needy: Vec<usize> = observations
+                .iter()
+                .filter(|(number, seen)| {
+                    let subscription = &subscriptions[**number];
+                    subscription.account == group.account
+                        && decide(subscription, seen, now) == Verdict::Need(Fact::Pair)
+                })
+                .map(|(number, _)| *number)
+                .collect();
+            for numbers in needy.chunks(ALARMS_PER_CALL / 2) {
+                let names: Vec<&str> = numbers
+                    .iter()
+                    .flat_map(|number| subscriptions[*number].alarms.both())
+                    .collect();
+                match observe::pairs(place, &names, Priority::POLL).await {
+                    Ok(mut found) => {
+                        for number in numbers {
+                            if let Some(seen) = observations.get_mut(number) {
+                                seen.take_pair(&subscriptions[*number], &mut found);
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        for number in numbers {
+                            observations.remove(number);
+                            reports.insert(
+                                *number,
+                                self.stream_report(
+                                    *number,
+                                    subscriptions[*number].label(),
+                                    &failure(&error),
+                                ),
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a task for each stream, the most urgent first.
+    fn start(&mut self, observations: BTreeMap<usize, Observation>, now: Timestamp) {
+        let mut work: Vec<(usize, Observation)> = observations.into_iter().collect();
+        work.sort_by_key(|(number, seen)| (seen.priority(), *number));
+        for (number, seen) in work {
+            let subscription = &self.context.config.subscriptions[number];
+            let stream = seen.stream_name(subscription).to_owned();
+            let region = &self.context.aws.place(&subscription.account).region;
+            let span = tracing::info_span!("stream", stream, region);
+            let task = look_after(self.context.clone(), number, seen, now).instrument(span);
+            let id = self.under_way.spawn(task).id();
+            self.busy.insert(id, number);
+        }
+    }
+
+    async fn wait(&mut self, deadline: Instant, reports: &mut BTreeMap<usize, StreamReport>) {
+        while let Ok(Some(joined)) = timeout_at(deadline, self.under_way.join_next_with_id()).await
+        {
+            match joined {
+                Ok((id, settled)) => {
+                    self.busy.remove(&id);
+                    let report =
+                        self.stream_report(settled.number, &settled.stream, &settled.decision);
+                    reports.insert(settled.number, report);
+                    self.memory.remember(settled);
+                }
+                Err(error) => {
+                    if let Some(number) = self.busy.remove(&error.id()) {
+                        let decision = Decision::failed(
+                            Reason::AwsError,
+                            format!("internal error: {error}"),
+                            "please report this as a bug",
+                        );
+                        let label = self.context.config.subscriptions[number].label().to_owned();
+                        reports.insert(number, self.stream_report(number, &label, &decision));
+                    }
+                }
+            }
+        }
+    }
+
+    fn stream_report(&self, number: usize, stream: &str, decision: &Decision) -> StreamReport {
+        let region = &self
+            .context
+            .aws
+            .place(&self.context.config.subscriptions[number].account)
+            .region;
+        StreamReport::new(stream, region, decision)
+    }
+
+    fn report(
+        &mut self,
+        started_at: Timestamp,
+        duration_ms: u64,
+        api_calls: BTreeMap<String, u64>,
+        mut reports: BTreeMap<usize, StreamReport>,
+    ) -> Report {
+        let dry_run = self.context.dry_run;
+        self.memory.tell(&reports, dry_run);
+        let subscriptions = &self.context.config.subscriptions;
+        if self.report_all {
+            for (number, subscription) in subscriptions.iter().enumerate() {
+                let region = &self.context.aws.place(&subscription.account).region;
+                reports
+                    .entry(number)
+                    .or_insert_with(|| StreamReport::at_rest(subscription.label(), region));
+            }
+        }
+        let at_rest = subscriptions.len() - reports.len();
+        let streams = reports.into_values().collect();
+        Report {
+            started_at,
+            duration_ms,
+            dry_run,
+            api_calls,
+            streams,
+            at_rest,
+        }
+    }
+}
+
+/// Reads what the decision needs, and carries it out.
+async fn look_after(
+    context: Arc<Context>,
+    number: usize,
+    mut seen: Observation,
+    now: Timestamp,
+) -> Settled {
+    let subscription = &context.config.subscriptions[number];
+    let polled = seen.alarms_in_alarm();
+    let reader = Reader {
+        aws: &context.aws,
+        journal: &context.journal,
+        subscription,
+        now,
+    };
+    let decision = loop {
+        match decide(subscription, &seen, now) {
+            Verdict::Decided(decision) => break decision,
+            Verdict::Need(fact) => {
+                if let Err(error) = reader.read(fact, &mut seen).await {
+                    break failure(&error);
+                }
+            }
+        }
+    };
+    let decision = if context.dry_run {
+        decision
+    } else {
+        apply::apply(&context, subscription, &seen, decision).await
+    };
+    let stream = match seen.stream_name(subscription) {
+        "" => subscription.label(),
+        name => name,
+    };
+    Settled {
+        number,
+        stream: stream.to_owned(),
+        polled,
+        decision,
+    }
+}
+
+fn failure(error: &aws::Error) -> Decision {
+    let mend = error
+        .hint()
+        .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
+    Decision::failed(Reason::AwsError, error.to_string(), mend)
+}
+
+impl Memory {
+    /// The hold that still stands, if the alarms in ALARM are just as they were.
+    fn recall(&self, number: usize, seen: &Observation, now: Timestamp) -> Option<Decision> {
+        let held = self.held.get(&number)?;
+        let stands = !seen.must_look && now < held.until && held.firing == seen.alarms_in_alarm();
+        stands.then(|| held.decision.clone())
+    }
+
+    fn remember(&mut self, settled: Settled) {
+        match settled.decision.recheck_at {
+            Some(until) => {
+                let held = Held {
+                    firing: settled.polled,
+                    decision: settled.decision,
+                    until,
+                };
+                self.held.insert(settled.number, held);
+            }
+            None => {
+                self.held.remove(&settled.number);
+            }
+        }
+    }
+
+    /// Logs what is new: a hold or an error that lasts is told once.
+    fn tell(&mut self, reports: &BTreeMap<usize, StreamReport>, dry_run: bool) {
+        self.told.retain(|number, _| reports.contains_key(number));
+        for (number, report) in reports {
+            let news = (report.reason, report.error.clone());
+            if !report.acts()
+                && (report.reason == Reason::NoAlarm.code() || self.told.get(number) == Some(&news))
+            {
+                continue;
+            }
+            let span =
+                tracing::info_span!("stream", stream = report.stream, region = report.region);
+            span.in_scope(|| report.log(dry_run));
+            self.told.insert(*number, news);
+        }
+    }
+}
