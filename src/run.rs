@@ -1,0 +1,188 @@
+//! From the command line to the work: configuration, clients, then one tick, the daemon, or a subcommand.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, IsTerminal, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    apply::Context,
+    aws::{Aws, Transport},
+    cli::{Cli, Command, Output},
+    clock::Clock,
+    config::{CONFIG_VARIABLE, Config, Overrides},
+    error::{Exit, Failure, Report as ErrorReport},
+    journal::Journal,
+    logging,
+    report::Report,
+    sandbox::demo,
+    schedule::{self, Plan, Reload},
+    tick::Autoscaler,
+};
+
+/// A single run from cron ends when its work does; this only bounds a bug.
+const ONCE_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Does what the command line asks for.
+pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        None if cli.once => once(cli).await,
+        None => daemon(cli).await,
+        Some(Command::Check { offline: true }) => {
+            load(cli)?;
+            print("the configuration is good\n")?;
+            Ok(Exit::Done)
+        }
+        Some(_) => Err(Failure::new(Exit::Usage, "this subcommand is not available yet")),
+    }
+}
+
+/// Where the program runs: against AWS, or against the embedded one.
+struct World {
+    config: Config,
+    transport: Transport,
+    clock: Clock,
+}
+
+fn load(cli: &Cli) -> Result<Config, Failure> {
+    let path = cli.config_path(std::env::var_os(CONFIG_VARIABLE).as_deref());
+    Ok(Config::load(&path, Overrides::from_env(cli.set.clone()))?)
+}
+
+fn world(cli: &Cli) -> Result<World, Failure> {
+    if cli.sandbox {
+        let demo = demo::start(if cli.once { 1 } else { demo::SPEED });
+        return Ok(World { config: demo.config, transport: demo.transport, clock: demo.clock });
+    }
+    Ok(World { config: load(cli)?, transport: Transport::network(), clock: Clock::system() })
+}
+
+async fn context(world: World, dry_run: bool) -> Result<Arc<Context>, Failure> {
+    let World { config, transport, clock } = world;
+    let aws = Aws::connect(&config, transport).await.map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
+    })?;
+    let journal = Journal::new(&config, aws.log.clone(), host_name()).map_err(|error| {
+        let hint = "mend the state directory's rights, or set `state_dir`";
+        Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
+    })?;
+    Ok(Arc::new(Context { config, aws, journal, clock, dry_run }))
+}
+
+/// One tick, its report on standard output, its result as the exit code.
+async fn once(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format);
+    let Some(_lock) = lock(&world, cli.dry_run)? else {
+        tracing::warn!("another run is under way, and this one does nothing");
+        return Ok(Exit::Done);
+    };
+    let context = context(world, cli.dry_run).await?;
+    let report = Autoscaler::new(context, true).tick(ONCE_WITHIN).await;
+    print(&render(&report, cli.output))?;
+    Ok(if report.failed() { Exit::Failed } else { Exit::Done })
+}
+
+/// Ticks until it is told to stop.
+async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format);
+    let Some(_lock) = lock(&world, cli.dry_run)? else {
+        let error = format!("another kinesis-autoscaler uses the state directory {}", world.config.state_dir.display());
+        let hint = "stop it, or set another `state_dir`";
+        return Err(Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint)));
+    };
+    let context = context(world, cli.dry_run).await?;
+    let plan = plan(context);
+    schedule::run(plan, Reloader { cli: cli.clone() }).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(Exit::Done)
+}
+
+fn plan(context: Arc<Context>) -> Plan {
+    let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
+    Plan { autoscaler: Autoscaler::new(context, false), schedule, tick_timeout }
+}
+
+/// Reads the configuration again, as the command line names it.
+struct Reloader {
+    cli: Cli,
+}
+
+impl Reload for Reloader {
+    async fn plan(&mut self) -> Result<Plan, String> {
+        if self.cli.sandbox {
+            return Err("the sandbox has no configuration file".to_owned());
+        }
+        let world = world(&self.cli).map_err(|failure| failure.to_string())?;
+        let context = context(world, self.cli.dry_run).await.map_err(|failure| failure.to_string())?;
+        Ok(plan(context))
+    }
+
+    fn ticked(&mut self, report: &Report) {
+        if self.cli.output == Output::Json {
+            // Whoever read the reports is gone; the daemon goes on.
+            let _ = print(&render(report, Output::Json));
+        }
+    }
+}
+
+/// Keeps two processes out of one state directory: `None` when another has it.
+///
+/// A directory that cannot be written to is no reason not to scale; it is told, and the spool will say so if it is needed.
+fn lock(world: &World, dry_run: bool) -> Result<Option<Option<File>>, Failure> {
+    if dry_run {
+        return Ok(Some(None));
+    }
+    let open = |folder: &Path| {
+        std::fs::create_dir_all(folder)?;
+        File::create(folder.join("lock"))
+    };
+    let folder = &world.config.state_dir;
+    let file = match open(folder) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(%error, state_dir = %folder.display(), "the state directory cannot be written to: rows that DynamoDB refuses would be lost");
+            return Ok(Some(None));
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Failure::new(Exit::Failed, error)),
+    }
+}
+
+fn render(report: &Report, output: Output) -> String {
+    match output {
+        Output::Json => report.to_json() + "\n",
+        _ => report.to_text(terminal_width()),
+    }
+}
+
+/// The width of the terminal that standard output is; a pipe or a file has none.
+pub fn terminal_width() -> Option<u16> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    io::stdout().is_terminal().then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
+}
+
+/// Writes to standard output; a reader that has gone away is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
+        _ => Ok(()),
+    }
+}
+
+/// This machine's name, for rows and leases.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
+}

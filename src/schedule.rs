@@ -1,0 +1,174 @@
+//! The daemon: ticks by the cron schedule, never two at once; stops on SIGTERM and SIGINT, reloads on SIGHUP.
+
+use std::time::Duration;
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::Instant,
+};
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use crate::{
+    report::Report,
+    systemd::{self, Watchdog},
+    tick::Autoscaler,
+};
+
+/// What is under way when the daemon stops has so long to end; what is cut then stays open in the log and is settled at the next start.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// A tick that starts so much after its time was delayed by the one before it.
+const LATE: Duration = Duration::from_millis(1500);
+/// Beyond the tick's own deadline, for what it does before it waits.
+const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
+
+/// The daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    #[error("the schedule cannot be started")]
+    Scheduler(#[from] JobSchedulerError),
+    #[error("signals cannot be caught")]
+    Signals(#[from] std::io::Error),
+}
+
+/// What a daemon runs with; a reload makes another.
+#[derive(Debug)]
+pub struct Plan {
+    pub autoscaler: Autoscaler,
+    pub schedule: String,
+    pub tick_timeout: Duration,
+}
+
+/// Makes the plan anew from the configuration; an error keeps the old one.
+pub trait Reload {
+    /// The new plan, or what is wrong with the new configuration, in words.
+    fn plan(&mut self) -> impl Future<Output = Result<Plan, String>>;
+    /// Told after each tick.
+    fn ticked(&mut self, report: &Report);
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), ScheduleError> {
+    let mut signals = Signals::new()?;
+    let mut cron = Cron::start(&plan.schedule).await?;
+    let watchdog = Watchdog::start();
+    systemd::ready();
+    tracing::info!(schedule = plan.schedule, "started");
+    loop {
+        watchdog.tick_begins(plan.tick_timeout + WATCHDOG_SLACK);
+        let report = tokio::select! {
+            report = plan.autoscaler.tick(plan.tick_timeout) => report,
+            () = signals.stop() => break,
+        };
+        watchdog.tick_ends();
+        let words = report.in_words();
+        tracing::debug!(calls = ?report.api_calls, "{words}");
+        systemd::status(&words);
+        reload.ticked(&report);
+        loop {
+            tokio::select! {
+                due = cron.due() => {
+                    if due.elapsed() > LATE {
+                        tracing::warn!(late_seconds = due.elapsed().as_secs(), "the tick is late: the one before it took longer than the schedule allows");
+                    }
+                    break;
+                }
+                () = signals.stop() => return stop(plan.autoscaler).await,
+                () = signals.hang_up() => {
+                    systemd::reloading();
+                    match reload.plan().await {
+                        Ok(new) => {
+                            plan.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+                            if new.schedule != plan.schedule {
+                                cron = Cron::start(&new.schedule).await?;
+                            }
+                            plan = new;
+                            tracing::info!(schedule = plan.schedule, "the new configuration is in force");
+                        }
+                        Err(problem) => tracing::error!("the new configuration is wrong, the old one stays in force: {problem}"),
+                    }
+                    systemd::ready();
+                }
+            }
+        }
+    }
+    stop(plan.autoscaler).await
+}
+
+async fn stop(mut autoscaler: Autoscaler) -> Result<(), ScheduleError> {
+    systemd::stopping();
+    if autoscaler.under_way() > 0 {
+        tracing::info!(streams = autoscaler.under_way(), "stopping; waiting for what is under way");
+        autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+    }
+    match autoscaler.under_way() {
+        0 => tracing::info!("stopped"),
+        cut => tracing::warn!(streams = cut, "stopped; what was cut short is open in the log and is settled at the next start"),
+    }
+    Ok(())
+}
+
+/// The cron schedule as a channel that holds one due tick at most, so that ticks are delayed and never overlap.
+struct Cron {
+    scheduler: JobScheduler,
+    due: mpsc::Receiver<Instant>,
+}
+
+impl Cron {
+    async fn start(schedule: &str) -> Result<Self, JobSchedulerError> {
+        let (sender, due) = mpsc::channel(1);
+        let job = Job::new_async(schedule, move |_, _| {
+            // Full: a tick is due already, and running it once is enough.
+            let _ = sender.try_send(Instant::now());
+            Box::pin(async {})
+        })?;
+        let scheduler = JobScheduler::new().await?;
+        scheduler.add(job).await?;
+        scheduler.start().await?;
+        Ok(Self { scheduler, due })
+    }
+
+    /// Waits until a tick is due; the result tells since when.
+    async fn due(&mut self) -> Instant {
+        match self.due.recv().await {
+            Some(due) => due,
+            // The scheduler holds the sender, and `self` holds the scheduler.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Cron {
+    fn drop(&mut self) {
+        let mut scheduler = self.scheduler.clone();
+        // Dropped inside the runtime, at a reload or at the end.
+        tokio::spawn(async move { scheduler.shutdown().await });
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn hang_up(&mut self) {
+        self.hang_up.recv().await;
+    }
+}

@@ -1,0 +1,80 @@
+//! Tells systemd how the daemon is: READY, STATUS, RELOADING, STOPPING, and the watchdog. Without systemd it does nothing.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sd_notify::NotifyState;
+use tokio::time::Instant;
+
+/// The daemon is configured and scheduled. AWS need not be in reach: an outage must not restart us in a loop.
+pub fn ready() {
+    send(&[NotifyState::Ready]);
+}
+
+/// What the service is doing, in words, as `systemctl status` shows it.
+pub fn status(words: &str) {
+    send(&[NotifyState::Status(words)]);
+}
+
+/// A new configuration is being read; [`ready`] follows.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read; systemd is not told of the reload"),
+    }
+}
+
+/// The daemon is on its way out.
+pub fn stopping() {
+    send(&[NotifyState::Stopping]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd cannot be notified");
+    }
+}
+
+/// Keeps systemd's watchdog quiet, but only while the tick under way is inside its deadline.
+#[derive(Clone, Debug, Default)]
+pub struct Watchdog(Arc<Mutex<Option<Instant>>>);
+
+impl Watchdog {
+    /// Starts pinging, if systemd asks for it; from a task on the daemon's own runtime, which a hung tick would hang too.
+    pub fn start() -> Self {
+        let watchdog = Self::default();
+        if let Some(limit) = sd_notify::watchdog_enabled() {
+            let watched = watchdog.clone();
+            tokio::spawn(async move {
+                let mut every = tokio::time::interval(limit / 3);
+                loop {
+                    every.tick().await;
+                    if watched.in_time() {
+                        send(&[NotifyState::Watchdog]);
+                    }
+                }
+            });
+        }
+        watchdog
+    }
+
+    /// A tick has begun that has to end within `limit`.
+    pub fn tick_begins(&self, limit: Duration) {
+        self.set(Some(Instant::now() + limit));
+    }
+
+    /// The tick has ended.
+    pub fn tick_ends(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, deadline: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    fn in_time(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|deadline| Instant::now() <= deadline)
+    }
+}
