@@ -1,5 +1,7 @@
 //! Scales provisioned Amazon Kinesis data streams by the state of their CloudWatch alarms.
 
 pub mod alarm;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod error;

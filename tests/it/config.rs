@@ -1,0 +1,1 @@
+//! The configuration: what loads, what does not, and how it is said.
