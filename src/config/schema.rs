@@ -27,8 +27,8 @@ enum Kind {
         zero: bool,
     },
     Whole {
-        min: i128,
-        max: i128,
+        min: u32,
+        max: u32,
     },
     /// Calls per second.
     Rate,
@@ -171,6 +171,10 @@ impl Walk<'_> {
             let value = match self.value(kind, value, fallback, &path) {
                 Ok(value) => Some(value),
                 Err(complaint) => {
+                    if let Table(keys) = kind {
+                        keys.iter()
+                            .for_each(|key| self.problems.excuse(join(&path, key.name)));
+                    }
                     self.problems.add(path, complaint);
                     fallback.cloned()
                 }
@@ -203,10 +207,10 @@ impl Walk<'_> {
             }
             Whole { min, max } => {
                 let number = whole(value, bare).ok_or_else(|| expected("a whole number", value))?;
-                if !(min..=max).contains(&&number) {
-                    return Err(wrong(format!("must be from {min} to {max}, is {number}")));
+                match u32::try_from(number) {
+                    Ok(number) if (*min..=*max).contains(&number) => Ok(Value::from(number)),
+                    _ => Err(wrong(format!("must be from {min} to {max}, is {number}"))),
                 }
-                Ok(Value::from(number))
             }
             Rate => {
                 let number = rate(value, bare).ok_or_else(|| expected("a number", value))?;
@@ -219,7 +223,9 @@ impl Walk<'_> {
             }
             Table(keys) => {
                 let dict = value.as_dict().ok_or_else(|| {
-                    expected("a table", value).hint(format!("its keys go under [{path}]"))
+                    let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+                    let hint = format!("its keys are set one by one: {}", names.join(", "));
+                    expected("a table", value).hint(hint)
                 })?;
                 let fallback = fallback.and_then(Value::as_dict);
                 Ok(Value::from(self.table(keys, dict, fallback, path)))
@@ -231,13 +237,16 @@ impl Walk<'_> {
     fn tables(
         &mut self,
         keys: Keys,
-        value: &Value,
+        original: &Value,
         bare: Option<&str>,
         path: &str,
     ) -> Result<Value, Complaint> {
         let parsed = bare.and_then(format::inline_value);
-        let value = parsed.as_ref().unwrap_or(value);
-        let hint = || format!("each entry starts with [[{path}]], in two pairs of brackets");
+        let value = parsed.as_ref().unwrap_or(original);
+        let hint = || match self.tree.is_variable(original) {
+            true => "all entries are set at once: [{name=orders}, {name=clicks}]".to_owned(),
+            false => format!("each entry starts with [[{path}]], in two pairs of brackets"),
+        };
         let array = value
             .as_array()
             .ok_or_else(|| expected("an array of tables", value).hint(hint()))?;

@@ -1,3 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod cli;
 mod config;
+mod config_errors;
+mod error;
