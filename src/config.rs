@@ -1,8 +1,30 @@
 //! The configuration: figment's layers -> what was written -> [`Config`], which cannot be invalid.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod check;
+mod format;
+mod layers;
+mod problem;
+mod raw;
+mod schema;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
 
 use crate::alarm::AlarmNames;
+
+pub use self::{
+    layers::{CONFIG_VARIABLE, Overrides, Setting},
+    problem::{Error, Origin, Problem},
+    schema::known_keys,
+};
+
+/// Where the configuration is looked for when nothing names another file.
+pub const DEFAULT_PATH: &str = "/etc/kinesis-autoscaler/config.toml";
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,14 +49,15 @@ pub struct Config {
 }
 
 /// How log lines are written to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     Text,
     Json,
 }
 
 /// An AWS account and Region as the SDK finds it; what is `None` is left to the SDK's own chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub struct Account {
     pub region: Option<String>,
     pub profile: Option<String>,
@@ -48,8 +71,8 @@ pub struct LogTable {
     pub retention_days: u32,
 }
 
-/// Calls per second that we allow ourselves in one account and Region (defaults: `aws.md`, less some head-room).
-#[derive(Clone, Debug, PartialEq)]
+/// Calls per second that we allow ourselves in one account and Region (defaults: AWS's quotas, less some head-room).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Quotas {
     pub describe_alarms: f64,
     pub put_metric_alarm: f64,
@@ -59,15 +82,20 @@ pub struct Quotas {
 }
 
 /// One of several daemons acts; the others stand by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct HighAvailability {
     /// A standby takes over when the lease has not moved for so long.
+    #[serde(
+        deserialize_with = "raw::duration",
+        default = "raw::default_lease_duration"
+    )]
     pub lease_duration: Duration,
 }
 
 /// The Prometheus endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Metrics {
+    #[serde(default = "raw::default_listen")]
     pub listen: SocketAddr,
 }
 
@@ -94,6 +122,33 @@ impl Config {
                 .iter()
                 .map(|subscription| &subscription.account),
         )
+    }
+
+    /// Reads the file at `path`, lays `overrides` over it and checks the whole; all that is wrong comes at once.
+    pub fn load(path: &Path, overrides: Overrides) -> Result<Self, Error> {
+        let text = layers::read(path)?;
+        Self::from_layers(&text, Some(path), &overrides)
+    }
+
+    /// Reads TOML text alone: no file, no environment.
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        Self::from_layers(text, None, &Overrides::default())
+    }
+
+    fn from_layers(text: &str, path: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
+        let (tree, mut problems) = layers::merge(text, path, overrides)?;
+        let cleaned = schema::clean(&tree, &mut problems);
+        let config = match cleaned.deserialize() {
+            Ok(raw) => check::config(raw, &mut problems),
+            Err(error) => {
+                problems.add(error.path.join("."), problem::wrong(error.to_string()));
+                None
+            }
+        };
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems.into_error(&tree)),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{config::LogFormat, error::wants_colour};
 
 /// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an effect.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,kinesis_autoscaler=info"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,kinesis_autoscaler=info"));
     let no_color = std::env::var_os("NO_COLOR");
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let started = match format {
@@ -18,7 +19,10 @@ pub fn start(format: LogFormat) {
             .try_init(),
         LogFormat::Text => {
             let colour = wants_colour(&io::stderr(), no_color.as_deref());
-            tracing_subscriber::registry().with(filter).with(lines.with_ansi(colour)).try_init()
+            tracing_subscriber::registry()
+                .with(filter)
+                .with(lines.with_ansi(colour))
+                .try_init()
         }
     };
     if started.is_err() {

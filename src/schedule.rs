@@ -66,44 +66,75 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Schedule
         systemd::status(&words);
         reload.ticked(&report);
         loop {
-            tokio::select! {
+            let signalled = tokio::select! {
                 due = cron.due() => {
-                    if due.elapsed() > LATE {
-                        tracing::warn!(late_seconds = due.elapsed().as_secs(), "the tick is late: the one before it took longer than the schedule allows");
-                    }
+                    tell_if_late(due);
                     break;
                 }
-                () = signals.stop() => return stop(plan.autoscaler).await,
-                () = signals.hang_up() => {
-                    systemd::reloading();
-                    match reload.plan().await {
-                        Ok(new) => {
-                            plan.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
-                            if new.schedule != plan.schedule {
-                                cron = Cron::start(&new.schedule).await?;
-                            }
-                            plan = new;
-                            tracing::info!(schedule = plan.schedule, "the new configuration is in force");
-                        }
-                        Err(problem) => tracing::error!("the new configuration is wrong, the old one stays in force: {problem}"),
-                    }
-                    systemd::ready();
-                }
+                signalled = signals.next() => signalled,
+            };
+            match signalled {
+                Signalled::Stop => return stop(plan.autoscaler).await,
+                Signalled::HangUp => plan = take_over(plan, &mut cron, &mut reload).await?,
             }
         }
     }
     stop(plan.autoscaler).await
 }
 
+fn tell_if_late(due: Instant) {
+    if due.elapsed() > LATE {
+        let late_seconds = due.elapsed().as_secs();
+        tracing::warn!(
+            late_seconds,
+            "the tick is late: the one before it took longer than the schedule allows"
+        );
+    }
+}
+
+/// Puts a new configuration in force; a bad one is told, and the old one stays.
+async fn take_over(
+    mut old: Plan,
+    cron: &mut Cron,
+    reload: &mut impl Reload,
+) -> Result<Plan, ScheduleError> {
+    systemd::reloading();
+    // Two plans would share one spool: the old one's work ends, or is cut and settled by the new one.
+    old.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+    let plan = match reload.plan().await {
+        Ok(new) => {
+            if new.schedule != old.schedule {
+                *cron = Cron::start(&new.schedule).await?;
+            }
+            tracing::info!(schedule = new.schedule, "the new configuration is in force");
+            new
+        }
+        Err(problem) => {
+            tracing::error!(
+                "the new configuration is wrong, the old one stays in force: {problem}"
+            );
+            old
+        }
+    };
+    systemd::ready();
+    Ok(plan)
+}
+
 async fn stop(mut autoscaler: Autoscaler) -> Result<(), ScheduleError> {
     systemd::stopping();
     if autoscaler.under_way() > 0 {
-        tracing::info!(streams = autoscaler.under_way(), "stopping; waiting for what is under way");
+        tracing::info!(
+            streams = autoscaler.under_way(),
+            "stopping; waiting for what is under way"
+        );
         autoscaler.finish(Instant::now() + STOP_WITHIN).await;
     }
     match autoscaler.under_way() {
         0 => tracing::info!("stopped"),
-        cut => tracing::warn!(streams = cut, "stopped; what was cut short is open in the log and is settled at the next start"),
+        cut => tracing::warn!(
+            streams = cut,
+            "stopped; what was cut short is open in the log and is settled at the next start"
+        ),
     }
     Ok(())
 }
@@ -168,7 +199,16 @@ impl Signals {
         }
     }
 
-    async fn hang_up(&mut self) {
-        self.hang_up.recv().await;
+    async fn next(&mut self) -> Signalled {
+        tokio::select! {
+            _ = self.terminate.recv() => Signalled::Stop,
+            _ = self.interrupt.recv() => Signalled::Stop,
+            _ = self.hang_up.recv() => Signalled::HangUp,
+        }
     }
+}
+
+enum Signalled {
+    Stop,
+    HangUp,
 }

@@ -22,7 +22,9 @@ pub fn status(words: &str) {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read; systemd is not told of the reload"),
+        Err(error) => {
+            tracing::warn!(%error, "the monotonic clock cannot be read; systemd is not told of the reload")
+        }
     }
 }
 
@@ -75,6 +77,9 @@ impl Watchdog {
     }
 
     fn in_time(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|deadline| Instant::now() <= deadline)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none_or(|deadline| Instant::now() <= deadline)
     }
 }

@@ -51,7 +51,10 @@ fn alarm(name: &str, state: State, count: u32) -> Alarm {
 
 /// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the given states.
 fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
-    let series = |sum: f64| Series { points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)], complete: true };
+    let series = |sum: f64| Series {
+        points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)],
+        complete: true,
+    };
     Observation {
         up: Seen::Found(alarm("orders-scale-up-alarm", up, n)),
         down: Seen::Found(alarm("orders-scale-down-alarm", down, n)),
@@ -62,7 +65,10 @@ fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
             open_shards: n,
         }),
         log: Some(Ok(Vec::new())),
-        traffic: Some(Traffic { bytes: series(used * SHARD_BYTES), records: series(0.0) }),
+        traffic: Some(Traffic {
+            bytes: series(used * SHARD_BYTES),
+            records: series(0.0),
+        }),
         must_look: false,
         must_settle: false,
     }
@@ -110,12 +116,27 @@ fn check(seen: &Observation, action: Action, reason: Reason) {
 #[track_caller]
 fn check_with(subscription: &Subscription, seen: &Observation, action: Action, reason: Reason) {
     let decision = decided(subscription, seen);
-    assert_eq!((decision.action, decision.reason), (action, reason), "{}", decision.detail);
+    assert_eq!(
+        (decision.action, decision.reason),
+        (action, reason),
+        "{}",
+        decision.detail
+    );
 }
 
 #[test]
 fn scale_up_targets_are_the_originals() {
-    for (n, target) in [(1, 2), (2, 4), (3, 6), (4, 6), (7, 11), (50, 75), (51, 64), (100, 125), (1000, 1250)] {
+    for (n, target) in [
+        (1, 2),
+        (2, 4),
+        (3, 6),
+        (4, 6),
+        (7, 11),
+        (50, 75),
+        (51, 64),
+        (100, 125),
+        (1000, 1250),
+    ] {
         assert_eq!(scale_up_target(n), target, "from {n}");
         check(&up(n), Action::ScaleUp { to: target }, Reason::Alarm);
     }
@@ -145,7 +166,10 @@ fn scale_down_aims_for_half_usage_and_never_more_than_halves() {
 fn records_count_as_bytes_do() {
     let mut seen = down(10, 0.1);
     let points = vec![(ago(600), 2.6 * 1000.0 * 300.0)];
-    seen.traffic.as_mut().expect("traffic").records = Series { points, complete: true };
+    seen.traffic.as_mut().expect("traffic").records = Series {
+        points,
+        complete: true,
+    };
     check(&seen, Action::ScaleDown { to: 6 }, Reason::Alarm);
 }
 
@@ -153,7 +177,9 @@ fn records_count_as_bytes_do() {
 fn every_count_that_a_stream_can_have_scales_within_the_limits_of_aws() {
     for n in 1..=10_000 {
         match decided(&subscription(), &up(n)).action {
-            Action::ScaleUp { to } => assert!(to > n && to <= 2 * n && to <= 10_000, "{n} up to {to}"),
+            Action::ScaleUp { to } => {
+                assert!(to > n && to <= 2 * n && to <= 10_000, "{n} up to {to}")
+            }
             Action::Hold => assert_eq!(n, 10_000, "only a stream at the limit cannot grow"),
             other => panic!("{n}: {other:?}"),
         }
@@ -170,10 +196,20 @@ fn states_of_the_pair() {
     use State::{Alarm, InsufficientData, Ok};
     for (up, down, action, reason) in [
         (Ok, Ok, Action::Hold, Reason::NoAlarm),
-        (InsufficientData, InsufficientData, Action::Hold, Reason::NoAlarm),
+        (
+            InsufficientData,
+            InsufficientData,
+            Action::Hold,
+            Reason::NoAlarm,
+        ),
         (Alarm, Ok, Action::ScaleUp { to: 15 }, Reason::Alarm),
         (Ok, Alarm, Action::ScaleDown { to: 5 }, Reason::Alarm),
-        (InsufficientData, Alarm, Action::ScaleDown { to: 5 }, Reason::Alarm),
+        (
+            InsufficientData,
+            Alarm,
+            Action::ScaleDown { to: 5 },
+            Reason::Alarm,
+        ),
         (Alarm, Alarm, Action::ScaleUp { to: 15 }, Reason::Alarm),
     ] {
         check(&scene(10, up, down, 0.0), action, reason);
@@ -181,7 +217,13 @@ fn states_of_the_pair() {
 }
 
 /// Changes one thing in an observation, and names what it must come to.
-type Case = (&'static str, fn() -> Observation, fn(&mut Observation), Action, Reason);
+type Case = (
+    &'static str,
+    fn() -> Observation,
+    fn(&mut Observation),
+    Action,
+    Reason,
+);
 
 #[test]
 fn holds_each_with_its_reason() {
@@ -201,51 +243,311 @@ fn holds_each_with_its_reason() {
         seen.traffic.as_mut().expect("the scene has traffic")
     }
     let cases: &[Case] = &[
-        ("a missing counterpart", || up(4), |s| s.down = Seen::Missing, Action::Hold, Reason::Contract),
-        ("no shardCount", || up(4), |s| alarm_of(&mut s.down).shard_count = None, Action::Hold, Reason::Contract),
-        ("shardCount 0", || up(4), |s| alarm_of(&mut s.up).shard_count = Some("0".into()), Action::Hold, Reason::Contract),
-        ("shardCount -1", || up(4), |s| alarm_of(&mut s.up).shard_count = Some("-1".into()), Action::Hold, Reason::Contract),
-        ("shardCount 4.0", || up(4), |s| alarm_of(&mut s.up).shard_count = Some("4.0".into()), Action::Hold, Reason::Contract),
-        ("shardCount abc", || up(4), |s| alarm_of(&mut s.up).shard_count = Some("abc".into()), Action::Hold, Reason::Contract),
-        ("no incoming metric", || up(4), |s| alarm_of(&mut s.down).streams.clear(), Action::Hold, Reason::Contract),
-        ("no StreamName", || up(4), |s| alarm_of(&mut s.down).streams = vec![String::new()], Action::Hold, Reason::Contract),
-        ("another stream", || up(4), |s| alarm_of(&mut s.down).streams = vec!["clicks".into()], Action::Hold, Reason::Contract),
-        ("two streams", || up(4), |s| alarm_of(&mut s.up).streams[1] = "clicks".into(), Action::Hold, Reason::Contract),
-        ("a field too new", || up(4), |s| alarm_of(&mut s.down).unknown_fields = vec!["X".into()], Action::Hold, Reason::Contract),
-        ("up paused", || up(4), |s| alarm_of(&mut s.up).actions_enabled = false, Action::Hold, Reason::Paused),
-        ("down paused", || down(4, 0.0), |s| alarm_of(&mut s.down).actions_enabled = false, Action::Hold, Reason::Paused),
-        ("the other paused", || up(4), |s| alarm_of(&mut s.down).actions_enabled = false, Action::ScaleUp { to: 6 }, Reason::Alarm),
-        ("down off at 1", || down(1, 0.0), |s| alarm_of(&mut s.down).actions_enabled = false, Action::Hold, Reason::AtMinShards),
-        ("no stream", || up(4), |s| s.stream = Seen::Missing, Action::Hold, Reason::StreamMissing),
-        ("updating", || up(4), |s| stream_of(s).status = StreamStatus::Updating, Action::Hold, Reason::Updating),
-        ("updating, transient count", || up(4), |s| { stream_of(s).status = StreamStatus::Updating; stream_of(s).open_shards = 7 }, Action::Hold, Reason::Updating),
-        ("creating", || up(4), |s| stream_of(s).status = StreamStatus::Creating, Action::Hold, Reason::Updating),
-        ("deleting", || up(4), |s| stream_of(s).status = StreamStatus::Deleting, Action::Hold, Reason::Updating),
-        ("on demand", || up(4), |s| stream_of(s).on_demand = true, Action::Hold, Reason::OnDemand),
-        ("resharded by hand", || up(4), |s| stream_of(s).open_shards = 5, Action::SyncAlarms { to: 5 }, Reason::OutOfSync),
-        ("one alarm off", || up(4), |s| alarm_of(&mut s.down).shard_count = Some("3".into()), Action::SyncAlarms { to: 4 }, Reason::OutOfSync),
-        ("sync before freshness", || up(4), |s| { stream_of(s).open_shards = 5; alarm_of(&mut s.up).configured_at = Some(ago(1)) }, Action::SyncAlarms { to: 5 }, Reason::OutOfSync),
-        ("stale state", || up(4), |s| { alarm_of(&mut s.up).configured_at = Some(ago(30)) }, Action::Hold, Reason::StaleAlarm),
-        ("stale for 3 minutes at most", || up(4), |s| { alarm_of(&mut s.up).state_updated_at = Some(ago(500)); alarm_of(&mut s.up).configured_at = Some(ago(180)) }, Action::ScaleUp { to: 6 }, Reason::Alarm),
-        ("older than the last scaling", || up(4), |s| s.log = Some(Ok(vec![row(ago(50), 2, 4, Outcome::Done)])), Action::Hold, Reason::StaleAlarm),
-        ("newer than the last scaling", || up(4), |s| s.log = Some(Ok(vec![row(ago(70), 2, 4, Outcome::Done)])), Action::ScaleUp { to: 6 }, Reason::Alarm),
-        ("no times at all", || up(4), |s| { alarm_of(&mut s.up).state_updated_at = None; alarm_of(&mut s.up).configured_at = None }, Action::ScaleUp { to: 6 }, Reason::Alarm),
-        ("no data", || down(4, 0.0), |s| *traffic_of(s) = Traffic { bytes: Series { points: vec![], complete: true }, records: Series { points: vec![], complete: true } }, Action::Hold, Reason::NoData),
-        ("half the data", || down(4, 0.0), |s| traffic_of(s).records.points.clear(), Action::Hold, Reason::NoData),
-        ("a partial answer", || down(4, 0.0), |s| traffic_of(s).bytes.complete = false, Action::Hold, Reason::NoData),
-        ("NaN", || down(4, 0.0), |s| traffic_of(s).bytes.points[0].1 = f64::NAN, Action::Hold, Reason::NoData),
-        ("infinite", || down(4, 0.0), |s| traffic_of(s).bytes.points[0].1 = f64::INFINITY, Action::Hold, Reason::NoData),
-        ("negative", || down(4, 0.0), |s| traffic_of(s).bytes.points[0].1 = -1.0, Action::Hold, Reason::NoData),
-        ("stale data", || down(4, 0.0), |s| traffic_of(s).bytes.points.retain(|(at, _)| *at < ago(1300)), Action::Hold, Reason::NoData),
-        ("down without a log", || down(4, 0.0), |s| s.log = Some(Err("away".into())), Action::Hold, Reason::LogUnavailable),
-        ("up without a log", || up(4), |s| s.log = Some(Err("away".into())), Action::ScaleUp { to: 6 }, Reason::Alarm),
+        (
+            "a missing counterpart",
+            || up(4),
+            |s| s.down = Seen::Missing,
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "no shardCount",
+            || up(4),
+            |s| alarm_of(&mut s.down).shard_count = None,
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "shardCount 0",
+            || up(4),
+            |s| alarm_of(&mut s.up).shard_count = Some("0".into()),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "shardCount -1",
+            || up(4),
+            |s| alarm_of(&mut s.up).shard_count = Some("-1".into()),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "shardCount 4.0",
+            || up(4),
+            |s| alarm_of(&mut s.up).shard_count = Some("4.0".into()),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "shardCount abc",
+            || up(4),
+            |s| alarm_of(&mut s.up).shard_count = Some("abc".into()),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "no incoming metric",
+            || up(4),
+            |s| alarm_of(&mut s.down).streams.clear(),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "no StreamName",
+            || up(4),
+            |s| alarm_of(&mut s.down).streams = vec![String::new()],
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "another stream",
+            || up(4),
+            |s| alarm_of(&mut s.down).streams = vec!["clicks".into()],
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "two streams",
+            || up(4),
+            |s| alarm_of(&mut s.up).streams[1] = "clicks".into(),
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "a field too new",
+            || up(4),
+            |s| alarm_of(&mut s.down).unknown_fields = vec!["X".into()],
+            Action::Hold,
+            Reason::Contract,
+        ),
+        (
+            "up paused",
+            || up(4),
+            |s| alarm_of(&mut s.up).actions_enabled = false,
+            Action::Hold,
+            Reason::Paused,
+        ),
+        (
+            "down paused",
+            || down(4, 0.0),
+            |s| alarm_of(&mut s.down).actions_enabled = false,
+            Action::Hold,
+            Reason::Paused,
+        ),
+        (
+            "the other paused",
+            || up(4),
+            |s| alarm_of(&mut s.down).actions_enabled = false,
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
+            "down off at 1",
+            || down(1, 0.0),
+            |s| alarm_of(&mut s.down).actions_enabled = false,
+            Action::Hold,
+            Reason::AtMinShards,
+        ),
+        (
+            "no stream",
+            || up(4),
+            |s| s.stream = Seen::Missing,
+            Action::Hold,
+            Reason::StreamMissing,
+        ),
+        (
+            "updating",
+            || up(4),
+            |s| stream_of(s).status = StreamStatus::Updating,
+            Action::Hold,
+            Reason::Updating,
+        ),
+        (
+            "updating, transient count",
+            || up(4),
+            |s| {
+                stream_of(s).status = StreamStatus::Updating;
+                stream_of(s).open_shards = 7
+            },
+            Action::Hold,
+            Reason::Updating,
+        ),
+        (
+            "creating",
+            || up(4),
+            |s| stream_of(s).status = StreamStatus::Creating,
+            Action::Hold,
+            Reason::Updating,
+        ),
+        (
+            "deleting",
+            || up(4),
+            |s| stream_of(s).status = StreamStatus::Deleting,
+            Action::Hold,
+            Reason::Updating,
+        ),
+        (
+            "on demand",
+            || up(4),
+            |s| stream_of(s).on_demand = true,
+            Action::Hold,
+            Reason::OnDemand,
+        ),
+        (
+            "resharded by hand",
+            || up(4),
+            |s| stream_of(s).open_shards = 5,
+            Action::SyncAlarms { to: 5 },
+            Reason::OutOfSync,
+        ),
+        (
+            "one alarm off",
+            || up(4),
+            |s| alarm_of(&mut s.down).shard_count = Some("3".into()),
+            Action::SyncAlarms { to: 4 },
+            Reason::OutOfSync,
+        ),
+        (
+            "sync before freshness",
+            || up(4),
+            |s| {
+                stream_of(s).open_shards = 5;
+                alarm_of(&mut s.up).configured_at = Some(ago(1))
+            },
+            Action::SyncAlarms { to: 5 },
+            Reason::OutOfSync,
+        ),
+        (
+            "stale state",
+            || up(4),
+            |s| alarm_of(&mut s.up).configured_at = Some(ago(30)),
+            Action::Hold,
+            Reason::StaleAlarm,
+        ),
+        (
+            "stale for 3 minutes at most",
+            || up(4),
+            |s| {
+                alarm_of(&mut s.up).state_updated_at = Some(ago(500));
+                alarm_of(&mut s.up).configured_at = Some(ago(180))
+            },
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
+            "older than the last scaling",
+            || up(4),
+            |s| s.log = Some(Ok(vec![row(ago(50), 2, 4, Outcome::Done)])),
+            Action::Hold,
+            Reason::StaleAlarm,
+        ),
+        (
+            "newer than the last scaling",
+            || up(4),
+            |s| s.log = Some(Ok(vec![row(ago(70), 2, 4, Outcome::Done)])),
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
+            "no times at all",
+            || up(4),
+            |s| {
+                alarm_of(&mut s.up).state_updated_at = None;
+                alarm_of(&mut s.up).configured_at = None
+            },
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
+            "no data",
+            || down(4, 0.0),
+            |s| {
+                *traffic_of(s) = Traffic {
+                    bytes: Series {
+                        points: vec![],
+                        complete: true,
+                    },
+                    records: Series {
+                        points: vec![],
+                        complete: true,
+                    },
+                }
+            },
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "half the data",
+            || down(4, 0.0),
+            |s| traffic_of(s).records.points.clear(),
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "a partial answer",
+            || down(4, 0.0),
+            |s| traffic_of(s).bytes.complete = false,
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "NaN",
+            || down(4, 0.0),
+            |s| traffic_of(s).bytes.points[0].1 = f64::NAN,
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "infinite",
+            || down(4, 0.0),
+            |s| traffic_of(s).bytes.points[0].1 = f64::INFINITY,
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "negative",
+            || down(4, 0.0),
+            |s| traffic_of(s).bytes.points[0].1 = -1.0,
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "stale data",
+            || down(4, 0.0),
+            |s| traffic_of(s).bytes.points.retain(|(at, _)| *at < ago(1300)),
+            Action::Hold,
+            Reason::NoData,
+        ),
+        (
+            "down without a log",
+            || down(4, 0.0),
+            |s| s.log = Some(Err("away".into())),
+            Action::Hold,
+            Reason::LogUnavailable,
+        ),
+        (
+            "up without a log",
+            || up(4),
+            |s| s.log = Some(Err("away".into())),
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
     ];
     for (name, scene, change, action, reason) in cases {
         let mut seen = scene();
         change(&mut seen);
         let decision = decided(&subscription(), &seen);
-        assert_eq!((decision.action, decision.reason), (*action, *reason), "{name}: {}", decision.detail);
-        assert!(decision.detail.len() > 20, "{name}: the reason has to be in words: {:?}", decision.detail);
+        assert_eq!(
+            (decision.action, decision.reason),
+            (*action, *reason),
+            "{name}: {}",
+            decision.detail
+        );
+        assert!(
+            decision.detail.len() > 20,
+            "{name}: the reason has to be in words: {:?}",
+            decision.detail
+        );
     }
 }
 
@@ -256,9 +558,19 @@ fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
         (4, 1, 4, Action::Hold, Reason::AtMaxShards),
         (4, 1, 3, Action::Hold, Reason::AtMaxShards),
         (10_000, 1, 10_000, Action::Hold, Reason::AtMaxShards),
-        (9_000, 1, 10_000, Action::ScaleUp { to: 10_000 }, Reason::Alarm),
+        (
+            9_000,
+            1,
+            10_000,
+            Action::ScaleUp { to: 10_000 },
+            Reason::Alarm,
+        ),
     ] {
-        let bounded = Subscription { min_shards: min, max_shards: max, ..subscription() };
+        let bounded = Subscription {
+            min_shards: min,
+            max_shards: max,
+            ..subscription()
+        };
         check_with(&bounded, &up(n), action, reason);
     }
     for (n, min, action, reason) in [
@@ -266,7 +578,10 @@ fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
         (10, 10, Action::Hold, Reason::AtMinShards),
         (10, 12, Action::Hold, Reason::AtMinShards),
     ] {
-        let bounded = Subscription { min_shards: min, ..subscription() };
+        let bounded = Subscription {
+            min_shards: min,
+            ..subscription()
+        };
         check_with(&bounded, &down(n, 0.0), action, reason);
     }
 }
@@ -282,31 +597,86 @@ fn cooldowns_hold_their_own_direction() {
         seen.log = Some(Ok(vec![row(ago(600), 2, 4, Outcome::Done)]));
         seen
     };
-    check_with(&with(900, 0), &scaled(up(4)), Action::Hold, Reason::Cooldown);
-    check_with(&with(600, 0), &scaled(up(4)), Action::ScaleUp { to: 6 }, Reason::Alarm);
-    check_with(&with(0, 900), &scaled(up(4)), Action::ScaleUp { to: 6 }, Reason::Alarm);
-    check_with(&with(0, 900), &scaled(down(4, 0.0)), Action::Hold, Reason::Cooldown);
-    check_with(&with(900, 0), &scaled(down(4, 0.0)), Action::ScaleDown { to: 2 }, Reason::Alarm);
+    check_with(
+        &with(900, 0),
+        &scaled(up(4)),
+        Action::Hold,
+        Reason::Cooldown,
+    );
+    check_with(
+        &with(600, 0),
+        &scaled(up(4)),
+        Action::ScaleUp { to: 6 },
+        Reason::Alarm,
+    );
+    check_with(
+        &with(0, 900),
+        &scaled(up(4)),
+        Action::ScaleUp { to: 6 },
+        Reason::Alarm,
+    );
+    check_with(
+        &with(0, 900),
+        &scaled(down(4, 0.0)),
+        Action::Hold,
+        Reason::Cooldown,
+    );
+    check_with(
+        &with(900, 0),
+        &scaled(down(4, 0.0)),
+        Action::ScaleDown { to: 2 },
+        Reason::Alarm,
+    );
 }
 
 #[test]
 fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
     let after = |calls: i64, outcome: Outcome, mut seen: Observation| {
-        let rows = (0..calls).map(|i| row(ago(80_000 - i * 3600), 2, 4, outcome)).collect();
+        let rows = (0..calls)
+            .map(|i| row(ago(80_000 - i * 3600), 2, 4, outcome))
+            .collect();
         seen.log = Some(Ok(rows));
         seen
     };
-    for (calls, ups, downs) in [(0, true, true), (6, true, true), (7, true, false), (9, true, false), (10, false, false)] {
+    for (calls, ups, downs) in [
+        (0, true, true),
+        (6, true, true),
+        (7, true, false),
+        (9, true, false),
+        (10, false, false),
+    ] {
         let up = decided(&subscription(), &after(calls, Outcome::Done, up(4)));
         let down = decided(&subscription(), &after(calls, Outcome::Done, down(4, 0.0)));
-        assert_eq!(up.action != Action::Hold, ups, "scale up after {calls}: {}", up.detail);
-        assert_eq!(down.action != Action::Hold, downs, "scale down after {calls}: {}", down.detail);
+        assert_eq!(
+            up.action != Action::Hold,
+            ups,
+            "scale up after {calls}: {}",
+            up.detail
+        );
+        assert_eq!(
+            down.action != Action::Hold,
+            downs,
+            "scale down after {calls}: {}",
+            down.detail
+        );
     }
     let spent = decided(&subscription(), &after(10, Outcome::Done, up(4)));
     assert_eq!(spent.reason, Reason::DailyLimit);
-    assert_eq!(spent.recheck_at, Some(ago(80_000) + SignedDuration::from_hours(24)), "the next slot: {}", spent.detail);
-    check(&after(10, Outcome::NotApplied, up(4)), Action::ScaleUp { to: 6 }, Reason::Alarm);
-    let none_left = Subscription { reserved_scale_ups: 10, ..subscription() };
+    assert_eq!(
+        spent.recheck_at,
+        Some(ago(80_000) + SignedDuration::from_hours(24)),
+        "the next slot: {}",
+        spent.detail
+    );
+    check(
+        &after(10, Outcome::NotApplied, up(4)),
+        Action::ScaleUp { to: 6 },
+        Reason::Alarm,
+    );
+    let none_left = Subscription {
+        reserved_scale_ups: 10,
+        ..subscription()
+    };
     check_with(&none_left, &down(4, 0.0), Action::Hold, Reason::DailyLimit);
     let mut refused = up(4);
     refused.log = Some(Ok(vec![row(ago(600), 4, 6, Outcome::Refused)]));
@@ -328,10 +698,24 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
         seen.log = Some(Ok(vec![row(begun, 2, 4, Outcome::Open)]));
         let decision = decided(&subscription(), &seen);
         match settled {
-            None => assert_eq!(decision.reason, Reason::Settling, "{n}: {}", decision.detail),
+            None => assert_eq!(
+                decision.reason,
+                Reason::Settling,
+                "{n}: {}",
+                decision.detail
+            ),
             Some(outcome) => {
-                assert_eq!(decision.action, Action::SyncAlarms { to: n }, "{n}: {}", decision.detail);
-                let outcomes: Vec<Outcome> = decision.settles.iter().map(|(_, outcome)| *outcome).collect();
+                assert_eq!(
+                    decision.action,
+                    Action::SyncAlarms { to: n },
+                    "{n}: {}",
+                    decision.detail
+                );
+                let outcomes: Vec<Outcome> = decision
+                    .settles
+                    .iter()
+                    .map(|(_, outcome)| *outcome)
+                    .collect();
                 assert_eq!(outcomes, [outcome], "with {n} shards");
             }
         }
@@ -342,8 +726,18 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
 fn nothing_is_read_that_an_earlier_rule_makes_needless() {
     let of_poll = |direction: fn(u32) -> Observation, n: u32| {
         let whole = direction(n);
-        let in_alarm = |seen: Seen<Alarm>| if seen.found().is_some_and(|a| a.state == State::Alarm) { seen } else { Seen::NotYet };
-        Observation { up: in_alarm(whole.up), down: in_alarm(whole.down), ..Observation::default() }
+        let in_alarm = |seen: Seen<Alarm>| {
+            if seen.found().is_some_and(|a| a.state == State::Alarm) {
+                seen
+            } else {
+                Seen::NotYet
+            }
+        };
+        Observation {
+            up: in_alarm(whole.up),
+            down: in_alarm(whole.down),
+            ..Observation::default()
+        }
     };
     let reads = |mut seen: Observation, whole: Observation| {
         let mut reads = Vec::new();
@@ -360,15 +754,38 @@ fn nothing_is_read_that_an_earlier_rule_makes_needless() {
     };
     let low = |n| down(n, 0.0);
     assert_eq!(reads(Observation::default(), up(4)), [], "a stream at rest");
-    assert_eq!(reads(of_poll(low, 1), low(1)), [], "a stream of one shard whose scale-down alarm is stuck");
-    assert_eq!(reads(of_poll(up, 4), up(4)), [Fact::Pair, Fact::Stream, Fact::Log], "a scale-up");
-    assert_eq!(reads(of_poll(low, 4), low(4)), [Fact::Pair, Fact::Stream, Fact::Log, Fact::Traffic], "a scale-down");
-    let audit = Observation { must_look: true, ..Observation::default() };
-    assert_eq!(reads(audit, scene(4, State::Ok, State::Ok, 0.0)), [Fact::Pair, Fact::Stream], "an audit");
+    assert_eq!(
+        reads(of_poll(low, 1), low(1)),
+        [],
+        "a stream of one shard whose scale-down alarm is stuck"
+    );
+    assert_eq!(
+        reads(of_poll(up, 4), up(4)),
+        [Fact::Pair, Fact::Stream, Fact::Log],
+        "a scale-up"
+    );
+    assert_eq!(
+        reads(of_poll(low, 4), low(4)),
+        [Fact::Pair, Fact::Stream, Fact::Log, Fact::Traffic],
+        "a scale-down"
+    );
+    let audit = Observation {
+        must_look: true,
+        ..Observation::default()
+    };
+    assert_eq!(
+        reads(audit, scene(4, State::Ok, State::Ok, 0.0)),
+        [Fact::Pair, Fact::Stream],
+        "an audit"
+    );
 }
 
 fn states() -> impl Strategy<Value = State> {
-    prop_oneof![Just(State::Ok), Just(State::Alarm), Just(State::InsufficientData)]
+    prop_oneof![
+        Just(State::Ok),
+        Just(State::Alarm),
+        Just(State::InsufficientData)
+    ]
 }
 
 proptest! {

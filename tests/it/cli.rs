@@ -1,0 +1,227 @@
+//! The command line: what parses, as what, and what is wrong usage.
+
+use std::{ffi::OsStr, path::Path, time::Duration};
+
+use kinesis_autoscaler::cli::{
+    AlarmsCommand, Cli, Command, History, Output, Scale, Step, TableCommand, Target,
+};
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_from_args(
+        ["kinesis-autoscaler"]
+            .into_iter()
+            .chain(line.split_whitespace()),
+    )
+}
+
+#[track_caller]
+fn check(line: &str, change: impl FnOnce(&mut Cli)) {
+    let mut expected = Cli {
+        config: None,
+        once: false,
+        dry_run: false,
+        sandbox: false,
+        output: Output::Text,
+        set: Vec::new(),
+        command: None,
+    };
+    change(&mut expected);
+    match parse(line) {
+        Ok(cli) => assert_eq!(cli, expected, "{line}"),
+        Err(error) => panic!("{line}: {error}"),
+    }
+}
+
+#[test]
+fn flags_parse() {
+    check("", |_| ());
+    check("--once --dry-run", |it| {
+        (it.once, it.dry_run) = (true, true)
+    });
+    check("--config a.toml", |it| it.config = Some("a.toml".into()));
+    check("--sandbox", |it| it.sandbox = true);
+    check("--once --output json", |it| {
+        (it.once, it.output) = (true, Output::Json)
+    });
+    check("--set a.b=c=d --set e=", |it| {
+        it.set = ["a.b=c=d", "e="].map(|it| it.parse().unwrap()).into();
+    });
+}
+
+#[test]
+fn commands_parse() {
+    let command = |line: &str, command| check(line, |it| it.command = Some(command));
+    let stream = Some("s".to_owned());
+    command("check", Command::Check { offline: false });
+    command("check --offline", Command::Check { offline: true });
+    command("status", Command::Status);
+    let history = |stream, days: u64, svg: Option<&str>| {
+        Command::History(History {
+            stream,
+            since: Duration::from_secs(days * 86_400),
+            svg: svg.map(Into::into),
+        })
+    };
+    command("history", history(None, 7, None));
+    command(
+        "history --stream s --since 2d --svg a.svg",
+        history(stream.clone(), 2, Some("a.svg")),
+    );
+    let alarms = |command| Command::Alarms { command };
+    command(
+        "alarms print",
+        alarms(AlarmsCommand::Print { stream: None }),
+    );
+    command(
+        "alarms create --stream s --replace",
+        alarms(AlarmsCommand::Create {
+            stream,
+            replace: true,
+        }),
+    );
+    command(
+        "table print",
+        Command::Table {
+            command: TableCommand::Print,
+        },
+    );
+    command(
+        "table create",
+        Command::Table {
+            command: TableCommand::Create,
+        },
+    );
+    let scale = |target, wait, yes| {
+        let stream = "s".to_owned();
+        Command::Scale(Scale {
+            stream,
+            target,
+            wait,
+            yes,
+        })
+    };
+    let to = Target {
+        to: Some(4),
+        by: None,
+    };
+    command("scale s --to 4 --wait --yes", scale(to, true, true));
+    for (text, step) in [
+        ("+4", Step::Shards(4)),
+        ("-4", Step::Shards(-4)),
+        ("25%", Step::Percent(25)),
+        ("+25%", Step::Percent(25)),
+        ("-25%", Step::Percent(-25)),
+        ("100%", Step::Percent(100)),
+        ("-50%", Step::Percent(-50)),
+    ] {
+        let by = Target {
+            to: None,
+            by: Some(step),
+        };
+        command(&format!("scale s --by {text}"), scale(by, false, false));
+        command(&format!("scale s --by={text}"), scale(by, false, false));
+    }
+}
+
+#[test]
+fn global_flags_stand_anywhere() {
+    for line in [
+        "--config a --output json status",
+        "status --config a --output json",
+    ] {
+        check(line, |it| {
+            it.config = Some("a".into());
+            it.output = Output::Json;
+            it.command = Some(Command::Status);
+        });
+    }
+    assert_eq!(parse("history --output csv").unwrap().output, Output::Csv);
+    assert_eq!(parse("--output csv history").unwrap().output, Output::Csv);
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for line in [
+        "--nonsense",
+        "nonsense",
+        "--output xml",
+        "--output csv",
+        "status --output csv",
+        "--sandbox --config a",
+        "status --sandbox --config a",
+        "--config a status --sandbox",
+        "--once status",
+        "status --once",
+        "--set a",
+        "--set =a",
+        "--set streams[0].name=a",
+        "alarms",
+        "alarms print --replace",
+        "table",
+        "history --since 0s",
+        "history --since yesterday",
+        "scale",
+        "scale s",
+        "scale --to 4",
+        "scale s --to 4 --by +1",
+        "scale s --to 0",
+        "scale s --to 10001",
+        "scale s --by 4",
+        "scale s --by +0",
+        "scale s --by 0%",
+        "scale s --by +-4",
+        "scale s --by +",
+        "scale s --by %",
+        "scale s --by 101%",
+        "scale s --by -51%",
+        "scale s --by +10001",
+        "scale s --by 2.5%",
+        "scale s --by +99999999999",
+    ] {
+        match parse(line) {
+            Ok(cli) => panic!("{line}: {cli:?}"),
+            Err(error) => assert_eq!(error.exit_code(), 2, "{line}"),
+        }
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in [
+        "-h",
+        "--help",
+        "--version",
+        "scale -h",
+        "alarms create --help",
+    ] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
+    }
+    let help = parse("-h").unwrap_err().to_string();
+    for word in [
+        "Examples:",
+        "KINESIS_AUTOSCALER_CONFIG",
+        "NO_COLOR",
+        "--sandbox",
+    ] {
+        assert!(help.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn the_configuration_file_is_flag_then_variable_then_default() {
+    let path = |line: &str, variable: Option<&str>| {
+        parse(line).unwrap().config_path(variable.map(OsStr::new))
+    };
+    let default = Path::new("/etc/kinesis-autoscaler/config.toml");
+    assert_eq!(path("--config a", Some("b")), Path::new("a"));
+    assert_eq!(path("", Some("b")), Path::new("b"));
+    assert_eq!(path("", Some("")), default);
+    assert_eq!(path("", None), default);
+}
+
+#[test]
+fn steps_read_back_as_written() {
+    for text in ["+4", "-4", "+25%", "-25%"] {
+        assert_eq!(text.parse::<Step>().unwrap().to_string(), text);
+    }
+}

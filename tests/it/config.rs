@@ -1,0 +1,397 @@
+//! The configuration: what loads, and what each layer makes of it.
+
+use std::{ffi::OsString, fs, path::Path, time::Duration};
+
+use kinesis_autoscaler::{
+    alarm::AlarmNames,
+    config::{
+        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, Quotas,
+        Subscription, known_keys,
+    },
+};
+use proptest::prelude::*;
+
+pub const MINIMAL: &str = "
+    [log]
+    table = \"logs\"
+    [[streams]]
+    name = \"orders\"
+";
+
+pub fn variables(of: &[(&str, &str)]) -> Overrides {
+    Overrides {
+        variables: of.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        settings: Vec::new(),
+    }
+}
+
+/// Writes `text` to a file, and loads that.
+pub fn load(text: &str, overrides: Overrides) -> Result<Config, kinesis_autoscaler::config::Error> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    fs::write(&path, text).unwrap();
+    Config::load(&path, overrides)
+}
+
+/// What `MINIMAL` loads as.
+fn minimal() -> Config {
+    Config {
+        schedule: "0 * * * * *".to_owned(),
+        audit_interval: Some(Duration::from_secs(900)),
+        tick_timeout: Duration::from_secs(50),
+        call_timeout: Duration::from_secs(10),
+        log_format: LogFormat::Text,
+        state_dir: "/var/lib/kinesis-autoscaler".into(),
+        home: Account::default(),
+        log: LogTable {
+            table: "logs".to_owned(),
+            retention_days: 14,
+        },
+        quotas: Quotas {
+            describe_alarms: 8.0,
+            put_metric_alarm: 2.5,
+            set_alarm_state: 2.5,
+            describe_stream_summary: 16.0,
+            update_shard_count: 8.0,
+        },
+        high_availability: None,
+        metrics: None,
+        subscriptions: vec![orders()],
+    }
+}
+
+fn orders() -> Subscription {
+    Subscription {
+        stream: Some("orders".to_owned()),
+        alarms: pair("orders-scale-up-alarm"),
+        account: Account::default(),
+        min_shards: 1,
+        max_shards: 10_000,
+        cooldown_up: Duration::ZERO,
+        cooldown_down: Duration::ZERO,
+        reserved_scale_ups: 3,
+    }
+}
+
+fn pair(name: &str) -> AlarmNames {
+    AlarmNames::from_either(name).unwrap()
+}
+
+/// Changes `MINIMAL` and its `Config` in the same way.
+#[track_caller]
+fn check(text: &str, overrides: &[(&str, &str)], change: impl FnOnce(&mut Config)) {
+    let mut expected = minimal();
+    change(&mut expected);
+    match load(text, variables(overrides)) {
+        Ok(config) => assert_eq!(config, expected),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    check(MINIMAL, &[], |_| ());
+    assert_eq!(Config::from_toml(MINIMAL).unwrap(), minimal());
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        schedule = "*/30 * * * * *"
+        audit_interval = "0s"
+        tick_timeout = "1m 5s"
+        call_timeout = "1500ms"
+        log_format = "json"
+        state_dir = "/tmp/state"
+        [aws]
+        region = "eu-west-1"
+        profile = "p"
+        role_arn = "arn:aws-us-gov:iam::123456789012:role/path/r"
+        [log]
+        table = "t.a-b_1"
+        retention_days = 30
+        [quotas]
+        describe_alarms = 1
+        put_metric_alarm = 0.5
+        set_alarm_state = 3
+        describe_stream_summary = 4
+        update_shard_count = 5
+        [high_availability]
+        lease_duration = "1m"
+        [metrics]
+        listen = "[::]:80"
+        [defaults]
+        alarm_name = "{direction}/{stream}"
+        min_shards = 2
+        max_shards = 20
+        cooldown_up = "1s"
+        cooldown_down = "2s"
+        reserved_scale_ups = 0
+        [[streams]]
+        name = "a"
+        [[streams]]
+        name = "b"
+        alarm_name = "other {direction}"
+        region = "us-east-1"
+        profile = "q"
+        role_arn = "arn:aws:iam::123456789012:role/s"
+        min_shards = 3
+        max_shards = 3
+        cooldown_up = "3s"
+        cooldown_down = "4s"
+        reserved_scale_ups = 10
+        [[streams]]
+        alarm = "clicks-scale-down-prod"
+        max_shards = 64
+    "#;
+    let config = Config::from_toml(text).unwrap();
+    assert_eq!(config.audit_interval, None);
+    assert_eq!(config.call_timeout, Duration::from_millis(1500));
+    assert_eq!(config.home.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.quotas.put_metric_alarm, 0.5);
+    let [a, b, clicks] = &config.subscriptions[..] else {
+        panic!("three streams")
+    };
+    assert_eq!(a.alarms.scale_up, "scale-up/a");
+    assert_eq!(a.account, config.home);
+    assert_eq!(
+        (a.min_shards, a.max_shards, a.reserved_scale_ups),
+        (2, 20, 0)
+    );
+    assert_eq!(
+        *b,
+        Subscription {
+            stream: Some("b".to_owned()),
+            alarms: pair("other scale-up"),
+            account: Account {
+                region: Some("us-east-1".to_owned()),
+                profile: Some("q".to_owned()),
+                role_arn: Some("arn:aws:iam::123456789012:role/s".to_owned()),
+            },
+            min_shards: 3,
+            max_shards: 3,
+            cooldown_up: Duration::from_secs(3),
+            cooldown_down: Duration::from_secs(4),
+            reserved_scale_ups: 10,
+        }
+    );
+    assert_eq!(clicks.stream, None);
+    assert_eq!(clicks.alarms, pair("clicks-scale-up-prod"));
+    assert_eq!((clicks.min_shards, clicks.max_shards), (2, 64));
+}
+
+#[test]
+fn later_layers_win() {
+    let prefixed = |key: &str, value: &str| (format!("KINESIS_AUTOSCALER_{key}"), value.to_owned());
+    let check_one = |key: &str, value: &str, change: fn(&mut Config)| {
+        let (key, value) = prefixed(key, value);
+        check(MINIMAL, &[(&key, &value)], change);
+    };
+    check_one("LOG__TABLE", "other", |it| {
+        it.log.table = "other".to_owned()
+    });
+    check_one("LOG__TABLE", "12345", |it| {
+        it.log.table = "12345".to_owned()
+    });
+    check_one("LOG__TABLE", "true", |it| it.log.table = "true".to_owned());
+    check_one("LOG__RETENTION_DAYS", " 7 ", |it| it.log.retention_days = 7);
+    check_one("AUDIT_INTERVAL", "0s", |it| it.audit_interval = None);
+    check_one("LOG_FORMAT", "json", |it| it.log_format = LogFormat::Json);
+    check_one("QUOTAS__PUT_METRIC_ALARM", "1", |it| {
+        it.quotas.put_metric_alarm = 1.0
+    });
+    check_one("QUOTAS__PUT_METRIC_ALARM", "1e-1", |it| {
+        it.quotas.put_metric_alarm = 0.1
+    });
+    check_one("HIGH_AVAILABILITY__LEASE_DURATION", "5s", |it| {
+        it.high_availability = Some(HighAvailability {
+            lease_duration: Duration::from_secs(5),
+        });
+    });
+    check_one("DEFAULTS__MAX_SHARDS", "8", |it| {
+        it.subscriptions[0].max_shards = 8
+    });
+    check_one("STREAMS", "[{name=clicks, max_shards=4}]", |it| {
+        it.subscriptions = vec![Subscription {
+            stream: Some("clicks".to_owned()),
+            alarms: pair("clicks-scale-up-alarm"),
+            max_shards: 4,
+            ..orders()
+        }];
+    });
+    check_one("CONFIG", "/elsewhere", |_| ());
+    check(
+        MINIMAL,
+        &[("KINESIS_AUTOSCALERS", "x"), ("AWS_REGION", "x")],
+        |_| (),
+    );
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment() {
+    let mut overrides = variables(&[("KINESIS_AUTOSCALER_LOG__RETENTION_DAYS", "7")]);
+    overrides.settings = [
+        "log.retention_days=8",
+        "log.retention_days = 9",
+        "log_format=json",
+    ]
+    .map(|it| it.parse().unwrap())
+    .into();
+    let config = load(MINIMAL, overrides).unwrap();
+    assert_eq!(config.log.retention_days, 9);
+    assert_eq!(config.log_format, LogFormat::Json);
+}
+
+#[test]
+fn the_state_directory_is_systemds_unless_the_file_names_one() {
+    let given = |text, directory| {
+        load(text, variables(&[("STATE_DIRECTORY", directory)]))
+            .unwrap()
+            .state_dir
+    };
+    let own = format!("state_dir = \"mine\"\n{MINIMAL}");
+    assert_eq!(given(MINIMAL, "/var/lib/a"), Path::new("/var/lib/a"));
+    assert_eq!(
+        given(MINIMAL, "/var/lib/a:/var/lib/b"),
+        Path::new("/var/lib/a")
+    );
+    assert_eq!(given(MINIMAL, ""), Path::new("/var/lib/kinesis-autoscaler"));
+    assert_eq!(given(&own, "/var/lib/a"), Path::new("mine"));
+}
+
+#[test]
+fn sections_that_are_there_are_on() {
+    let config = Config::from_toml(&format!("{MINIMAL}\n[high_availability]\n[metrics]")).unwrap();
+    let lease_duration = Duration::from_secs(30);
+    assert_eq!(
+        config.high_availability,
+        Some(HighAvailability { lease_duration })
+    );
+    let listen = "127.0.0.1:9184".parse().unwrap();
+    assert_eq!(config.metrics, Some(Metrics { listen }));
+}
+
+#[test]
+fn the_same_name_in_another_account_or_region_is_another_stream() {
+    let text = r#"
+        log.table = "logs"
+        streams = [
+            { name = "orders" },
+            { name = "orders", region = "us-east-1" },
+            { name = "orders", profile = "other" },
+            { alarm = "orders-scale-up-alarm", region = "us-east-2" },
+        ]
+    "#;
+    assert_eq!(Config::from_toml(text).unwrap().subscriptions.len(), 4);
+}
+
+#[test]
+fn ten_thousand_streams_load() {
+    let mut text = "log.table = \"logs\"\n".to_owned();
+    for i in 0..10_000 {
+        text += &format!("[[streams]]\nname = \"stream-{i}\"\nmax_shards = 64\n");
+    }
+    assert_eq!(
+        Config::from_toml(&text).unwrap().subscriptions.len(),
+        10_000
+    );
+}
+
+fn shipped(name: &str) -> String {
+    fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("config")
+            .join(name),
+    )
+    .unwrap()
+}
+
+/// Takes the `#` from each line that is a key or a section, not prose.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|it: char| it == '[' || it.is_ascii_lowercase()) => {
+            format!("{key}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn every_shipped_file_loads() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        match path.extension().and_then(|it| it.to_str()) {
+            Some("toml") => drop(Config::load(&path, Overrides::default()).unwrap()),
+            Some("json") => {
+                let text = fs::read_to_string(&path).unwrap();
+                serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            }
+            _ => panic!("{} is not tested", path.display()),
+        }
+    }
+}
+
+#[test]
+fn the_commented_file_shows_the_defaults() {
+    let text = shipped("config.toml");
+    let plain = Config::from_toml(&text).unwrap();
+    let mut whole = Config::from_toml(&uncommented(&text)).unwrap();
+    // What is off unless its section is there.
+    let bare = format!("{MINIMAL}\n[high_availability]\n[metrics]");
+    let bare = Config::from_toml(&bare).unwrap();
+    assert_eq!(whole.high_availability.take(), bare.high_availability);
+    assert_eq!(whole.metrics.take(), bare.metrics);
+    // What has no default: the account, and the second stream.
+    let home = std::mem::take(&mut whole.home);
+    assert_eq!(whole.subscriptions.len(), 2);
+    whole.subscriptions.truncate(1);
+    assert_eq!(whole.subscriptions[0].account, home);
+    whole.subscriptions[0].account = Account::default();
+    assert_eq!(whole, plain);
+}
+
+#[test]
+fn the_commented_file_has_every_key() {
+    let text = uncommented(&shipped("config.toml"));
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    for line in text.lines().filter(|it| !it.starts_with('#')) {
+        if line.starts_with('[') {
+            section = format!("{}.", line.trim_matches(['[', ']']));
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            shown.push(format!("{section}{key}"));
+        }
+    }
+    let mut known = known_keys();
+    known.sort();
+    shown.sort();
+    assert_eq!(shown, known);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in "\\PC*", value in "\\PC*") {
+        let _ = Config::from_toml(&text);
+        let _ = Config::from_toml(&format!("log.table = {text:?}\nschedule = {text:?}\nstreams = [{{ name = {text:?}, alarm_name = {value:?} }}]"));
+        let _ = load(MINIMAL, variables(&[("KINESIS_AUTOSCALER_STREAMS", &value), ("KINESIS_AUTOSCALER_LOG__TABLE", &text)]));
+    }
+
+    #[test]
+    fn arbitrary_keys_and_values_never_panic(
+        lines in prop::collection::vec(
+            (prop::sample::select(known_keys()), "[a-z]{0,3}", "-?[0-9]{1,20}|\"[-a-z0-9{} *:]{0,9}\"|\\[\\[1\\]\\]|\\{a=1\\}|inf|nan|true|1979-05-27"),
+            0..8,
+        ),
+    ) {
+        let text: String = lines.iter().map(|(key, tail, value)| format!("{key}{tail} = {value}\n")).collect();
+        let _ = Config::from_toml(&text);
+        let mut overrides = Overrides::default();
+        for (key, tail, value) in lines {
+            let name = format!("KINESIS_AUTOSCALER_{key}{tail}").replace('.', "__").to_uppercase();
+            overrides.variables.push((OsString::from(name), OsString::from(&value)));
+            overrides.settings.extend(format!("{key}{tail}={value}").parse());
+        }
+        let _ = load(MINIMAL, overrides);
+    }
+}

@@ -1,0 +1,477 @@
+//! What is said of configurations that are wrong: all of it at once, each with its place and its key.
+
+use kinesis_autoscaler::{
+    config::{Config, Error, Origin, Overrides, Problem},
+    error::{Exit, Failure},
+};
+
+use crate::config::{MINIMAL, load, variables};
+
+/// Key path, and a part of `message | hint`.
+type Expected<'a> = &'a [(&'a str, &'a str)];
+
+#[track_caller]
+fn check_problems(what: &str, result: Result<Config, Error>, expected: Expected) {
+    let error = result.expect_err(what);
+    let found: Vec<_> = error.problems().iter().map(spoken).collect();
+    assert_eq!(found.len(), expected.len(), "{what}\n{found:#?}");
+    for ((key, text), (expected_key, fragment)) in found.iter().zip(expected) {
+        assert_eq!(key, expected_key, "{what}\n{found:#?}");
+        assert!(
+            text.contains(fragment),
+            "{what}\n{fragment:?} in {found:#?}"
+        );
+    }
+}
+
+fn spoken(problem: &Problem) -> (String, String) {
+    let hint = problem.hint.as_deref().unwrap_or_default();
+    (problem.key.clone(), format!("{} | {hint}", problem.message))
+}
+
+/// `text` comes after `MINIMAL`: in the entry of the stream, or a section of its own.
+#[track_caller]
+fn check(text: &str, expected: Expected) {
+    check_problems(
+        text,
+        Config::from_toml(&format!("{MINIMAL}\n{text}")),
+        expected,
+    );
+}
+
+#[track_caller]
+fn check_variables(of: &[(&str, &str)], expected: Expected) {
+    check_problems(&format!("{of:?}"), load(MINIMAL, variables(of)), expected);
+}
+
+/// `<toml> => <key path>: <part of "message | hint">`; `\n` breaks the line.
+#[track_caller]
+fn check_lines(lines: &str, load: impl Fn(&str) -> Result<Config, Error>) {
+    for line in lines.lines().filter(|it| !it.is_empty()) {
+        let (text, rest) = line.split_once(" => ").unwrap();
+        let (key, fragment) = rest.split_once(": ").unwrap();
+        let result = load(&text.replace("\\n", "\n"));
+        check_problems(line, result, &[(key, fragment)]);
+    }
+}
+
+const OUT_OF_RANGE: &str = r#"
+schedule = "* * * * *"                            => schedule: five fields, not six | the seconds come first: "0 * * * * *"
+schedule = ""                                     => schedule: 0 fields
+schedule = "@hourly"                              => schedule: 1 fields
+schedule = "0 * * * * * 2030"                     => schedule: 7 fields
+schedule = "0 61 * * * *"                         => schedule: no cron expression
+schedule = "a b c d e f"                          => schedule: no cron expression
+schedule = "0 0 0 30 2 *"                         => schedule: never comes
+schedule = 5                                      => schedule: expected a string, found 5
+audit_interval = 15                               => audit_interval: expected a duration, found 15 | write it as a string
+audit_interval = "15"                             => audit_interval: time unit needed
+audit_interval = "367d"                           => audit_interval: at most 366 days
+audit_interval = "soon"                           => audit_interval: no duration
+audit_interval = 1979-05-27                       => audit_interval: found a date
+tick_timeout = "0s"                               => tick_timeout: longer than 0s
+call_timeout = "0s"                               => call_timeout: longer than 0s
+call_timeout = "99999999999999999999s"            => call_timeout: no duration
+log_format = "xml"                                => log_format: must be "text" or "json"
+log_format = true                                 => log_format: found true
+state_dir = ""                                    => state_dir: must not be empty
+aws.region = ""                                   => aws.region: no Region
+aws.region = "EU (Ireland)"                       => aws.region: no Region
+aws.profile = ""                                  => aws.profile: must not be empty
+aws.role_arn = "arn:aws:iam::123:role/x"          => aws.role_arn: no ARN of a role
+aws.role_arn = "arn:aws:iam::123456789012:user/x" => aws.role_arn: no ARN of a role
+aws.role_arn = "arn:aws:iam::123456789012:role/"  => aws.role_arn: no ARN of a role
+aws = 3                                           => aws: expected a table, found 3 | its keys are set one by one: region, profile, role_arn
+quotas.describe_alarms = 0                        => quotas.describe_alarms: above 0
+quotas.describe_alarms = -1.5                     => quotas.describe_alarms: above 0
+quotas.describe_alarms = nan                      => quotas.describe_alarms: finite
+quotas.describe_alarms = inf                      => quotas.describe_alarms: finite
+quotas.describe_alarms = "8"                      => quotas.describe_alarms: expected a number, found the string "8"
+high_availability.lease_duration = "0s"           => high_availability.lease_duration: longer than 0s
+high_availability = true                          => high_availability: expected a table
+metrics.listen = "localhost:9184"                 => metrics.listen: an IP address, not a host name
+metrics.listen = "127.0.0.1"                      => metrics.listen: no address with a port
+defaults.min_shards = 0                           => defaults.min_shards: from 1 to 10000, is 0
+defaults.max_shards = 10001                       => defaults.max_shards: from 1 to 10000, is 10001
+defaults.max_shards = 4.5                         => defaults.max_shards: expected a whole number, found 4.5
+defaults.max_shards = -9223372036854775808        => defaults.max_shards: is -9223372036854775808
+defaults.reserved_scale_ups = 11                  => defaults.reserved_scale_ups: from 0 to 10, is 11
+defaults.cooldown_up = "1y"\ndefaults.cooldown_down = "2y" => defaults.cooldown_down: at most 366 days
+defaults = { min_shards = 5, max_shards = 4 }     => defaults.min_shards: min_shards is 5, above max_shards, which is 4
+defaults.alarm_name = "{stream}"                  => defaults.alarm_name: has no {direction}
+defaults.alarm_name = "{direction}"               => defaults.alarm_name: has no {stream}
+defaults.alarm_name = "{stream}-{dir}"            => defaults.alarm_name: unknown placeholder {dir}
+defaults.alarm_name = "{stream}-{direction"       => defaults.alarm_name: brace without its other half
+defaults.alarm_name = "{stream}-direction}"       => defaults.alarm_name: brace without its other half
+"#;
+
+const UNKNOWN: &str = r#"
+shedule = "0 * * * * *"        => shedule: did you mean `schedule`?
+region = "eu-west-1"           => region: belongs under [aws] or under [[streams]]
+max_shards = 5                 => max_shards: belongs under [defaults] or under [[streams]]
+qqqqqq = 1                     => qqqqqq: known here: schedule, audit_interval
+defalts = {}                   => defalts: did you mean `defaults`?
+aws.regoin = "eu-west-1"       => aws.regoin: did you mean `region`?
+aws.schedule = "x"             => aws.schedule: at the top, before the first [section]
+quotas.put_metrics_alarm = 1   => quotas.put_metrics_alarm: did you mean `put_metric_alarm`?
+high_availability.lease = "1s" => high_availability.lease: known here: lease_duration
+metrics.port = 1               => metrics.port: known here: listen
+defaults.name = "x"            => defaults.name: belongs under [[streams]]
+"#;
+
+const ENTRIES: &str = r#"
+name = "a b"                                      => streams[1].name: 1 to 128 letters
+name = ""                                         => streams[1].name: no stream name
+name = "arn:aws:kinesis:eu-west-1:123456789012:stream/a" => streams[1].name: not the ARN
+name = 7                                          => streams[1].name: found 7
+alarm = "clicks"                                  => streams[1].alarm: neither `scale-up` nor `scale-down`
+alarm = "scale-up-scale-down"                     => streams[1].alarm: both
+alarm = "scale-up\u0007"                         => streams[1].alarm: control character
+name = "a"\nalarm = "scale-up"                    => streams[1].alarm: either `name` or `alarm`
+alarm = "a-scale-up"\nalarm_name = "{direction}"  => streams[1].alarm_name: names the pair already
+name = "a"\nalarm_name = "{stream}"               => streams[1].alarm_name: no {direction}
+name = "a"\nalarm_name = "scale-down {direction}" => streams[1].alarm_name: both
+name = "my-scale-up-log"                          => streams[1].name: both
+name = "a"\nmin_shards = 4\nmax_shards = 2        => streams[1].min_shards: min_shards is 4, above max_shards, which is 2
+name = "a"\ncooldown_up = "-1s"                   => streams[1].cooldown_up: no duration
+name = "a"\nreserved_scale_ups = 11               => streams[1].reserved_scale_ups: from 0 to 10
+name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: no ARN of a role
+"#;
+
+#[test]
+fn values_out_of_range_are_refused() {
+    check_lines(OUT_OF_RANGE, |text| {
+        Config::from_toml(&format!("{text}\n{MINIMAL}"))
+    });
+}
+
+#[test]
+fn the_log_table_and_a_stream_are_required() {
+    let table = "kinesis-autoscaler table create";
+    for (text, expected) in [
+        (
+            "",
+            &[("log.table", table), ("streams", "no stream is subscribed")][..],
+        ),
+        (
+            "[log]\ntable = \"no\"\n[[streams]]\nname = \"a\"",
+            &[("log.table", "3 to 255")],
+        ),
+        (
+            "[log]\ntable = \"a b c\"\n[[streams]]\nname = \"a\"",
+            &[("log.table", "no table name")],
+        ),
+        (
+            "[log]\ntable = 5\n[[streams]]\nname = \"a\"",
+            &[("log.table", "found 5")],
+        ),
+        (
+            "log = 5\n[[streams]]\nname = \"a\"",
+            &[("log", "expected a table")],
+        ),
+        (
+            "[log]\ntabel = \"logs\"\n[[streams]]\nname = \"a\"",
+            &[("log.tabel", "did you mean `table`?")],
+        ),
+        (
+            "[log]\ntable = \"logs\"\nretention_days = 0\n[[streams]]\nname = \"a\"",
+            &[("log.retention_days", "1 to 3650")],
+        ),
+        (
+            "streams = []\nlog.table = \"logs\"",
+            &[("streams", "no stream")],
+        ),
+        (
+            "log.table = \"logs\"\n[streams]\nname = \"a\"",
+            &[(
+                "streams",
+                "expected an array of tables, found a table | each entry starts with [[streams]]",
+            )],
+        ),
+        (
+            "log.table = \"logs\"\nstreams = [\"a\"]",
+            &[("streams[0]", "expected a table, found the string \"a\"")],
+        ),
+    ] {
+        check_problems(text, Config::from_toml(text), expected);
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_at_every_level() {
+    check_lines(UNKNOWN, |text| {
+        Config::from_toml(&format!("{text}\n{MINIMAL}"))
+    });
+    check(
+        "max_shard = 5",
+        &[("streams[0].max_shard", "did you mean `max_shards`?")],
+    );
+    check(
+        "[[streams]]\nnmae = \"x\"",
+        &[("streams[1].nmae", "did you mean `name`?")],
+    );
+}
+
+#[test]
+fn entries_of_streams_are_checked() {
+    let long = "x".repeat(129);
+    let long_alarm = format!("alarm = \"scale-up{}\"", "x".repeat(247));
+    check_lines(ENTRIES, |text| {
+        Config::from_toml(&format!("{MINIMAL}\n[[streams]]\n{text}"))
+    });
+    for (text, key, fragment) in [
+        (
+            format!("name = \"{long}\""),
+            "streams[1].name",
+            "no stream name",
+        ),
+        (long_alarm, "streams[1].alarm", "would have 257 characters"),
+    ] {
+        check(&format!("[[streams]]\n{text}"), &[(key, fragment)]);
+    }
+    check(
+        "[[streams]]\nmax_shards = 3",
+        &[("streams[1]", "neither `name` nor `alarm`")],
+    );
+    check(
+        "min_shards = 9\n[defaults]\nmax_shards = 8",
+        &[("streams[0].min_shards", "above max_shards, which is 8")],
+    );
+    check(
+        "max_shards = 3\n[defaults]\nmin_shards = 4",
+        &[("streams[0].max_shards", "min_shards is 4")],
+    );
+}
+
+#[test]
+fn streams_and_alarms_are_subscribed_once() {
+    check(
+        "[[streams]]\nname = \"orders\"",
+        &[(
+            "streams[1].name",
+            "\"orders\" is subscribed by streams[0] already",
+        )],
+    );
+    check(
+        "[[streams]]\nalarm = \"orders-scale-down-alarm\"",
+        &[("streams[1].alarm", "alarm of streams[0] already")],
+    );
+    check(
+        "[[streams]]\nname = \"a\"\nalarm_name = \"orders-{direction}-alarm\"\n[[streams]]\nname = \"a\"",
+        &[
+            ("streams[1].alarm_name", "alarm of streams[0]"),
+            ("streams[2].name", "subscribed by streams[1]"),
+        ],
+    );
+}
+
+#[test]
+fn all_is_said_at_once() {
+    let text = r#"
+        schedule = "* * * * *"
+        [log]
+        retention_days = 5000
+        [quotas]
+        put_metric_alarm = 0
+        [defaults]
+        alarm_name = "x"
+        [[streams]]
+        name = "a"
+        min_shards = 20
+        max_shards = 10
+        typo = 1
+        [[streams]]
+        name = "b!"
+        [[streams]]
+        name = "a"
+        alarm_name = "{direction}"
+        [[streams]]
+        max_shards = "64"
+        [[streams]]
+        name = "e"
+        cooldown_up = 3
+        [[streams]]
+        name = "a"
+        alarm_name = "two {direction}"
+    "#;
+    check_problems(
+        text,
+        Config::from_toml(text),
+        &[
+            ("defaults.alarm_name", "no {direction}"),
+            ("log.retention_days", "3650"),
+            ("log.table", "missing"),
+            ("quotas.put_metric_alarm", "above 0"),
+            ("schedule", "five fields"),
+            ("streams[0].min_shards", "above"),
+            ("streams[0].typo", "unknown key"),
+            ("streams[1].name", "no stream name"),
+            ("streams[2].name", "subscribed by streams[0]"),
+            ("streams[3]", "neither"),
+            ("streams[3].max_shards", "found the string \"64\""),
+            ("streams[4].cooldown_up", "expected a duration"),
+            ("streams[5].name", "subscribed by streams[0]"),
+        ],
+    );
+}
+
+#[test]
+fn variables_are_checked_and_named() {
+    for (name, value, key, fragment) in [
+        (
+            "LGO__TABLE",
+            "x",
+            "lgo",
+            "did you mean KINESIS_AUTOSCALER_LOG__TABLE?",
+        ),
+        (
+            "LOG_TABLE",
+            "x",
+            "log_table",
+            "did you mean KINESIS_AUTOSCALER_LOG__TABLE?",
+        ),
+        (
+            "LOG__TABEL",
+            "x",
+            "log.tabel",
+            "did you mean KINESIS_AUTOSCALER_LOG__TABLE?",
+        ),
+        ("QQQQQQQQQQ", "x", "qqqqqqqqqq", "two underscores"),
+        ("LOG__", "x", "log.", "no key has this variable"),
+        ("A.B", "x", "a.b", "no key has this variable"),
+        ("LOG", "x", "log", "expected a table"),
+        (
+            "SCHEDULE__X",
+            "x",
+            "schedule",
+            "expected a string, found a table",
+        ),
+        (
+            "LOG__RETENTION_DAYS",
+            "many",
+            "log.retention_days",
+            "expected a whole number, found the string \"many\"",
+        ),
+        (
+            "LOG__RETENTION_DAYS",
+            "0",
+            "log.retention_days",
+            "from 1 to 3650",
+        ),
+        (
+            "QUOTAS__DESCRIBE_ALARMS",
+            "inf",
+            "quotas.describe_alarms",
+            "finite",
+        ),
+        ("TICK_TIMEOUT", "0", "tick_timeout", "longer than 0s"),
+        ("STREAMS__0__NAME", "x", "streams", "expected an array"),
+        ("STREAMS", "orders", "streams", "expected an array"),
+        (
+            "STREAMS",
+            "[{nmae=x}]",
+            "streams[0].nmae",
+            "did you mean `name`?",
+        ),
+        ("STREAMS", "[{name=1}]", "streams[0].name", "found 1"),
+    ] {
+        let name = format!("KINESIS_AUTOSCALER_{name}");
+        check_problems(
+            &name,
+            load(MINIMAL, variables(&[(&name, value)])),
+            &[(key, fragment)],
+        );
+        let error = load(MINIMAL, variables(&[(&name, value)])).unwrap_err();
+        let origin = &error.problems()[0].origin;
+        let named = matches!(origin, Origin::Variable(it) if name.starts_with(it.as_str()));
+        assert!(named, "{name}: {origin:?}");
+    }
+    check_variables(
+        &[
+            ("KINESIS_AUTOSCALER_LOG", "x"),
+            ("KINESIS_AUTOSCALER_LOG__TABLE", "x"),
+        ],
+        &[
+            ("log", "expected a table"),
+            ("log.table", "another variable"),
+        ],
+    );
+}
+
+#[test]
+fn the_command_line_is_named() {
+    let mut overrides = Overrides::default();
+    overrides
+        .settings
+        .push("log.retention_days=0".parse().unwrap());
+    let error = load(MINIMAL, overrides).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--set: log.retention_days: must be from 1 to 3650, is 0"
+    );
+}
+
+#[test]
+fn syntax_errors_have_line_and_column() {
+    for (text, position, fragment) in [
+        ("a = 1\nb = = 2\n", (2, 5), "invalid string"),
+        ("[log]\ntable = \"x\ny\"", (2, 11), "invalid basic string"),
+        ("é = 1", (1, 1), "invalid key"),
+        (
+            "[log]\ntable = \"a\"\ntable = \"b\"",
+            (3, 1),
+            "duplicate key",
+        ),
+    ] {
+        let error = Config::from_toml(text).unwrap_err();
+        let [problem] = error.problems() else {
+            panic!("{error}")
+        };
+        let path = None;
+        let position = Some(position);
+        assert_eq!(problem.origin, Origin::File { path, position }, "{error}");
+        assert!(error.to_string().contains(fragment), "{error}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = directory.path().join("bad.toml");
+    std::fs::write(&bad, b"a = 1\nb = \"\xff\"").unwrap();
+    for (path, expected) in [
+        (
+            directory.path().join("none.toml"),
+            "none.toml: there is no such file",
+        ),
+        (directory.path().to_owned(), "this is a directory"),
+        (bad, "bad.toml:2:6: the file is not UTF-8 from here on"),
+    ] {
+        let failure = Failure::from(Config::load(&path, Overrides::default()).unwrap_err());
+        assert_eq!(failure.exit, Exit::Config);
+        let text = failure.to_string();
+        assert!(text.contains(expected), "{text}");
+        if !text.contains("UTF-8") {
+            for word in [
+                "--config",
+                "KINESIS_AUTOSCALER_CONFIG",
+                "--sandbox",
+                "caused by:",
+            ] {
+                assert!(text.contains(word), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_problem_reads_as_error_and_hint() {
+    let text = format!("{MINIMAL}\nmax_shard = 5\nmin_shards = 0");
+    let failure = Failure::from(Config::from_toml(&text).unwrap_err());
+    assert_eq!(
+        failure.to_string(),
+        "error: configuration: streams[0].max_shard (orders): unknown key\n\
+         hint: did you mean `max_shards`?\n\
+         error: configuration: streams[0].min_shards (orders): must be from 1 to 10000, is 0"
+    );
+}

@@ -1,0 +1,7 @@
+//! One binary for all tests of the crate from outside.
+
+mod cli;
+mod config;
+mod config_errors;
+mod decide;
+mod error;
