@@ -5,3 +5,7 @@ mod config;
 mod config_errors;
 mod decide;
 mod error;
+mod exhaustion;
+mod scene;
+mod tick;
+mod world;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use kinesis_autoscaler::{report::Report, sandbox::Fault, tick::Autoscaler};
+use kinesis_autoscaler::{
+    report::Report,
+    sandbox::{Fault, Load, Traffic},
+    tick::Autoscaler,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, named, of, tick};
@@ -14,7 +18,7 @@ fn minutes(n: i64) -> SignedDuration {
 
 /// Traffic that used `shards` shards, in bytes, for the last day.
 fn used(world: &World, stream: &str, shards: f64) {
-    world.place.set_constant_traffic(stream, shards * 1_048_576.0 * 60.0, 60.0);
+    world.place.set_traffic(stream, Traffic::constant(Load::of_shards(shards)));
 }
 
 #[track_caller]
@@ -62,7 +66,7 @@ async fn a_scale_up_reshards_rewrites_both_alarms_resets_them_and_is_logged() {
     let report = tick(&mut autoscaler).await;
     acted(&report, "orders", "scale_up", 2, 4);
     assert!(!report.failed());
-    assert_eq!(world.place.stream("orders").target, Some(4), "the stream is being resharded");
+    assert_eq!(world.shards("orders"), 4, "the stream is being resharded");
     for before in before {
         let name = before["AlarmName"].as_str().expect("a name");
         let after = world.place.alarm(name).expect("still there");
@@ -131,7 +135,7 @@ async fn ticks_during_and_after_the_update_change_nothing() {
     held(&tick(&mut autoscaler).await, "orders", "no_alarm");
     let now = [world.place.alarm("orders-scale-up-alarm"), world.place.alarm("orders-scale-down-alarm")];
     assert_eq!(now.map(|alarm| unchanging(alarm.expect("there"))), after_first.map(|alarm| unchanging(alarm.expect("there"))));
-    assert_eq!(world.place.stream("orders").open_shards, 4);
+    assert_eq!(world.shards("orders"), 4);
     assert_eq!(world.rows().len(), 1, "one scaling, one row");
 }
 
@@ -252,7 +256,7 @@ async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     acted(&report, "payments", "sync_alarms", 3, 3);
     let reads = ["DescribeAlarms", "DescribeStreamSummary", "GetMetricData", "Query", "GetItem"];
     assert!(report.api_calls.keys().all(|call| reads.contains(&call.as_str())), "{:?}", report.api_calls);
-    assert_eq!((world.place.stream("orders").open_shards, world.rows().len()), (2, 0));
+    assert_eq!((world.shards("orders"), world.rows().len()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +392,7 @@ async fn bounds_hold_from_end_to_end() {
     let report = tick(&mut world.start(config).await).await;
     acted(&report, "up", "scale_up", 4, 5);
     acted(&report, "down", "scale_down", 10, 7);
-    assert_eq!((world.place.stream("up").target, world.place.stream("down").target), (Some(5), Some(7)));
+    assert_eq!((world.shards("up"), world.shards("down")), (5, 7));
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,11 @@ impl World {
         query["Expression"].as_str().expect("text").to_owned()
     }
 
+    /// The stream's shards, or what a resharding under way leads to.
+    pub fn shards(&self, stream: &str) -> u32 {
+        self.place.stream(stream).expect("the stream is there").target
+    }
+
     pub fn state_of(&self, alarm: &str) -> String {
         self.place.alarm(alarm).expect("the alarm is there")["StateValue"].as_str().expect("text").to_owned()
     }
