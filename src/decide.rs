@@ -677,7 +677,7 @@ fn asks(alarm: &Alarm) -> String {
 }
 
 /// `time + by`, at the end of time if need be: rows and alarms may tell any time.
-fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
+pub(crate) fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -110,7 +110,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         autoscaler.resume(&state_dir);
     }
     let report = autoscaler.tick(ONCE_WITHIN).await;
-    if !cli.dry_run && !report.failed() {
+    if !cli.dry_run {
         autoscaler.leave_word(&state_dir);
     }
     print(&render(&report, cli.output))?;

@@ -7,5 +7,6 @@ mod decide;
 mod error;
 mod exhaustion;
 mod scene;
+mod simulation;
 mod tick;
 mod world;

@@ -43,7 +43,7 @@ fn failed(report: &Report, stream: &str, reason: &str, error: &str) {
 }
 
 /// An alarm without what a scaling may change.
-fn unchanging(mut alarm: Value) -> Value {
+pub fn unchanging(mut alarm: Value) -> Value {
     for field in ["StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp", "AlarmConfigurationUpdatedTimestamp"] {
         alarm.as_object_mut().expect("an alarm").remove(field);
     }
