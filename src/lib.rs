@@ -3,3 +3,4 @@
 pub mod alarm;
 pub mod clock;
 pub mod config;
+pub mod sandbox;
