@@ -9,7 +9,7 @@ services: "region", and the endpoints "kinesis", "cloudwatch", "dynamodb".
 STREAM:   "name", "shards" (null: there is no such stream), "mode" ("PROVISIONED"), "alarm_name" ("{stream}-{direction}-alarm"),
           "up" and "down": ALARM, or null for none; "traffic": [[bytes, records] or null of each 300 s, the last full period last].
 ALARM:    "state" ("OK"), "shard_count" (the stream's own; null: no such query), "stream" (its own name; null: no incoming metric),
-          "actions_enabled" (true), "fields": further members of PutMetricAlarm, or others in place of the usual ones.
+          "actions_enabled" (true), "fields": further members of PutMetricAlarm, or others in place of the usual ones (null: left out).
 """
 
 import datetime
@@ -98,7 +98,8 @@ def metric_alarm(stream, direction, alarm):
         "Metrics": queries(stream, alarm),
         "Tags": [{"Key": "team", "Value": "streams"}, {"Key": "direction", "Value": direction}],
     }
-    return fields | alarm.get("fields", {})
+    fields |= alarm.get("fields", {})
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def queries(stream, alarm):
@@ -183,9 +184,7 @@ def create_log_table(dynamodb, table):
 
 def dump(aws, spec):
     """Everything, in a fixed order."""
-    pages = aws.kinesis.get_paginator("list_streams").paginate()
-    names = sorted(name for page in pages for name in page["StreamNames"])
-    streams = {name: aws.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"] for name in names}
+    streams = {name: aws.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"] for name in stream_names(aws)}
     alarms = {}
     for page in aws.cloudwatch.get_paginator("describe_alarms").paginate():
         for alarm in page["MetricAlarms"]:
@@ -197,6 +196,17 @@ def dump(aws, spec):
             items += page["Items"]
     items.sort(key=lambda item: json.dumps(item, sort_keys=True))
     return {"streams": streams, "alarms": alarms, "items": items}
+
+
+def stream_names(aws):
+    """All of them, page by page: from the last name on, as moto gives no NextToken."""
+    names, start = [], {}
+    while True:
+        page = aws.kinesis.list_streams(**start)
+        names += page["StreamNames"]
+        if not page["HasMoreStreams"]:
+            return sorted(names)
+        start = {"ExclusiveStartStreamName": names[-1]}
 
 
 def state(aws, spec):
