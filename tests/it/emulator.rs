@@ -71,7 +71,7 @@ fn every_kind_of_stream_is_scaled_synced_or_held_as_its_alarms_say() {
 
 #[test]
 fn a_stream_that_is_updating_is_left_alone_until_it_is_active() {
-    let Some(emulator) = Emulator::start(Kinesis::Local { update_seconds: 15 }) else { return };
+    let Some(emulator) = Emulator::start(Kinesis::Local { update_seconds: 30 }) else { return };
     let config = "[[streams]]\nname = \"orders\"\n";
     let (up, alarm) = ("orders-scale-up-alarm", json!({ "state": "ALARM" }));
     emulator.seed_table(vec![]);
