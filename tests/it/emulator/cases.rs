@@ -67,7 +67,12 @@ pub fn all() -> Vec<Case> {
     let quiet = || json!({ "up": {}, "down": {} });
     let mut cases = vec![
         // Up by the original's steps.
-        case("up-1", 1, json!({ "up": alarm(), "down": { "actions_enabled": false } }), Scaled(UP, 2)),
+        case(
+            "up-1",
+            1,
+            json!({ "up": alarm(), "down": { "actions_enabled": false } }),
+            Scaled(UP, 2),
+        ),
         case("up-2", 2, up(), Scaled(UP, 4)),
         case("up-3", 3, up(), Scaled(UP, 6)),
         case("up-4", 4, up(), Scaled(UP, 6)),
@@ -86,41 +91,135 @@ pub fn all() -> Vec<Case> {
         case("down-3", 3, down(0), Scaled(DOWN, 2)),
         case("down-2", 2, down(0), Scaled(DOWN, 1)),
         case("down-1", 1, down(0), Held(reason::AT_MIN_SHARDS)),
-        case("down-1-switched-off", 1, json!({ "up": {}, "down": off() }), Held(reason::AT_MIN_SHARDS)),
-        case("both", 4, json!({ "up": alarm(), "down": alarm() }), Scaled(UP, 6)),
-        case("both-at-1", 1, json!({ "up": alarm(), "down": off() }), Scaled(UP, 2)),
+        case(
+            "down-1-switched-off",
+            1,
+            json!({ "up": {}, "down": off() }),
+            Held(reason::AT_MIN_SHARDS),
+        ),
+        case(
+            "both",
+            4,
+            json!({ "up": alarm(), "down": alarm() }),
+            Scaled(UP, 6),
+        ),
+        case(
+            "both-at-1",
+            1,
+            json!({ "up": alarm(), "down": off() }),
+            Scaled(UP, 2),
+        ),
         case("at-rest", 4, quiet(), Held(reason::NO_ALARM)),
-        case("insufficient", 4, json!({ "up": state("INSUFFICIENT_DATA"), "down": state("INSUFFICIENT_DATA") }), Held(reason::NO_ALARM)),
+        case(
+            "insufficient",
+            4,
+            json!({ "up": state("INSUFFICIENT_DATA"), "down": state("INSUFFICIENT_DATA") }),
+            Held(reason::NO_ALARM),
+        ),
         // Missing data never means zero.
-        case("no-data", 10, json!({ "up": {}, "down": alarm() }), Held(reason::NO_DATA)),
+        case(
+            "no-data",
+            10,
+            json!({ "up": {}, "down": alarm() }),
+            Held(reason::NO_DATA),
+        ),
         case("stale-data", 10, stale(), Held(reason::NO_DATA)),
         // The operator's off switch, and what it must not touch.
-        case("paused-up", 4, json!({ "up": off(), "down": {} }), Held(reason::PAUSED)),
-        case("paused-down", 10, merged(down(1), json!({ "down": off() })), Held(reason::PAUSED)),
-        case("up-stays-paused-down", 4, json!({ "up": alarm(), "down": { "actions_enabled": false } }), Scaled(UP, 6)),
-        case("down-stays-paused-up", 10, merged(down(26), json!({ "up": { "actions_enabled": false } })), Scaled(DOWN, 6)),
-        case("on-demand", 4, json!({ "mode": "ON_DEMAND", "up": alarm(), "down": {} }), Held(reason::ON_DEMAND)),
+        case(
+            "paused-up",
+            4,
+            json!({ "up": off(), "down": {} }),
+            Held(reason::PAUSED),
+        ),
+        case(
+            "paused-down",
+            10,
+            merged(down(1), json!({ "down": off() })),
+            Held(reason::PAUSED),
+        ),
+        case(
+            "up-stays-paused-down",
+            4,
+            json!({ "up": alarm(), "down": { "actions_enabled": false } }),
+            Scaled(UP, 6),
+        ),
+        case(
+            "down-stays-paused-up",
+            10,
+            merged(down(26), json!({ "up": { "actions_enabled": false } })),
+            Scaled(DOWN, 6),
+        ),
+        case(
+            "on-demand",
+            4,
+            json!({ "mode": "ON_DEMAND", "up": alarm(), "down": {} }),
+            Held(reason::ON_DEMAND),
+        ),
         // Alarms that record another count.
-        case("sync-both", 3, json!({ "up": counted("ALARM", "2"), "down": counted("OK", "2") }), Synced),
-        case("sync-one", 3, json!({ "up": counted("OK", "3"), "down": counted("ALARM", "4") }), Synced),
-        case("sync-quiet", 3, json!({ "up": counted("OK", "2"), "down": counted("OK", "2") }), Synced),
-        case("sync-to-1", 1, json!({ "up": counted("ALARM", "2"), "down": counted("OK", "2") }), Synced),
-        case("sync-from-1", 2, json!({ "up": counted("ALARM", "1"), "down": merged(counted("OK", "1"), off()) }), Synced),
+        case(
+            "sync-both",
+            3,
+            json!({ "up": counted("ALARM", "2"), "down": counted("OK", "2") }),
+            Synced,
+        ),
+        case(
+            "sync-one",
+            3,
+            json!({ "up": counted("OK", "3"), "down": counted("ALARM", "4") }),
+            Synced,
+        ),
+        case(
+            "sync-quiet",
+            3,
+            json!({ "up": counted("OK", "2"), "down": counted("OK", "2") }),
+            Synced,
+        ),
+        case(
+            "sync-to-1",
+            1,
+            json!({ "up": counted("ALARM", "2"), "down": counted("OK", "2") }),
+            Synced,
+        ),
+        case(
+            "sync-from-1",
+            2,
+            json!({ "up": counted("ALARM", "1"), "down": merged(counted("OK", "1"), off()) }),
+            Synced,
+        ),
         // Every other setting of an alarm outlives its rewriting.
-        case("kept", 4, json!({ "up": merged(alarm(), unusual()), "down": unusual() }), Scaled(UP, 6)),
-        case("kept-bare", 4, json!({ "up": merged(alarm(), bare()), "down": bare() }), Scaled(UP, 6)),
-        case("clicks", 2, up(), Scaled(UP, 4)).named("clicks-{direction}-prod").settings("alarm = \"clicks-scale-down-prod\""),
+        case(
+            "kept",
+            4,
+            json!({ "up": merged(alarm(), unusual()), "down": unusual() }),
+            Scaled(UP, 6),
+        ),
+        case(
+            "kept-bare",
+            4,
+            json!({ "up": merged(alarm(), bare()), "down": bare() }),
+            Scaled(UP, 6),
+        ),
+        case("clicks", 2, up(), Scaled(UP, 4))
+            .named("clicks-{direction}-prod")
+            .settings("alarm = \"clicks-scale-down-prod\""),
         // Bounds, the log's past, and the account's limits.
         case("max-clamps", 10, up(), Scaled(UP, 12)).settings("max_shards = 12"),
         case("max-holds", 4, up(), Held(reason::AT_MAX_SHARDS)).settings("max_shards = 4"),
         case("min-clamps", 10, down(1), Scaled(DOWN, 7)).settings("min_shards = 7"),
         case("min-holds", 5, down(1), Held(reason::AT_MIN_SHARDS)).settings("min_shards = 5"),
-        case("cooling-up", 4, up(), Held(reason::COOLDOWN)).settings("cooldown_up = \"1h\"").after(&[30]),
-        case("cooled-down", 10, down(26), Scaled(DOWN, 6)).settings("cooldown_down = \"1h\"").after(&[90]),
+        case("cooling-up", 4, up(), Held(reason::COOLDOWN))
+            .settings("cooldown_up = \"1h\"")
+            .after(&[30]),
+        case("cooled-down", 10, down(26), Scaled(DOWN, 6))
+            .settings("cooldown_down = \"1h\"")
+            .after(&[90]),
         case("spent-up", 4, up(), Held(reason::DAILY_LIMIT)).after(TEN_TIMES),
         case("spent-down", 10, down(26), Held(reason::DAILY_LIMIT)).after(SEVEN_TIMES),
         case("reserved-up", 4, up(), Scaled(UP, 6)).after(SEVEN_TIMES),
-        Case { shards: None, ..case("gone", 1, up(), Failed(reason::STREAM_MISSING)) },
+        Case {
+            shards: None,
+            ..case("gone", 1, up(), Failed(reason::STREAM_MISSING))
+        },
     ];
     cases.extend(broken_contracts());
     cases
@@ -131,18 +230,78 @@ fn broken_contracts() -> impl Iterator<Item = Case> {
     let none = Value::Null;
     let with = |key: &str, value: Value| merged(alarm(), json!({ key: value }));
     [
-        case("no-down-alarm", 4, json!({ "up": alarm(), "down": none }), Failed(reason::CONTRACT)),
-        case("no-up-alarm", 4, json!({ "up": none, "down": alarm() }), Failed(reason::CONTRACT)),
-        case("no-alarms", 4, json!({ "up": none, "down": none }), Failed(reason::CONTRACT)),
-        case("count-missing", 4, json!({ "up": with("shard_count", none.clone()), "down": {} }), Failed(reason::CONTRACT)),
-        case("count-word", 4, json!({ "up": with("shard_count", "abc".into()), "down": {} }), Failed(reason::CONTRACT)),
-        case("count-zero", 4, json!({ "up": with("shard_count", "0".into()), "down": {} }), Failed(reason::CONTRACT)),
-        case("count-negative", 4, json!({ "up": with("shard_count", "-1".into()), "down": {} }), Failed(reason::CONTRACT)),
-        case("count-fraction", 4, json!({ "up": with("shard_count", "4.5".into()), "down": {} }), Failed(reason::CONTRACT)),
-        case("count-broken-down", 4, json!({ "up": alarm(), "down": { "shard_count": "four" } }), Failed(reason::CONTRACT)),
-        case("other-stream", 4, json!({ "up": with("stream", "at-rest".into()), "down": {} }), Failed(reason::CONTRACT)),
-        case("other-stream-down", 4, json!({ "up": alarm(), "down": { "stream": "at-rest" } }), Failed(reason::CONTRACT)),
-        case("unmeasured", 4, json!({ "up": with("stream", none.clone()), "down": {} }), Failed(reason::CONTRACT)),
+        case(
+            "no-down-alarm",
+            4,
+            json!({ "up": alarm(), "down": none }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "no-up-alarm",
+            4,
+            json!({ "up": none, "down": alarm() }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "no-alarms",
+            4,
+            json!({ "up": none, "down": none }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-missing",
+            4,
+            json!({ "up": with("shard_count", none.clone()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-word",
+            4,
+            json!({ "up": with("shard_count", "abc".into()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-zero",
+            4,
+            json!({ "up": with("shard_count", "0".into()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-negative",
+            4,
+            json!({ "up": with("shard_count", "-1".into()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-fraction",
+            4,
+            json!({ "up": with("shard_count", "4.5".into()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "count-broken-down",
+            4,
+            json!({ "up": alarm(), "down": { "shard_count": "four" } }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "other-stream",
+            4,
+            json!({ "up": with("stream", "at-rest".into()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "other-stream-down",
+            4,
+            json!({ "up": alarm(), "down": { "stream": "at-rest" } }),
+            Failed(reason::CONTRACT),
+        ),
+        case(
+            "unmeasured",
+            4,
+            json!({ "up": with("stream", none.clone()), "down": {} }),
+            Failed(reason::CONTRACT),
+        ),
     ]
     .into_iter()
 }
@@ -178,20 +337,35 @@ impl Case {
 
     /// The stream as `world.py` takes it.
     pub fn seed(&self) -> Value {
-        merged(self.seed.clone(), json!({ "name": self.name, "shards": self.shards, "alarm_name": self.alarm_name }))
+        merged(
+            self.seed.clone(),
+            json!({ "name": self.name, "shards": self.shards, "alarm_name": self.alarm_name }),
+        )
     }
 
     /// The stream's entry in the configuration: by its name, unless the settings name an alarm.
     pub fn config(&self) -> String {
-        let name = if self.settings.starts_with("alarm =") { String::new() } else { format!("name = \"{}\"\n", self.name) };
+        let name = if self.settings.starts_with("alarm =") {
+            String::new()
+        } else {
+            format!("name = \"{}\"\n", self.name)
+        };
         format!("[[streams]]\n{name}{}\n\n", self.settings)
     }
 
     /// The alarms that there are, by direction.
     pub fn alarms(&self) -> impl Iterator<Item = (&'static str, String)> {
-        [("scale-up", "up"), ("scale-down", "down")].into_iter().filter(|(_, key)| !self.seed[key].is_null()).map(
-            |(direction, _)| (direction, self.alarm_name.replace("{stream}", self.name).replace("{direction}", direction)),
-        )
+        [("scale-up", "up"), ("scale-down", "down")]
+            .into_iter()
+            .filter(|(_, key)| !self.seed[key].is_null())
+            .map(|(direction, _)| {
+                (
+                    direction,
+                    self.alarm_name
+                        .replace("{stream}", self.name)
+                        .replace("{direction}", direction),
+                )
+            })
     }
 
     /// The count that both alarms must record afterwards, if they are to be rewritten.
@@ -264,15 +438,27 @@ fn stale() -> Value {
 /// There is a sum every hour and in the last period; moto takes seconds for each question about more than that.
 fn day(tenths: u64, one: [u64; 2]) -> Vec<Value> {
     const PEAK: usize = 96;
-    let sums = |period: usize| json!(one.map(|one| one * tenths / if period == PEAK { 10 } else { 100 }));
-    (0..PERIODS).map(|period| if period % 12 == 0 || period == PERIODS - 1 { sums(period) } else { Value::Null }).collect()
+    let sums =
+        |period: usize| json!(one.map(|one| one * tenths / if period == PEAK { 10 } else { 100 }));
+    (0..PERIODS)
+        .map(|period| {
+            if period % 12 == 0 || period == PERIODS - 1 {
+                sums(period)
+            } else {
+                Value::Null
+            }
+        })
+        .collect()
 }
 
 /// A sum in every period of the day.
 fn whole_day() -> Value {
     let mut down = down(26);
     let traffic = down["traffic"].as_array_mut().expect("traffic is a list");
-    traffic.iter_mut().filter(|sums| sums.is_null()).for_each(|sums| *sums = json!([1_048_576, 10]));
+    traffic
+        .iter_mut()
+        .filter(|sums| sums.is_null())
+        .for_each(|sums| *sums = json!([1_048_576, 10]));
     down
 }
 

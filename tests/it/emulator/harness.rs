@@ -55,21 +55,38 @@ impl Emulator {
         let mut command = python(installed, "gateway.py");
         if let Kinesis::Local { update_seconds } = kinesis {
             let package = installed.join("node/node_modules/kinesis-local");
-            command.arg("--kinesis-local").arg(package).args(["--update-seconds", &update_seconds.to_string()]);
+            command
+                .arg("--kinesis-local")
+                .arg(package)
+                .args(["--update-seconds", &update_seconds.to_string()]);
         }
         // The gateway ends when its standard input does, even if this process is killed.
-        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the gateway starts");
+        let mut server = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
         let mut line = String::new();
-        BufReader::new(server.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("the gateway writes");
+        BufReader::new(server.stdout.take().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("the gateway writes");
         let urls: Value = serde_json::from_str(&line).expect("the gateway tells where it listens");
-        let stream_service = if kinesis == Kinesis::Moto { "moto" } else { "kinesis_local" };
+        let stream_service = if kinesis == Kinesis::Moto {
+            "moto"
+        } else {
+            "kinesis_local"
+        };
         let services = json!({
             "region": REGION,
             "kinesis": urls[stream_service],
             "cloudwatch": urls["cloudwatch"],
             "dynamodb": urls["moto"],
         });
-        Some(Self { server, services, folder: TempDir::new().expect("a folder for the program") })
+        Some(Self {
+            server,
+            services,
+            folder: TempDir::new().expect("a folder for the program"),
+        })
     }
 
     /// Creates streams with their alarms and traffic, as `world.py` describes them.
@@ -79,7 +96,10 @@ impl Emulator {
 
     /// Creates the log table with `items` in it.
     pub fn seed_table(&self, items: Vec<Value>) {
-        self.world("seed", json!({ "table": { "name": TABLE, "items": items } }));
+        self.world(
+            "seed",
+            json!({ "table": { "name": TABLE, "items": items } }),
+        );
     }
 
     /// Everything there is: `streams` and `alarms` by name, and `items` of the log table.
@@ -115,9 +135,18 @@ impl Emulator {
             .output()
             .expect("the program runs");
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        let report = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("no report ({error}), {}:\n{}\n{log}", output.status, text(&output.stdout)));
-        Tick { report, exit: output.status.code(), log }
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!(
+                "no report ({error}), {}:\n{}\n{log}",
+                output.status,
+                text(&output.stdout)
+            )
+        });
+        Tick {
+            report,
+            exit: output.status.code(),
+            log,
+        }
     }
 
     /// Every stream is audited in every tick, and nothing is paced: the emulators have no quotas.
@@ -133,7 +162,12 @@ impl Emulator {
 
     /// The program with nothing but the emulators in its environment.
     fn program(&self) -> Command {
-        let url = |service: &str| self.services[service].as_str().expect("an address").to_owned();
+        let url = |service: &str| {
+            self.services[service]
+                .as_str()
+                .expect("an address")
+                .to_owned()
+        };
         let mut command = Command::new("timeout");
         command
             .args([DEADLINE_SECONDS, env!("CARGO_BIN_EXE_kinesis-autoscaler")])
@@ -153,7 +187,9 @@ impl Emulator {
     /// Runs one command of `world.py`.
     fn world(&self, command: &str, mut spec: Value) -> Value {
         let services = self.services.as_object().expect("services by name").clone();
-        spec.as_object_mut().expect("a specification has keys").extend(services);
+        spec.as_object_mut()
+            .expect("a specification has keys")
+            .extend(services);
         let mut process = python(installed(), "world.py")
             .arg(command)
             .stdin(Stdio::piped())
@@ -162,10 +198,16 @@ impl Emulator {
             .spawn()
             .expect("world.py starts");
         let mut input = process.stdin.take().expect("stdin is piped");
-        input.write_all(spec.to_string().as_bytes()).expect("world.py reads");
+        input
+            .write_all(spec.to_string().as_bytes())
+            .expect("world.py reads");
         drop(input);
         let output = process.wait_with_output().expect("world.py ends");
-        assert!(output.status.success(), "world.py {command}: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "world.py {command}: {}",
+            text(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).expect("world.py writes JSON")
     }
 }
@@ -181,7 +223,10 @@ impl Drop for Emulator {
 impl Tick {
     /// The entry of one stream.
     pub fn of(&self, stream: &str) -> Option<&Value> {
-        self.report["streams"].as_array()?.iter().find(|entry| entry["stream"] == stream)
+        self.report["streams"]
+            .as_array()?
+            .iter()
+            .find(|entry| entry["stream"] == stream)
     }
 
     /// How many calls of an operation were made.
@@ -196,9 +241,20 @@ fn installed() -> &'static Path {
     INSTALLED.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("emulators");
         let folder = std::env::var_os(FOLDER).unwrap_or_else(|| target.into());
-        let Output { status, stdout, stderr } =
-            Command::new("sh").arg(script("setup.sh")).arg(folder).output().expect("a shell runs");
-        assert!(status.success(), "the emulators are not installed\n{}", text(&stderr));
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new("sh")
+            .arg(script("setup.sh"))
+            .arg(folder)
+            .output()
+            .expect("a shell runs");
+        assert!(
+            status.success(),
+            "the emulators are not installed\n{}",
+            text(&stderr)
+        );
         PathBuf::from(text(&stdout).trim())
     })
 }
@@ -215,7 +271,10 @@ fn python(installed: &Path, name: &str) -> Command {
 }
 
 fn script(name: &str) -> OsString {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulators").join(name).into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/emulators")
+        .join(name)
+        .into()
 }
 
 fn text(bytes: &[u8]) -> String {
