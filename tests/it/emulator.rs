@@ -87,6 +87,38 @@ fn every_kind_of_stream_is_scaled_synced_or_held_as_its_alarms_say() {
 }
 
 #[test]
+fn the_audit_finds_what_no_alarm_tells() {
+    let Some(emulator) = Emulator::start(Kinesis::Moto) else {
+        return;
+    };
+    let cases = cases::audited();
+    emulator.seed_table(vec![]);
+    emulator.seed_streams(cases.iter().map(Case::seed).collect());
+    let config: String = cases.iter().map(Case::config).collect();
+    let before = emulator.dump();
+
+    // The first run has no earlier one since which an audit could be due.
+    let ticks = [emulator.tick(&config, &[]), emulator.tick(&config, &[])];
+    let after = emulator.dump();
+    let mut problems = Vec::new();
+    for case in &cases {
+        let reports = ticks.each_ref().map(|tick| {
+            let mut problems = Vec::new();
+            check_report("audit", case, tick, &mut problems);
+            problems
+        });
+        if reports.iter().all(|problems| !problems.is_empty()) {
+            problems.extend(reports.concat());
+        }
+        check_stream(case, &before, &after, &mut problems);
+        check_alarms(case, &before, &after, &mut problems);
+        check_rows(case, &before, &after, &mut problems);
+    }
+    let log = ticks.map(|tick| tick.log).concat();
+    assert!(problems.is_empty(), "{}\n\n{log}", problems.join("\n"));
+}
+
+#[test]
 fn a_stream_that_is_updating_is_left_alone_until_it_is_active() {
     let Some(emulator) = Emulator::start(Kinesis::Local { update_seconds: 30 }) else {
         return;

@@ -149,7 +149,7 @@ impl Emulator {
         }
     }
 
-    /// Every stream is audited in every tick, and nothing is paced: the emulators have no quotas.
+    /// Every stream is audited in every tick but the first, and nothing is paced: the emulators have no quotas.
     fn config(&self, streams: &str) -> String {
         let state = self.folder.path().join("state");
         std::fs::create_dir_all(&state).expect("the state folder is made");
