@@ -154,7 +154,7 @@ impl Emulator {
         let state = self.folder.path().join("state");
         std::fs::create_dir_all(&state).expect("the state folder is made");
         format!(
-            "audit_interval = \"1s\"\nstate_dir = {state:?}\n\n[aws]\nregion = \"{REGION}\"\n\n[log]\ntable = \"{TABLE}\"\n\n\
+            "audit_interval = \"1ms\"\nstate_dir = {state:?}\n\n[aws]\nregion = \"{REGION}\"\n\n[log]\ntable = \"{TABLE}\"\n\n\
              [quotas]\ndescribe_alarms = 1000\nput_metric_alarm = 1000\nset_alarm_state = 1000\n\
              describe_stream_summary = 1000\nupdate_shard_count = 1000\n\n{streams}"
         )
