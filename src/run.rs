@@ -77,8 +77,13 @@ fn demo_world(once: bool) -> World {
     demo::build(&sandbox);
     let mut config = demo::config();
     // Each process has a folder of its own, so that two demos can run side by side.
-    config.state_dir = std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
-    World { config, transport: Transport::embedded(sandbox.http_client()), clock }
+    config.state_dir =
+        std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
+    World {
+        config,
+        transport: Transport::embedded(sandbox.http_client()),
+        clock,
+    }
 }
 
 /// Makes the clients; no request is sent yet.
