@@ -77,7 +77,10 @@ fn world(cli: &Cli) -> Result<World, Failure> {
 
 /// The demo's Region, as of now; the daemon runs it at speed.
 fn demo_world(once: bool) -> Result<World, Failure> {
-    let clock = Clock::simulated(Timestamp::now(), if once { 1 } else { DEMO_SPEED });
+    let clock = Clock::simulated(
+        Timestamp::now() - demo::AGE_OF_ALARMS,
+        if once { 1 } else { DEMO_SPEED },
+    );
     let sandbox = Sandbox::new(clock.clone());
     demo::build(&sandbox, demo::REGION);
     let streams: String = demo::STREAMS
