@@ -324,8 +324,7 @@ impl Hands<'_> {
 }
 
 /// Sets both alarms to `shard_count` and resets them, reading them afresh so that nothing written meanwhile is lost.
-///
-/// Whichever alarm already says so is not written again, so that doing it twice does no harm.
+/// Doing it twice does no harm.
 pub async fn rewrite_pair(
     place: &Place,
     subscription: &Subscription,
@@ -351,22 +350,15 @@ pub async fn rewrite_pair(
         };
         definition.alarm.terms(subscription.stream.as_deref())?;
         let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
-        if definition.alarm.recorded_count() != Some(shard_count)
-            || definition.alarm.actions_enabled != actions_enabled
-        {
-            leave.ask()?;
-            place
-                .cloudwatch
-                .rewrite(
-                    definition,
-                    Rewrite {
-                        shard_count,
-                        actions_enabled,
-                    },
-                    priority,
-                )
-                .await?;
-        }
+        let rewrite = Rewrite {
+            shard_count,
+            actions_enabled,
+        };
+        leave.ask()?;
+        place
+            .cloudwatch
+            .rewrite(definition, rewrite, priority)
+            .await?;
     }
     for definition in &definitions {
         leave.ask()?;
