@@ -46,3 +46,56 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
     }
     assert!(region.items(demo::TABLE).is_empty());
 }
+
+/// Scales by the states of the alarms for a day, as roughly as can be, and tells what it did.
+fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
+    let mut done = Vec::new();
+    for _ in 0..24 * 60 {
+        clock.jump(SignedDuration::from_mins(1));
+        for stream in demo::STREAMS {
+            let names = [
+                format!("{stream}-scale-up-alarm"),
+                format!("{stream}-scale-down-alarm"),
+            ];
+            let [up, down] = [&names[0], &names[1]].map(|name| {
+                let alarm = region.alarm(name).unwrap();
+                alarm["StateValue"] == "ALARM" && alarm["ActionsEnabled"] == true
+            });
+            let view = region.stream(stream).unwrap();
+            let n = view.open_shards;
+            if view.status != "ACTIVE" || !(up || down) {
+                continue;
+            }
+            let target = if up {
+                n + n.div_ceil(2)
+            } else {
+                n.div_ceil(2).max(2)
+            };
+            if target != n && region.reshard_by_hand(stream, target).is_ok() {
+                done.push((stream.to_owned(), n, target));
+            }
+            for name in &names {
+                region.edit_alarm(name, |alarm| {
+                    alarm["Metrics"][0]["Expression"] = target.to_string().into()
+                });
+                region.set_alarm_state(name, "INSUFFICIENT_DATA", "rewritten");
+            }
+        }
+    }
+    done
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demos_day_has_ups_and_downs() {
+    let world = World::new();
+    demo::build(&world.sandbox, demo::REGION);
+    let region = world.sandbox.region(demo::REGION);
+    let done = scalings(&region, &world.clock);
+    let ups = done.iter().filter(|(_, from, to)| to > from).count();
+    assert!((3..=12).contains(&ups), "{done:?}");
+    assert!((2..=6).contains(&(done.len() - ups)), "{done:?}");
+    assert!(
+        done.iter().all(|(stream, ..)| stream != "audit"),
+        "{done:?}"
+    );
+}
