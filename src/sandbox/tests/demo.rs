@@ -99,3 +99,46 @@ async fn the_demos_day_has_ups_and_downs() {
         "{done:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_demos_clicks_used_2_6_shards_at_most() {
+    use aws_sdk_cloudwatch::{
+        primitives::DateTime,
+        types::{Dimension, Metric, MetricDataQuery, MetricStat},
+    };
+    let world = World::new();
+    demo::build(&world.sandbox, demo::REGION);
+    let dimension = Dimension::builder()
+        .name("StreamName")
+        .value("clicks")
+        .build();
+    let metric = Metric::builder()
+        .namespace("AWS/Kinesis")
+        .metric_name("IncomingBytes")
+        .dimensions(dimension);
+    let stat = MetricStat::builder()
+        .metric(metric.build())
+        .period(300)
+        .stat("Sum")
+        .build();
+    let now = world.now().as_second();
+    let call = world.cloudwatch().get_metric_data().metric_data_queries(
+        MetricDataQuery::builder()
+            .id("bytes")
+            .metric_stat(stat)
+            .build(),
+    );
+    let call = call
+        .start_time(DateTime::from_secs(now - 86_400))
+        .end_time(DateTime::from_secs(now));
+    let result = call
+        .send()
+        .await
+        .unwrap()
+        .metric_data_results
+        .unwrap()
+        .remove(0);
+    assert!(result.values().len() >= 287);
+    let most = result.values().iter().copied().fold(0.0, f64::max) / (1_048_576.0 * 300.0);
+    assert!((2.51..=2.99).contains(&most), "{most}");
+}
