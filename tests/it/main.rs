@@ -9,5 +9,6 @@ mod error;
 mod exhaustion;
 mod scene;
 mod simulation;
+mod storm;
 mod tick;
 mod world;
