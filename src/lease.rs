@@ -78,8 +78,18 @@ pub enum Standing {
 impl Lease {
     /// A lease that this process does not hold yet.
     pub fn new(table: Table, clock: Clock, host: &str, duration: Duration) -> Self {
-        let me = format!("{host}/{}/{}", std::process::id(), clock.now().as_microsecond());
-        Self { table, clock, me, duration, state: Mutex::default() }
+        let me = format!(
+            "{host}/{}/{}",
+            std::process::id(),
+            clock.now().as_microsecond()
+        );
+        Self {
+            table,
+            clock,
+            me,
+            duration,
+            state: Mutex::default(),
+        }
     }
 
     /// How often [`Self::beat`] has to be called.
@@ -105,14 +115,20 @@ impl Lease {
     }
 
     async fn renew(&self, mine: Record, started: (Instant, Timestamp)) -> Result<(), aws::Error> {
-        let next = Record { version: mine.version + 1, ..mine.clone() };
+        let next = Record {
+            version: mine.version + 1,
+            ..mine.clone()
+        };
         match self.put(&next, Some(&mine)).await {
             Ok(()) => self.hold(next, started),
             Err(error) if error.kind == Kind::Condition => match self.read().await? {
                 // Our own write, whose answer was lost.
                 Some(found) if found == next => self.hold(next, started),
                 found => {
-                    tracing::warn!(holder = found.as_ref().map(|record| record.holder.as_str()), "another host has taken the lease over");
+                    tracing::warn!(
+                        holder = found.as_ref().map(|record| record.holder.as_str()),
+                        "another host has taken the lease over"
+                    );
                     let mut state = self.lock();
                     state.held = None;
                     state.watched = found.map(|record| (record, started.0));
@@ -128,7 +144,9 @@ impl Lease {
         let free = match (&found, &self.lock().watched) {
             (None, _) => true,
             (Some(record), _) if record.holder.is_empty() => true,
-            (Some(record), Some((seen, since))) if record == seen => started.0.duration_since(*since) >= self.duration,
+            (Some(record), Some((seen, since))) if record == seen => {
+                started.0.duration_since(*since) >= self.duration
+            }
             _ => false,
         };
         if !free {
@@ -140,7 +158,11 @@ impl Lease {
             return Ok(());
         }
         let term = Term(found.as_ref().map_or(0, |record| record.term.0) + 1);
-        let mine = Record { holder: self.me.clone(), term, version: 0 };
+        let mine = Record {
+            holder: self.me.clone(),
+            term,
+            version: 0,
+        };
         match self.put(&mine, found.as_ref()).await {
             Ok(()) => {
                 tracing::info!(term = term.0, "this host holds the lease");
@@ -159,8 +181,14 @@ impl Lease {
 
     /// Gives the lease up, so that a standby need not wait for it to run out.
     pub async fn release(&self) {
-        let Some(held) = self.lock().held.take() else { return };
-        let free = Record { holder: String::new(), version: held.record.version + 1, ..held.record.clone() };
+        let Some(held) = self.lock().held.take() else {
+            return;
+        };
+        let free = Record {
+            holder: String::new(),
+            version: held.record.version + 1,
+            ..held.record.clone()
+        };
         if let Err(error) = self.put(&free, Some(&held.record)).await {
             tracing::warn!(%error, "the lease could not be given up; it runs out by itself");
         }
@@ -170,9 +198,15 @@ impl Lease {
     pub fn standing(&self) -> Standing {
         let state = self.lock();
         let Some(held) = &state.held else {
-            return Standing::Standby(state.watched.as_ref().map(|(record, _)| record.holder.clone()));
+            return Standing::Standby(
+                state
+                    .watched
+                    .as_ref()
+                    .map(|(record, _)| record.holder.clone()),
+            );
         };
-        let slept = self.clock.now().duration_since(held.renewed_at) >= SignedDuration::try_from(self.duration).unwrap_or(SignedDuration::MAX);
+        let slept = self.clock.now().duration_since(held.renewed_at)
+            >= SignedDuration::try_from(self.duration).unwrap_or(SignedDuration::MAX);
         match held.renewed.elapsed() < self.duration && !slept {
             true => Standing::Holder(held.record.term),
             false if state.outage => Standing::Cut(held.record.term),
@@ -196,23 +230,42 @@ impl Lease {
             (":me".to_owned(), Value::S(self.me.clone())),
             (":term".to_owned(), Value::N(term.0.to_string())),
         ]);
-        let condition = Condition { expression: "holder = :me AND term = :term", values };
-        Write::Check { hash: HASH.to_owned(), range: RANGE.to_owned(), condition }
+        let condition = Condition {
+            expression: "holder = :me AND term = :term",
+            values,
+        };
+        Write::Check {
+            hash: HASH.to_owned(),
+            range: RANGE.to_owned(),
+            condition,
+        }
     }
 
     fn hold(&self, record: Record, (renewed, renewed_at): (Instant, Timestamp)) {
         let mut state = self.lock();
         state.watched = None;
-        state.held = Some(Held { record, renewed, renewed_at });
+        state.held = Some(Held {
+            record,
+            renewed,
+            renewed_at,
+        });
     }
 
     async fn read(&self) -> Result<Option<Record>, aws::Error> {
-        Ok(self.table.get(HASH, RANGE).await?.as_ref().map(Record::read))
+        Ok(self
+            .table
+            .get(HASH, RANGE)
+            .await?
+            .as_ref()
+            .map(Record::read))
     }
 
     async fn put(&self, record: &Record, over: Option<&Record>) -> Result<(), aws::Error> {
         let condition = match over {
-            None => Condition { expression: "attribute_not_exists(stream_name)", values: Item::new() },
+            None => Condition {
+                expression: "attribute_not_exists(stream_name)",
+                values: Item::new(),
+            },
             Some(old) => Condition {
                 expression: "holder = :holder AND term = :term AND version = :version",
                 values: Item::from([
@@ -229,7 +282,12 @@ impl Lease {
             ("term".to_owned(), Value::N(record.term.0.to_string())),
             ("version".to_owned(), Value::N(record.version.to_string())),
         ]);
-        self.table.write(vec![Write::Put { item, condition: Some(condition) }]).await
+        self.table
+            .write(vec![Write::Put {
+                item,
+                condition: Some(condition),
+            }])
+            .await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -248,6 +306,10 @@ impl Record {
             Some(Value::S(holder)) => holder.clone(),
             _ => "unknown".to_owned(),
         };
-        Self { holder, term: Term(number("term")), version: number("version") }
+        Self {
+            holder,
+            term: Term(number("term")),
+            version: number("version"),
+        }
     }
 }

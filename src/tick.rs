@@ -1,12 +1,15 @@
 //! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
 
+mod memory;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::{Id, JoinSet},
     time::{Instant, timeout_at},
@@ -19,11 +22,16 @@ use crate::{
     audit,
     aws::{self, ALARMS_PER_CALL},
     config::Account,
-    decide::{Decision, Fact, Reason, Verdict, decide},
+    decide::{after, Decision, Fact, Reason, Verdict, decide},
+    lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
     report::{Report, StreamReport, millis},
 };
+use memory::Memory;
+
+/// Without word of an earlier tick, the audit takes those whose turn was in this time.
+const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
 #[derive(Debug)]
@@ -45,23 +53,6 @@ struct Group {
     region: String,
     index: Arc<AlarmIndex>,
     mode: PollMode,
-}
-
-/// What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
-#[derive(Debug, Default)]
-struct Memory {
-    last_tick: Option<Timestamp>,
-    open_read_at: Option<Timestamp>,
-    held: HashMap<usize, Held>,
-    told: HashMap<usize, (&'static str, Option<String>)>,
-}
-
-/// A hold that needs no further look while the alarms stay as they are.
-#[derive(Debug)]
-struct Held {
-    firing: Vec<Alarm>,
-    decision: Decision,
-    until: Timestamp,
 }
 
 /// One stream, looked after.
@@ -105,13 +96,30 @@ impl Autoscaler {
         let started = Instant::now();
         let now = self.context.clock.now();
         let calls = self.context.aws.meter.read();
+        let term = match self.context.lease.as_ref().map(Lease::standing) {
+            None => None,
+            Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
+            Some(Standing::Standby(holder)) => return self.stand_by(now, holder),
+        };
+        if self.memory.term != term {
+            // Whoever acted before may have left something open.
+            self.memory = Memory::default();
+            self.memory.term = term;
+        }
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
         let mut observations = self.observe(now, &mut reports).await;
         self.read_pairs(&mut observations, now, &mut reports).await;
-        self.start(observations, now);
+        self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
+        if reports
+            .values()
+            .any(|report| report.reason == Reason::Settling.code())
+        {
+            // Something is open that this process may not know of.
+            self.memory.open_read_at = None;
+        }
         self.report(
             now,
             millis(started.elapsed()),
@@ -120,12 +128,42 @@ impl Autoscaler {
         )
     }
 
+    /// The lease, where several hosts stand by for each other.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.context.lease.as_ref()
+    }
+
+    /// Another host acts; this one does nothing until it has the lease.
+    fn stand_by(&mut self, started_at: Timestamp, holder: Option<String>) -> Report {
+        self.memory = Memory::default();
+        Report {
+            started_at,
+            duration_ms: 0,
+            dry_run: self.context.dry_run,
+            api_calls: BTreeMap::new(),
+            streams: Vec::new(),
+            at_rest: self.context.config.subscriptions.len(),
+            standby: Some(holder.unwrap_or_else(|| "nobody that is known".to_owned())),
+        }
+    }
+
     /// Waits for the work that ticks have left under way, and tells how it ended.
     pub async fn finish(&mut self, deadline: Instant) -> Vec<StreamReport> {
         let mut reports = BTreeMap::new();
         self.wait(deadline, &mut reports).await;
         self.memory.tell(&reports, self.context.dry_run);
         reports.into_values().collect()
+    }
+
+    /// Takes over what an earlier process left in the state directory about its last tick.
+    pub fn resume(&mut self, state_dir: &Path) {
+        self.memory.load(state_dir, self.context.clock.now());
+    }
+
+    /// Leaves word for the next process.
+    pub fn leave_word(&self, state_dir: &Path) {
+        let nothing_is_open = self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
+        self.memory.save(state_dir, nothing_is_open);
     }
 
     /// How many streams are being worked on.
@@ -186,7 +224,7 @@ impl Autoscaler {
         }
         if let Some(interval) = self.context.config.audit_interval {
             let all = self.context.config.subscriptions.len();
-            for number in audit::due(self.memory.last_tick.unwrap_or(now), now, interval, all) {
+            for number in audit::due(self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)), now, interval, all) {
                 observations.entry(number).or_default().must_look = true;
             }
         }
@@ -332,7 +370,12 @@ impl Autoscaler {
     }
 
     /// Starts a task for each stream, the most urgent first.
-    fn start(&mut self, observations: BTreeMap<usize, Observation>, now: Timestamp) {
+    fn start(
+        &mut self,
+        observations: BTreeMap<usize, Observation>,
+        now: Timestamp,
+        term: Option<Term>,
+    ) {
         let mut work: Vec<(usize, Observation)> = observations.into_iter().collect();
         work.sort_by_key(|(number, seen)| (seen.priority(), *number));
         for (number, seen) in work {
@@ -340,7 +383,7 @@ impl Autoscaler {
             let stream = seen.stream_name(subscription).to_owned();
             let region = &self.context.aws.place(&subscription.account).region;
             let span = tracing::info_span!("stream", stream, region);
-            let task = look_after(self.context.clone(), number, seen, now).instrument(span);
+            let task = look_after(self.context.clone(), number, seen, now, term).instrument(span);
             let id = self.under_way.spawn(task).id();
             self.busy.insert(id, number);
         }
@@ -355,7 +398,8 @@ impl Autoscaler {
                     let report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     reports.insert(settled.number, report);
-                    self.memory.remember(settled);
+                    self.memory
+                        .remember(settled.number, settled.polled, settled.decision);
                 }
                 Err(error) => {
                     if let Some(number) = self.busy.remove(&error.id()) {
@@ -408,6 +452,7 @@ impl Autoscaler {
             api_calls,
             streams,
             at_rest,
+            standby: None,
         }
     }
 }
@@ -418,6 +463,7 @@ async fn look_after(
     number: usize,
     mut seen: Observation,
     now: Timestamp,
+    term: Option<Term>,
 ) -> Settled {
     let subscription = &context.config.subscriptions[number];
     let polled = seen.alarms_in_alarm();
@@ -440,7 +486,7 @@ async fn look_after(
     let decision = if context.dry_run {
         decision
     } else {
-        apply::apply(&context, subscription, &seen, decision).await
+        apply::apply(&context, subscription, &seen, term, decision).await
     };
     let stream = match seen.stream_name(subscription) {
         "" => subscription.label(),
@@ -459,46 +505,4 @@ fn failure(error: &aws::Error) -> Decision {
         .hint()
         .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
     Decision::failed(Reason::AwsError, error.to_string(), mend)
-}
-
-impl Memory {
-    /// The hold that still stands, if the alarms in ALARM are just as they were.
-    fn recall(&self, number: usize, seen: &Observation, now: Timestamp) -> Option<Decision> {
-        let held = self.held.get(&number)?;
-        let stands = !seen.must_look && now < held.until && held.firing == seen.alarms_in_alarm();
-        stands.then(|| held.decision.clone())
-    }
-
-    fn remember(&mut self, settled: Settled) {
-        match settled.decision.recheck_at {
-            Some(until) => {
-                let held = Held {
-                    firing: settled.polled,
-                    decision: settled.decision,
-                    until,
-                };
-                self.held.insert(settled.number, held);
-            }
-            None => {
-                self.held.remove(&settled.number);
-            }
-        }
-    }
-
-    /// Logs what is new: a hold or an error that lasts is told once.
-    fn tell(&mut self, reports: &BTreeMap<usize, StreamReport>, dry_run: bool) {
-        self.told.retain(|number, _| reports.contains_key(number));
-        for (number, report) in reports {
-            let news = (report.reason, report.error.clone());
-            if !report.acts()
-                && (report.reason == Reason::NoAlarm.code() || self.told.get(number) == Some(&news))
-            {
-                continue;
-            }
-            let span =
-                tracing::info_span!("stream", stream = report.stream, region = report.region);
-            span.in_scope(|| report.log(dry_run));
-            self.told.insert(*number, news);
-        }
-    }
 }
