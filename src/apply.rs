@@ -162,7 +162,11 @@ impl Hands<'_> {
     /// Closes the earlier scalings that the decision settles.
     async fn log_outcomes(&self, decision: &Decision) {
         for (scaling, outcome) in &decision.settles {
-            let closed = self.context.journal.close(scaling.clone(), *outcome, None).await;
+            let closed = self
+                .context
+                .journal
+                .close(scaling.clone(), *outcome, None)
+                .await;
             if let Err(error) = closed {
                 tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
             }

@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod apply;
 pub mod audit;
 pub mod aws;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

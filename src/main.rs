@@ -10,7 +10,9 @@ use kinesis_autoscaler::{
 
 fn main() -> ExitCode {
     let cli = Cli::from_env();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run::run(&cli)),
         Err(error) => Err(Failure::new(Exit::Failed, error)),

@@ -22,7 +22,7 @@ use crate::{
     audit,
     aws::{self, ALARMS_PER_CALL},
     config::Account,
-    decide::{after, Decision, Fact, Reason, Verdict, decide},
+    decide::{Decision, Fact, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
@@ -162,7 +162,8 @@ impl Autoscaler {
 
     /// Leaves word for the next process.
     pub fn leave_word(&self, state_dir: &Path) {
-        let nothing_is_open = self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
+        let nothing_is_open =
+            self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
         self.memory.save(state_dir, nothing_is_open);
     }
 
@@ -224,7 +225,12 @@ impl Autoscaler {
         }
         if let Some(interval) = self.context.config.audit_interval {
             let all = self.context.config.subscriptions.len();
-            for number in audit::due(self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)), now, interval, all) {
+            for number in audit::due(
+                self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)),
+                now,
+                interval,
+                all,
+            ) {
                 observations.entry(number).or_default().must_look = true;
             }
         }

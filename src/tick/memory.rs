@@ -81,9 +81,17 @@ impl Memory {
     /// Reads what an earlier process left, and takes back its word that nothing is open: should this process die, the next one looks for itself.
     pub fn load(&mut self, state_dir: &Path, now: Timestamp) {
         let read = || fs::read_to_string(state_dir.join(FILE)).ok();
-        let Some(left) = read().and_then(|text| serde_json::from_str::<Left>(&text).ok()) else { return };
+        let Some(left) = read().and_then(|text| serde_json::from_str::<Left>(&text).ok()) else {
+            return;
+        };
         self.last_tick = Some(left.last_tick).filter(|at| *at <= now);
-        if write(state_dir, &Left { last_tick: left.last_tick, open_read_at: None }) {
+        if write(
+            state_dir,
+            &Left {
+                last_tick: left.last_tick,
+                open_read_at: None,
+            },
+        ) {
             self.open_read_at = left.open_read_at.filter(|at| *at <= now);
         }
     }
@@ -92,7 +100,13 @@ impl Memory {
     pub fn save(&self, state_dir: &Path, nothing_is_open: bool) {
         if let Some(last_tick) = self.last_tick {
             let open_read_at = self.open_read_at.filter(|_| nothing_is_open);
-            write(state_dir, &Left { last_tick, open_read_at });
+            write(
+                state_dir,
+                &Left {
+                    last_tick,
+                    open_read_at,
+                },
+            );
         }
     }
 

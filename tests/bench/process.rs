@@ -16,7 +16,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
 const TICKS: u32 = 10;
 
 fn main() {
-    println!("binary: {:.1} MiB", fs::metadata(BINARY).expect("it was built").len() as f64 / 1_048_576.0);
+    println!(
+        "binary: {:.1} MiB",
+        fs::metadata(BINARY).expect("it was built").len() as f64 / 1_048_576.0
+    );
     for streams in [1, 100, 10_000] {
         measure(streams);
     }
@@ -34,7 +37,9 @@ fn measure(streams: usize) {
     });
     let folder = tempfile::tempdir().expect("a directory");
     let config = folder.path().join("config.toml");
-    let entries: String = (0..streams).map(|i| format!("[[streams]]\nname = \"stream-{i}\"\n")).collect();
+    let entries: String = (0..streams)
+        .map(|i| format!("[[streams]]\nname = \"stream-{i}\"\n"))
+        .collect();
     let top = "schedule = \"* * * * * *\"\naudit_interval = \"0s\"\n[aws]\nregion = \"eu-west-1\"\n[log]\ntable = \"logs\"\n";
     fs::write(&config, format!("{top}{entries}")).expect("it is written");
 
@@ -49,15 +54,31 @@ fn measure(streams: usize) {
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
-    let first: Instant = polls.recv_timeout(Duration::from_secs(60)).expect("it polls");
+    let first: Instant = polls
+        .recv_timeout(Duration::from_secs(60))
+        .expect("it polls");
     let start_up = first.duration_since(started);
     // The first ticks warm up; the next ones count.
-    (0..4).for_each(|_| drop(polls.recv_timeout(Duration::from_secs(60)).expect("it polls")));
+    (0..4).for_each(|_| {
+        drop(
+            polls
+                .recv_timeout(Duration::from_secs(60))
+                .expect("it polls"),
+        )
+    });
     let before = cpu(&child);
-    (0..TICKS).for_each(|_| drop(polls.recv_timeout(Duration::from_secs(60)).expect("it polls")));
+    (0..TICKS).for_each(|_| {
+        drop(
+            polls
+                .recv_timeout(Duration::from_secs(60))
+                .expect("it polls"),
+        )
+    });
     let tick = (cpu(&child) - before) / TICKS;
     let memory = status(&child, "VmRSS:");
-    println!("{streams:>6} subscriptions: first request after {start_up:.1?}, idle tick {tick:.2?} of CPU, {memory} resident");
+    println!(
+        "{streams:>6} subscriptions: first request after {start_up:.1?}, idle tick {tick:.2?} of CPU, {memory} resident"
+    );
     child.kill().expect("it is ours");
     child.wait().expect("it ends");
 }
@@ -70,7 +91,10 @@ fn answer(mut connection: TcpStream, polled: &Sender<Instant>) {
         received.extend_from_slice(&buffer[..n]);
         while let Some(head_end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&received[..head_end]).to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).and_then(|n| n.parse().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .and_then(|n| n.parse().ok());
             let whole = head_end + 4 + length.unwrap_or(0);
             if received.len() < whole {
                 break;
@@ -92,14 +116,27 @@ fn answer(mut connection: TcpStream, polled: &Sender<Instant>) {
 /// User and system time, at the kernel's 10 ms resolution.
 fn cpu(child: &Child) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("Linux");
-    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in parentheses").1.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+    let fields: Vec<&str> = stat
+        .rsplit_once(") ")
+        .expect("a name in parentheses")
+        .1
+        .split(' ')
+        .collect();
+    let ticks: u64 =
+        fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
     Duration::from_millis(ticks * 10)
 }
 
 fn status(child: &Child, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the field");
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .expect("the field");
+    let kib: f64 = line
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number");
     format!("{:.1} MiB", kib / 1024.0)
 }

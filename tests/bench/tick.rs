@@ -19,17 +19,27 @@ use world::World;
 fn decision(c: &mut Criterion) {
     let subscription = scene::subscription();
     let (up, down) = (scene::up(4), scene::down(10, 2.6));
-    c.bench_function("decide: scale up", |b| b.iter(|| decide(black_box(&subscription), black_box(&up), scene::now())));
-    c.bench_function("decide: scale down", |b| b.iter(|| decide(black_box(&subscription), black_box(&down), scene::now())));
+    c.bench_function("decide: scale up", |b| {
+        b.iter(|| decide(black_box(&subscription), black_box(&up), scene::now()))
+    });
+    c.bench_function("decide: scale down", |b| {
+        b.iter(|| decide(black_box(&subscription), black_box(&down), scene::now()))
+    });
     let traffic = scene::day_of_traffic();
     c.bench_function("scale-down target from a day of traffic", |b| {
         b.iter(|| scale_down_target(black_box(10), black_box(&traffic), scene::ago(1200)));
     });
-    c.bench_function("scale-up target", |b| b.iter(|| scale_up_target(black_box(50))));
+    c.bench_function("scale-up target", |b| {
+        b.iter(|| scale_up_target(black_box(50)))
+    });
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
 }
 
 /// `streams` streams of 2 shards, the first `firing` of them in scale-up ALARM.
@@ -40,9 +50,17 @@ async fn prepare(streams: usize, firing: usize) -> (World, Autoscaler) {
         world.stream(name, 2);
     }
     world.pass(jiff::SignedDuration::from_mins(10)).await;
-    names.iter().take(firing).for_each(|name| world.fire(name, "scale-up"));
+    names
+        .iter()
+        .take(firing)
+        .for_each(|name| world.fire(name, "scale-up"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut autoscaler = Autoscaler::new(world.context(world.config(&world::named(&names)), false).await, false);
+    let mut autoscaler = Autoscaler::new(
+        world
+            .context(world.config(&world::named(&names)), false)
+            .await,
+        false,
+    );
     if firing == 0 {
         world::tick(&mut autoscaler).await;
     }
@@ -51,7 +69,9 @@ async fn prepare(streams: usize, firing: usize) -> (World, Autoscaler) {
 
 fn ticks(c: &mut Criterion) {
     let mut group = c.benchmark_group("tick");
-    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
     for streams in [100, 1_000, 10_000] {
         let runtime = runtime();
         let (_world, mut autoscaler) = runtime.block_on(prepare(streams, 0));

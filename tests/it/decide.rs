@@ -659,7 +659,11 @@ fn a_scaling_that_never_took_effect_does_not_keep_the_alarm_waiting() {
     check(&seen, Action::Hold, Reason::Settling);
     seen.log = Some(Ok(vec![row(ago(61), 4, 6, Outcome::Open)]));
     check(&seen, Action::ScaleUp { to: 6 }, Reason::Alarm);
-    assert_eq!(decided(&subscription(), &seen).settles.len(), 1, "it is logged as well");
+    assert_eq!(
+        decided(&subscription(), &seen).settles.len(),
+        1,
+        "it is logged as well"
+    );
 }
 
 #[test]

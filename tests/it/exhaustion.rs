@@ -20,9 +20,15 @@ const TICKS_TO_SETTLE: usize = 12;
 async fn busy() -> World {
     let world = World::new();
     world.stream("orders", 2);
-    world.place.set_traffic("orders", Traffic::constant(Load::of_shards(1.8)));
+    world
+        .place
+        .set_traffic("orders", Traffic::constant(Load::of_shards(1.8)));
     world.pass(SignedDuration::from_mins(3)).await;
-    assert_eq!(world.state_of("orders-scale-up-alarm"), "ALARM", "the load sets the alarm");
+    assert_eq!(
+        world.state_of("orders-scale-up-alarm"),
+        "ALARM",
+        "the load sets the alarm"
+    );
     world
 }
 
@@ -30,7 +36,13 @@ async fn busy() -> World {
 fn fault_at(world: &World, at: usize, fault: Fault) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
-    world.sandbox.set_faults(move |_| if counter.fetch_add(1, Ordering::Relaxed) == at { fault.clone() } else { Fault::None });
+    world.sandbox.set_faults(move |_| {
+        if counter.fetch_add(1, Ordering::Relaxed) == at {
+            fault.clone()
+        } else {
+            Fault::None
+        }
+    });
     calls
 }
 
@@ -42,17 +54,37 @@ async fn settles(world: &World, what: &str) {
         world.pass(SignedDuration::from_mins(1)).await;
         tick(&mut autoscaler).await;
     }
-    assert_eq!(world.shards("orders"), 4, "{what}: scaled once, and not twice");
-    assert_eq!(world.place.stream("orders").expect("there").update_calls_24h, 1, "{what}: one call took effect");
+    assert_eq!(
+        world.shards("orders"),
+        4,
+        "{what}: scaled once, and not twice"
+    );
+    assert_eq!(
+        world
+            .place
+            .stream("orders")
+            .expect("there")
+            .update_calls_24h,
+        1,
+        "{what}: one call took effect"
+    );
     for alarm in ["orders-scale-up-alarm", "orders-scale-down-alarm"] {
         assert_eq!(world.recorded(alarm), "4", "{what}: {alarm}");
     }
-    let outcome = |row: &serde_json::Value| row["outcome"]["S"].as_str().unwrap_or("none").to_owned();
+    let outcome =
+        |row: &serde_json::Value| row["outcome"]["S"].as_str().unwrap_or("none").to_owned();
     let outcomes: Vec<String> = world.rows().iter().map(outcome).collect();
     let done = outcomes.iter().filter(|outcome| *outcome == "done").count();
     assert_eq!(done, 1, "{what}: the scaling is logged once: {outcomes:?}");
-    assert!(!outcomes.contains(&"open".to_owned()), "{what}: {outcomes:?}");
-    assert_eq!(world.place.items(TABLE).len(), outcomes.len(), "{what}: no marker is left");
+    assert!(
+        !outcomes.contains(&"open".to_owned()),
+        "{what}: {outcomes:?}"
+    );
+    assert_eq!(
+        world.place.items(TABLE).len(),
+        outcomes.len(),
+        "{what}: no marker is left"
+    );
     let spool = std::fs::read_to_string(world.state.path().join("spool.jsonl")).unwrap_or_default();
     assert_eq!(spool.trim(), "", "{what}: nothing waits in the spool");
 }
@@ -76,12 +108,19 @@ async fn a_death_at_any_call_before_or_after_its_effect_is_recovered_from() {
             settles(&world, &format!("death at call {at}, {fault:?}")).await;
         }
     }
-    assert!(deaths >= 20, "a scaling has ten calls or more, and each was died at twice: {deaths}");
+    assert!(
+        deaths >= 20,
+        "a scaling has ten calls or more, and each was died at twice: {deaths}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn any_call_failing_in_any_way_is_recovered_from() {
-    let refuse = |status, code: &str| Fault::Refuse { status, code: code.to_owned(), message: "by the test".to_owned() };
+    let refuse = |status, code: &str| Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "by the test".to_owned(),
+    };
     let faults = [
         Fault::HangBefore,
         Fault::HangAfter,

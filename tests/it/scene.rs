@@ -82,6 +82,19 @@ pub fn down(n: u32, used: f64) -> Observation {
 /// Sums of every 300 s of a day, for both metrics.
 pub fn day_of_traffic() -> Traffic {
     let sum = |i: i64| (i % 97) as f64 * 3_000_000.0;
-    let series = Series { points: (1..=288).map(|i| (ago(300 * i), sum(i))).collect(), complete: true };
-    Traffic { bytes: series.clone(), records: Series { points: series.points.iter().map(|(at, v)| (*at, v / 1000.0)).collect(), ..series } }
+    let series = Series {
+        points: (1..=288).map(|i| (ago(300 * i), sum(i))).collect(),
+        complete: true,
+    };
+    Traffic {
+        bytes: series.clone(),
+        records: Series {
+            points: series
+                .points
+                .iter()
+                .map(|(at, v)| (*at, v / 1000.0))
+                .collect(),
+            ..series
+        },
+    }
 }
