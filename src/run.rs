@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     apply::Context,
     aws::{Aws, Transport},
@@ -19,7 +21,7 @@ use crate::{
     lease::Lease,
     logging,
     report::Report,
-    sandbox::demo,
+    sandbox::{Sandbox, demo},
     schedule::{self, Plan, Reload},
     tick::Autoscaler,
 };
@@ -58,18 +60,25 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        let demo = demo::start(if cli.once { 1 } else { demo::SPEED });
-        return Ok(World {
-            config: demo.config,
-            transport: demo.transport,
-            clock: demo.clock,
-        });
+        return Ok(demo_world(cli.once));
     }
     Ok(World {
         config: load(cli)?,
         transport: Transport::network(),
         clock: Clock::system(),
     })
+}
+
+/// The demo's Region, at the present time; the daemon runs it at speed.
+fn demo_world(once: bool) -> World {
+    let speed = if once { 1 } else { demo::SPEED };
+    let clock = Clock::simulated(Timestamp::now(), speed);
+    let sandbox = Sandbox::new(clock.clone());
+    demo::build(&sandbox);
+    let mut config = demo::config();
+    // Each process has a folder of its own, so that two demos can run side by side.
+    config.state_dir = std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
+    World { config, transport: Transport::embedded(sandbox.http_client()), clock }
 }
 
 /// Makes the clients; no request is sent yet.
