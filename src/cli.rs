@@ -212,6 +212,10 @@ pub struct Scale {
     #[command(flatten)]
     pub target: Target,
 
+    /// The stream's Region, where several have a stream of this name
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
     /// Wait until the stream is ACTIVE again
     #[arg(long)]
     pub wait: bool,

@@ -20,6 +20,7 @@ pub mod provision;
 pub mod report;
 pub mod run;
 pub mod sandbox;
+pub mod scale;
 pub mod schedule;
 pub mod subscriptions;
 pub mod systemd;

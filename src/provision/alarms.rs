@@ -13,13 +13,13 @@ use crate::{
     alarm::{Direction, Settings, actions_after_rewrite},
     apply::{Context, chain},
     aws::{Definition, Kind},
-    cli::{self, Format, Output},
+    cli::{self, AlarmsCommand, Format, Output},
     config::{PairDesign, Subscription},
     error::{Exit, Failure, Report},
     observe::{StreamStatus, StreamSummary},
     pace::Priority,
     progress::Progress,
-    report,
+    report, run,
     subscriptions::{self, OnStream, Pair},
 };
 
@@ -66,6 +66,51 @@ pub fn design(configured: &PairDesign, given: &cli::Design) -> Result<PairDesign
         Failure::new(Exit::Usage, report)
     })?;
     Ok(design)
+}
+
+/// Does what the subcommand asks for.
+pub async fn run(
+    context: &Arc<Context>,
+    command: &AlarmsCommand,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let configured = &context.config.alarms;
+    let answer = match command {
+        AlarmsCommand::Print {
+            stream,
+            shards,
+            format,
+            design: given,
+        } => {
+            let design = design(configured, given)?;
+            print(
+                context,
+                stream.as_deref(),
+                *shards,
+                *format,
+                &design,
+                output,
+            )
+            .await?
+        }
+        AlarmsCommand::Create {
+            stream,
+            replace,
+            design: given,
+        } => {
+            let design = design(configured, given)?;
+            let width = run::terminal_width();
+            create(context, stream.as_deref(), *replace, &design, output, width).await?
+        }
+    };
+    run::print(&answer.text)?;
+    match answer.failures.is_empty() {
+        true => Ok(Exit::Done),
+        false => Err(Failure {
+            exit: Exit::Failed,
+            reports: answer.failures,
+        }),
+    }
 }
 
 /// The pairs as text: for the AWS CLI, or as a CloudFormation template. With `shards`, AWS is asked nothing that can be known without.
