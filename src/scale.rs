@@ -148,7 +148,7 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
 }
 
 /// Looks at the stream, refuses what cannot be, and thinks the way through.
-async fn plan(
+pub async fn plan(
     context: &Arc<Context>,
     number: usize,
     wanted: cli::Target,

@@ -58,8 +58,10 @@ pub fn judge(
         counts(subscription, up_terms, down_terms, n, &mut found);
     }
     if let (Some(up), Some(down)) = (up, down) {
-        windows(up.settings, down.settings, &mut found);
-        if terms.len() == 2 && found.iter().all(|finding| finding.rule != "usage_formula") {
+        let sound = found.iter().all(|finding| finding.rule != "usage_formula");
+        windows(up.settings, down.settings, sound, &mut found);
+        // Thresholds mean nothing where usage is no ratio.
+        if terms.len() == 2 && sound {
             thresholds(up.settings, down.settings, n, &mut found);
         }
     }
@@ -287,18 +289,17 @@ fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str
             return add(Info, "usage_unknown", message, mend);
         }
     };
-    for usage::AtLimit { metric, usage } in results {
-        if !(0.99..=1.01).contains(&usage) {
-            let period = settings.period_seconds().unwrap_or(0);
-            let message = format!(
-                "its usage is {} when {metric} fills all {shards} shards in a period of {period} s, where it should be 1",
-                short(usage)
-            );
-            let mend = format!(
-                "divide bytes by 1024*1024*{period}*shardCount and records by 1000*{period}*shardCount, as `alarms print` does"
-            );
-            add(Warning, "usage_formula", message, &mend);
-        }
+    let wrong = results.iter().find(|it| !(0.99..=1.01).contains(&it.usage));
+    if let Some(usage::AtLimit { metric, usage }) = wrong {
+        let period = settings.period_seconds().unwrap_or(0);
+        let message = format!(
+            "its usage is {} when {metric} fills all {shards} shards in a period of {period} s, where it should be 1",
+            short(*usage)
+        );
+        let mend = format!(
+            "divide bytes by 1024*1024*{period}*shardCount and records by 1000*{period}*shardCount, as `alarms print` does"
+        );
+        add(Warning, "usage_formula", message, &mend);
     }
 }
 
@@ -359,7 +360,9 @@ fn counts(
 }
 
 /// The windows of the two alarms against each other.
-fn windows(up: &Settings, down: &Settings, found: &mut Vec<Finding>) {
+///
+/// A formula for another period is told already, and then `sound` is false.
+fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>) {
     let name = &down.alarm_name;
     if let (Some(up_window), Some(down_window)) = (up.window_seconds(), down.window_seconds())
         && down_window < up_window
@@ -371,6 +374,7 @@ fn windows(up: &Settings, down: &Settings, found: &mut Vec<Finding>) {
         found.push(Finding::new(Warning, "window_order", name, message, mend));
     }
     if let (Some(up_period), Some(down_period)) = (up.period_seconds(), down.period_seconds())
+        && sound
         && up_period != down_period
     {
         let message = format!(

@@ -1,5 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod check;
 mod cli;
 mod config;
 mod config_errors;
@@ -7,6 +8,8 @@ mod decide;
 mod error;
 mod exhaustion;
 mod scene;
+mod provision;
+mod scale;
 mod simulation;
 mod tick;
 mod world;
