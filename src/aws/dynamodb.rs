@@ -72,6 +72,13 @@ pub struct TableState {
     pub ttl_attribute: Option<String>,
 }
 
+impl TableState {
+    /// Whether the keys are those of the original's table.
+    pub fn has_our_keys(&self) -> bool {
+        self.hash_key == HASH_KEY && self.range_key.as_deref() == Some(RANGE_KEY)
+    }
+}
+
 /// The log table.
 #[derive(Clone, Debug)]
 pub struct Table {

@@ -1,5 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod check;
 mod cli;
 mod config;
 mod config_errors;
@@ -8,6 +9,8 @@ mod emulator;
 mod error;
 mod exhaustion;
 mod scene;
+mod provision;
+mod scale;
 mod simulation;
 mod storm;
 mod tick;
