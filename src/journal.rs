@@ -67,21 +67,31 @@ impl Journal {
     /// The log of `config`; the spool is read, but nothing is sent yet.
     pub fn new(config: &Config, table: Table, host: String) -> Result<Self, SpoolError> {
         let spool = Spool::open(&config.state_dir)?;
+        Ok(Self::with_spool(config, table, host, spool))
+    }
+
+    /// The log for a command that only reads. The spool belongs to the daemon, perhaps to another user: it is read as far as it can be,
+    /// and never mended.
+    pub fn read_only(config: &Config, table: Table, host: String) -> Self {
+        let spool = Spool::peek(&config.state_dir);
+        Self::with_spool(config, table, host, spool)
+    }
+
+    fn with_spool(config: &Config, table: Table, host: String, spool: Spool) -> Self {
         let retention = SignedDuration::from_hours(24 * i64::from(config.log.retention_days));
         let open = spool
             .rows()
             .filter(|row| row.outcome == Outcome::Open)
             .map(|row| (row.stream_arn.clone(), row.clone()))
             .collect();
-        let open = Mutex::new(open);
-        Ok(Self {
+        Self {
             table,
             spool: Mutex::new(spool),
-            open,
+            open: Mutex::new(open),
             retention,
             host,
             sequence: AtomicU64::new(0),
-        })
+        }
     }
 
     /// The table's name.
@@ -235,7 +245,20 @@ impl Journal {
         Ok(rows.into_values().collect())
     }
 
-    /// The stream's rows from `since` on, oldest first, as the table has them.
+    /// The stream's newest scaling, however old; rows of a stream with the same name elsewhere are not looked behind.
+    pub async fn newest(
+        &self,
+        stream: &str,
+        stream_arn: &str,
+    ) -> Result<Option<Scaling>, aws::Error> {
+        let item = self.table.newest(stream).await?;
+        Ok(item
+            .as_ref()
+            .and_then(row::from_item)
+            .filter(|row| row.stream_arn.is_empty() || row.stream_arn == stream_arn))
+    }
+
+    /// The stream's rows from `since` on, oldest first: those of the table, and those that wait in this host's spool.
     pub async fn history(
         &self,
         stream: &str,
@@ -245,7 +268,16 @@ impl Journal {
             .table
             .query(stream, &row::format_datetime(since))
             .await?;
-        Ok(items.iter().filter_map(row::from_item).collect())
+        let mut rows: BTreeMap<(Timestamp, String), Scaling> = BTreeMap::new();
+        let of_spool: Vec<Scaling> = lock(&self.spool)
+            .rows()
+            .filter(|row| row.stream_name == stream && row.at >= since)
+            .cloned()
+            .collect();
+        for row in items.iter().filter_map(row::from_item).chain(of_spool) {
+            rows.insert((row.at, row.stream_arn.clone()), row);
+        }
+        Ok(rows.into_values().collect())
     }
 }
 

@@ -36,7 +36,10 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
-        Some(_) => Err(Failure::new(Exit::Usage, "this subcommand is not available yet")),
+        Some(_) => Err(Failure::new(
+            Exit::Usage,
+            "this subcommand is not available yet",
+        )),
     }
 }
 
@@ -55,13 +58,25 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
         let demo = demo::start(if cli.once { 1 } else { demo::SPEED });
-        return Ok(World { config: demo.config, transport: demo.transport, clock: demo.clock });
+        return Ok(World {
+            config: demo.config,
+            transport: demo.transport,
+            clock: demo.clock,
+        });
     }
-    Ok(World { config: load(cli)?, transport: Transport::network(), clock: Clock::system() })
+    Ok(World {
+        config: load(cli)?,
+        transport: Transport::network(),
+        clock: Clock::system(),
+    })
 }
 
 async fn context(world: World, dry_run: bool) -> Result<Arc<Context>, Failure> {
-    let World { config, transport, clock } = world;
+    let World {
+        config,
+        transport,
+        clock,
+    } = world;
     let aws = Aws::connect(&config, transport).await.map_err(|error| {
         let hint = error.hint();
         Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
@@ -70,7 +85,13 @@ async fn context(world: World, dry_run: bool) -> Result<Arc<Context>, Failure> {
         let hint = "mend the state directory's rights, or set `state_dir`";
         Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
     })?;
-    Ok(Arc::new(Context { config, aws, journal, clock, dry_run }))
+    Ok(Arc::new(Context {
+        config,
+        aws,
+        journal,
+        clock,
+        dry_run,
+    }))
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -84,7 +105,11 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let context = context(world, cli.dry_run).await?;
     let report = Autoscaler::new(context, true).tick(ONCE_WITHIN).await;
     print(&render(&report, cli.output))?;
-    Ok(if report.failed() { Exit::Failed } else { Exit::Done })
+    Ok(if report.failed() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
 /// Ticks until it is told to stop.
@@ -92,19 +117,31 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
-        let error = format!("another kinesis-autoscaler uses the state directory {}", world.config.state_dir.display());
+        let error = format!(
+            "another kinesis-autoscaler uses the state directory {}",
+            world.config.state_dir.display()
+        );
         let hint = "stop it, or set another `state_dir`";
-        return Err(Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint)));
+        return Err(Failure::new(
+            Exit::Failed,
+            ErrorReport::new(error).hint(hint),
+        ));
     };
     let context = context(world, cli.dry_run).await?;
     let plan = plan(context);
-    schedule::run(plan, Reloader { cli: cli.clone() }).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    schedule::run(plan, Reloader { cli: cli.clone() })
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(Exit::Done)
 }
 
 fn plan(context: Arc<Context>) -> Plan {
     let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
-    Plan { autoscaler: Autoscaler::new(context, false), schedule, tick_timeout }
+    Plan {
+        autoscaler: Autoscaler::new(context, false),
+        schedule,
+        tick_timeout,
+    }
 }
 
 /// Reads the configuration again, as the command line names it.
@@ -118,7 +155,9 @@ impl Reload for Reloader {
             return Err("the sandbox has no configuration file".to_owned());
         }
         let world = world(&self.cli).map_err(|failure| failure.to_string())?;
-        let context = context(world, self.cli.dry_run).await.map_err(|failure| failure.to_string())?;
+        let context = context(world, self.cli.dry_run)
+            .await
+            .map_err(|failure| failure.to_string())?;
         Ok(plan(context))
     }
 
@@ -165,15 +204,24 @@ fn render(report: &Report, output: Output) -> String {
 
 /// The width of the terminal that standard output is; a pipe or a file has none.
 pub fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    io::stdout().is_terminal().then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    io::stdout()
+        .is_terminal()
+        .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
 /// Writes to standard output; a reader that has gone away is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, error))
+        }
         _ => Ok(()),
     }
 }

@@ -454,7 +454,8 @@ async fn look_after(
     }
 }
 
-fn failure(error: &aws::Error) -> Decision {
+/// A stream of which something could not be read.
+pub(crate) fn failure(error: &aws::Error) -> Decision {
     let mend = error
         .hint()
         .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
