@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Subscription},
     decide::{Action, Decision, Reason},
     journal::{Journal, Opened, Outcome, Scaling},
+    lease::{Lease, Term},
     observe::{Observation, StreamStatus, StreamSummary},
     pace::Priority,
 };
@@ -27,6 +28,31 @@ pub struct Context {
     pub clock: Clock,
     /// Everything but writes.
     pub dry_run: bool,
+    /// Where several hosts stand by for each other.
+    pub lease: Option<Lease>,
+}
+
+/// Leave to write, asked for again before every write: it ends when another host takes the lease over.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave<'a> {
+    pub lease: Option<&'a Lease>,
+    pub term: Option<Term>,
+    pub direction: Direction,
+}
+
+/// The lease was lost between two writes; whoever has it now finds the rest open in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this host does not hold the lease any more")]
+pub struct LeaseLost;
+
+impl Leave<'_> {
+    fn ask(&self) -> Result<(), LeaseLost> {
+        match (self.lease, self.term) {
+            (Some(lease), Some(term)) if !lease.allows(term, self.direction) => Err(LeaseLost),
+            (Some(_), None) => Err(LeaseLost),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a pair could not be rewritten.
@@ -36,6 +62,8 @@ pub enum RewriteError {
     Contract(#[from] ContractError),
     #[error(transparent)]
     Aws(#[from] aws::Error),
+    #[error(transparent)]
+    Lease(#[from] LeaseLost),
 }
 
 impl RewriteError {
@@ -43,6 +71,7 @@ impl RewriteError {
         match self {
             Self::Contract(error) => Some(error.hint()),
             Self::Aws(error) => error.hint(),
+            Self::Lease(_) => None,
         }
     }
 }
@@ -52,18 +81,30 @@ pub async fn apply(
     context: &Arc<Context>,
     subscription: &Subscription,
     seen: &Observation,
+    term: Option<Term>,
     decision: Decision,
 ) -> Decision {
     let Some(stream) = seen.stream.found() else {
         return decision;
     };
     let place = context.aws.place(&subscription.account);
+    let direction = match decision.action {
+        Action::Hold => return decision,
+        Action::ScaleUp { .. } => Direction::Up,
+        Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
+    };
+    let leave = Leave {
+        lease: context.lease.as_ref(),
+        term,
+        direction,
+    };
     let hands = Hands {
         context,
         subscription,
         place,
         seen,
         stream,
+        leave,
     };
     match decision.action {
         Action::Hold => decision,
@@ -79,6 +120,7 @@ struct Hands<'a> {
     place: &'a Place,
     seen: &'a Observation,
     stream: &'a StreamSummary,
+    leave: Leave<'a>,
 }
 
 /// How UpdateShardCount went.
@@ -87,6 +129,8 @@ enum Resharding {
     Refused(aws::Error),
     /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have caused.
     InDoubt(aws::Error),
+    /// It was not sent.
+    LeaseLost,
 }
 
 impl Hands<'_> {
@@ -100,6 +144,7 @@ impl Hands<'_> {
             to,
             &reason,
             self.seen.priority(),
+            self.leave,
         )
         .await
         {
@@ -123,6 +168,11 @@ impl Hands<'_> {
             .kinesis
             .turn_to_reshard(self.seen.priority())
             .await;
+        let fence = self
+            .leave
+            .lease
+            .zip(self.leave.term)
+            .map(|(lease, term)| lease.fence(term));
         let row = self
             .context
             .journal
@@ -130,7 +180,7 @@ impl Hands<'_> {
         let row = match self
             .context
             .journal
-            .open(row.clone(), direction == Direction::Up)
+            .open(row.clone(), direction == Direction::Up, fence)
             .await
         {
             Ok(Opened::Logged(row)) => row,
@@ -148,6 +198,11 @@ impl Hands<'_> {
         match self.reshard(to).await {
             Resharding::Begun => self.finish(row, to, decision).await,
             Resharding::Refused(error) => self.refused(row, &error, &decision).await,
+            Resharding::LeaseLost => {
+                let mut hold = Decision::hold(Reason::Standby, LeaseLost.to_string());
+                hold.shards = decision.shards;
+                hold
+            }
             Resharding::InDoubt(error) => {
                 let text = format!(
                     "{error}; whether the stream is being resharded is found out at the next look"
@@ -184,6 +239,9 @@ impl Hands<'_> {
         let kinesis = &self.place.kinesis;
         let mut tries = 1;
         loop {
+            if self.leave.ask().is_err() {
+                return Resharding::LeaseLost;
+            }
             let error = match kinesis.update_shard_count(&self.stream.arn, to).await {
                 Ok(()) => return Resharding::Begun,
                 Err(error) => error,
@@ -222,6 +280,7 @@ impl Hands<'_> {
             to,
             &reason,
             self.seen.priority(),
+            self.leave,
         )
         .await
         {
@@ -263,6 +322,7 @@ pub async fn rewrite_pair(
     shard_count: u32,
     reason: &str,
     priority: Priority,
+    leave: Leave<'_>,
 ) -> Result<(), RewriteError> {
     let names = &subscription.alarms;
     let definitions = place
@@ -284,6 +344,7 @@ pub async fn rewrite_pair(
         if definition.alarm.recorded_count() != Some(shard_count)
             || definition.alarm.actions_enabled != actions_enabled
         {
+            leave.ask()?;
             place
                 .cloudwatch
                 .rewrite(
@@ -298,6 +359,7 @@ pub async fn rewrite_pair(
         }
     }
     for definition in &definitions {
+        leave.ask()?;
         place
             .cloudwatch
             .reset(&definition.alarm.name, reason, priority)

@@ -32,13 +32,15 @@ Environment:
 
 Exit status: 0 done; 1 a stream failed; 2 wrong usage; 78 the configuration is wrong";
 
+const GLOBAL: &str = "Global options";
+
 /// Scales provisioned Kinesis data streams by the state of their CloudWatch alarms
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "kinesis-autoscaler", version, after_help = AFTER_HELP)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Configuration file [default: /etc/kinesis-autoscaler/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Run one tick and exit
@@ -46,21 +48,20 @@ pub struct Cli {
     pub once: bool,
 
     /// Do everything but writes; print what would be done, and why
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub dry_run: bool,
 
     /// Use an embedded AWS: a few streams under simulated load
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub sandbox: bool,
 
-    /// Form of what goes to standard output; csv for history only
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// Form of standard output: text or json (history: csv too)
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     #[arg(value_name = "FORM", hide_possible_values = true)]
-    #[arg(help = "Form of standard output: text or json (history: csv too)")]
     pub output: Output,
 
     /// Set one key of the configuration, as log.retention_days=30
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "KEY=VALUE")]
     pub set: Vec<Setting>,
 
     #[command(subcommand)]

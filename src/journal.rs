@@ -50,7 +50,7 @@ pub enum Opened {
     Logged(Scaling),
     /// DynamoDB did not take it; it waits in the spool.
     Spooled(Scaling, aws::Error),
-    /// Another scaling of the stream is open, perhaps on another host.
+    /// Another scaling of the stream is open, perhaps on another host, or the lease has passed to another host.
     AlreadyOpen,
 }
 
@@ -64,20 +64,8 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// The log of `config`; the spool is read, but nothing is sent yet.
-    pub fn new(config: &Config, table: Table, host: String) -> Result<Self, SpoolError> {
-        let spool = Spool::open(&config.state_dir)?;
-        Ok(Self::with_spool(config, table, host, spool))
-    }
-
-    /// The log for a command that only reads. The spool belongs to the daemon, perhaps to another user: it is read as far as it can be,
-    /// and never mended.
-    pub fn read_only(config: &Config, table: Table, host: String) -> Self {
-        let spool = Spool::peek(&config.state_dir);
-        Self::with_spool(config, table, host, spool)
-    }
-
-    fn with_spool(config: &Config, table: Table, host: String, spool: Spool) -> Self {
+    /// The log of `config`, with the rows that `spool` holds; nothing is sent yet.
+    pub fn new(config: &Config, table: Table, host: String, spool: Spool) -> Self {
         let retention = SignedDuration::from_hours(24 * i64::from(config.log.retention_days));
         let open = spool
             .rows()
@@ -97,11 +85,6 @@ impl Journal {
     /// The table's name.
     pub fn table(&self) -> &Table {
         &self.table
-    }
-
-    /// Where the spool is.
-    pub fn spool_path(&self) -> std::path::PathBuf {
-        lock(&self.spool).path().to_owned()
     }
 
     /// How many rows wait for DynamoDB.
@@ -127,9 +110,16 @@ impl Journal {
         row
     }
 
-    /// Writes an intent, or spools it if `may_spool`: a scale-up is never blocked by the log, a scale-down is.
-    pub async fn open(&self, row: Scaling, may_spool: bool) -> Result<Opened, JournalError> {
-        match self.table.write(writes(&row)).await {
+    /// Writes an intent together with the lease's `fence`, or spools it if `may_spool`: a scale-up is never blocked by the log, a scale-down is.
+    pub async fn open(
+        &self,
+        row: Scaling,
+        may_spool: bool,
+        fence: Option<Write>,
+    ) -> Result<Opened, JournalError> {
+        let mut with_fence = writes(&row);
+        with_fence.extend(fence);
+        match self.table.write(with_fence).await {
             Ok(()) => {
                 lock(&self.open).insert(row.stream_arn.clone(), row.clone());
                 Ok(Opened::Logged(row))

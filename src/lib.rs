@@ -10,6 +10,7 @@ pub mod config;
 pub mod decide;
 pub mod error;
 pub mod journal;
+pub mod lease;
 pub mod logging;
 pub mod observe;
 pub mod pace;

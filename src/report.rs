@@ -108,6 +108,9 @@ pub struct Report {
     /// Subscriptions of which nothing is to be told.
     #[serde(skip)]
     pub at_rest: usize,
+    /// Set when another host holds the lease: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<String>,
 }
 
 impl Report {
@@ -124,6 +127,9 @@ impl Report {
 
     /// The tick in words, as `STATUS=` and the log's summary have it.
     pub fn in_words(&self) -> String {
+        if let Some(holder) = &self.standby {
+            return format!("standby; the lease is held by {holder}");
+        }
         let count = |action: &str| {
             self.streams
                 .iter()

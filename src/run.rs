@@ -15,7 +15,8 @@ use crate::{
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
     error::{Exit, Failure, Report as ErrorReport},
-    journal::Journal,
+    journal::{Journal, Spool},
+    lease::Lease,
     logging,
     report::Report,
     sandbox::demo,
@@ -36,10 +37,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
-        Some(_) => Err(Failure::new(
-            Exit::Usage,
-            "this subcommand is not available yet",
-        )),
+        Some(_) => Err(Failure::new(Exit::Usage, "this subcommand is not available yet")),
     }
 }
 
@@ -58,40 +56,42 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
         let demo = demo::start(if cli.once { 1 } else { demo::SPEED });
-        return Ok(World {
-            config: demo.config,
-            transport: demo.transport,
-            clock: demo.clock,
-        });
+        return Ok(World { config: demo.config, transport: demo.transport, clock: demo.clock });
     }
-    Ok(World {
-        config: load(cli)?,
-        transport: Transport::network(),
-        clock: Clock::system(),
+    Ok(World { config: load(cli)?, transport: Transport::network(), clock: Clock::system() })
+}
+
+/// Makes the clients; no request is sent yet.
+async fn connect(world: &World) -> Result<Aws, Failure> {
+    Aws::connect(&world.config, world.transport.clone()).await.map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
     })
 }
 
-async fn context(world: World, dry_run: bool) -> Result<Arc<Context>, Failure> {
-    let World {
-        config,
-        transport,
-        clock,
-    } = world;
-    let aws = Aws::connect(&config, transport).await.map_err(|error| {
-        let hint = error.hint();
-        Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
-    })?;
-    let journal = Journal::new(&config, aws.log.clone(), host_name()).map_err(|error| {
-        let hint = "mend the state directory's rights, or set `state_dir`";
-        Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
-    })?;
-    Ok(Arc::new(Context {
-        config,
-        aws,
-        journal,
-        clock,
-        dry_run,
-    }))
+/// What runs: it decides on who may write the spool and hold the lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Daemon,
+    /// A run from cron; several hosts' runs are kept apart by the log's markers.
+    Once,
+    /// A person's command, perhaps beside a daemon.
+    Command,
+}
+
+fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Context>, Failure> {
+    let World { config, clock, .. } = world;
+    let spool = match role {
+        Role::Command => Spool::none(),
+        _ => Spool::open(&config.state_dir).map_err(|error| {
+            let hint = "mend the state directory's rights, or set `state_dir`";
+            Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
+        })?,
+    };
+    let journal = Journal::new(&config, aws.log.clone(), host_name(), spool);
+    let lease = config.high_availability.as_ref().filter(|_| role == Role::Daemon);
+    let lease = lease.map(|high| Lease::new(aws.log.clone(), clock.clone(), &host_name(), high.lease_duration));
+    Ok(Arc::new(Context { config, aws, journal, clock, dry_run, lease }))
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -102,14 +102,11 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         tracing::warn!("another run is under way, and this one does nothing");
         return Ok(Exit::Done);
     };
-    let context = context(world, cli.dry_run).await?;
+    let aws = connect(&world).await?;
+    let context = context(world, aws, cli.dry_run, Role::Once)?;
     let report = Autoscaler::new(context, true).tick(ONCE_WITHIN).await;
     print(&render(&report, cli.output))?;
-    Ok(if report.failed() {
-        Exit::Failed
-    } else {
-        Exit::Done
-    })
+    Ok(if report.failed() { Exit::Failed } else { Exit::Done })
 }
 
 /// Ticks until it is told to stop.
@@ -117,30 +114,35 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
-        let error = format!(
-            "another kinesis-autoscaler uses the state directory {}",
-            world.config.state_dir.display()
-        );
+        let error = format!("another kinesis-autoscaler uses the state directory {}", world.config.state_dir.display());
         let hint = "stop it, or set another `state_dir`";
-        return Err(Failure::new(
-            Exit::Failed,
-            ErrorReport::new(error).hint(hint),
-        ));
+        return Err(Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint)));
     };
-    let context = context(world, cli.dry_run).await?;
-    let plan = plan(context);
-    schedule::run(plan, Reloader { cli: cli.clone() })
-        .await
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    let aws = connect(&world).await?;
+    let context = context(world, aws, cli.dry_run, Role::Daemon)?;
+    let plan = plan(context).await;
+    schedule::run(plan, Reloader { cli: cli.clone() }).await?;
     Ok(Exit::Done)
 }
 
-fn plan(context: Arc<Context>) -> Plan {
+async fn plan(context: Arc<Context>) -> Plan {
     let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
-    Plan {
-        autoscaler: Autoscaler::new(context, false),
-        schedule,
-        tick_timeout,
+    let keeper = match &context.lease {
+        Some(lease) => {
+            // The first beat comes before the first tick: alone, this host acts at once.
+            lease.beat().await;
+            Some(tokio::spawn(keep_lease(context.clone())))
+        }
+        None => None,
+    };
+    Plan { autoscaler: Autoscaler::new(context, false), schedule, tick_timeout, keeper }
+}
+
+async fn keep_lease(context: Arc<Context>) {
+    let Some(lease) = &context.lease else { return };
+    loop {
+        tokio::time::sleep(lease.period()).await;
+        lease.beat().await;
     }
 }
 
@@ -150,15 +152,19 @@ struct Reloader {
 }
 
 impl Reload for Reloader {
-    async fn plan(&mut self) -> Result<Plan, String> {
+    type Prepared = (World, Aws);
+
+    async fn prepare(&mut self) -> Result<Self::Prepared, String> {
         if self.cli.sandbox {
             return Err("the sandbox has no configuration file".to_owned());
         }
         let world = world(&self.cli).map_err(|failure| failure.to_string())?;
-        let context = context(world, self.cli.dry_run)
-            .await
-            .map_err(|failure| failure.to_string())?;
-        Ok(plan(context))
+        let aws = connect(&world).await.map_err(|failure| failure.to_string())?;
+        Ok((world, aws))
+    }
+
+    async fn plan(&mut self, (world, aws): Self::Prepared) -> Result<Plan, Failure> {
+        Ok(plan(context(world, aws, self.cli.dry_run, Role::Daemon)?).await)
     }
 
     fn ticked(&mut self, report: &Report) {
@@ -204,24 +210,15 @@ fn render(report: &Report, output: Output) -> String {
 
 /// The width of the terminal that standard output is; a pipe or a file has none.
 pub fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok());
-    io::stdout()
-        .is_terminal()
-        .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    io::stdout().is_terminal().then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
 /// Writes to standard output; a reader that has gone away is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, error))
-        }
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
         _ => Ok(()),
     }
 }

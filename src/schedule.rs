@@ -5,11 +5,13 @@ use std::time::Duration;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::JoinHandle,
     time::Instant,
 };
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::{
+    error::{Exit, Failure},
     report::Report,
     systemd::{self, Watchdog},
     tick::Autoscaler,
@@ -31,26 +33,54 @@ pub enum ScheduleError {
     Signals(#[from] std::io::Error),
 }
 
+impl From<ScheduleError> for Failure {
+    fn from(error: ScheduleError) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
 /// What a daemon runs with; a reload makes another.
 #[derive(Debug)]
 pub struct Plan {
     pub autoscaler: Autoscaler,
     pub schedule: String,
     pub tick_timeout: Duration,
+    /// The task that renews the lease.
+    pub keeper: Option<JoinHandle<()>>,
 }
 
-/// Makes the plan anew from the configuration; an error keeps the old one.
+impl Plan {
+    /// Lets what is under way end, up to a deadline, and gives the lease up.
+    async fn end(&mut self) {
+        self.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
+        if let Some(lease) = self.autoscaler.lease() {
+            lease.release().await;
+        }
+    }
+}
+
+/// Makes the plan anew from the configuration.
 pub trait Reload {
-    /// The new plan, or what is wrong with the new configuration, in words.
-    fn plan(&mut self) -> impl Future<Output = Result<Plan, String>>;
+    /// Whatever can be made while the old plan still acts.
+    type Prepared;
+
+    /// Reads the new configuration; an error, in words, keeps the old plan.
+    fn prepare(&mut self) -> impl Future<Output = Result<Self::Prepared, String>>;
+    /// Makes the new plan; the old one has ended.
+    fn plan(&mut self, prepared: Self::Prepared) -> impl Future<Output = Result<Plan, Failure>>;
     /// Told after each tick.
     fn ticked(&mut self, report: &Report);
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), ScheduleError> {
-    let mut signals = Signals::new()?;
-    let mut cron = Cron::start(&plan.schedule).await?;
+pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(ScheduleError::from)?;
+    let mut cron = Cron::start(&plan.schedule)
+        .await
+        .map_err(ScheduleError::from)?;
     let watchdog = Watchdog::start();
     systemd::ready();
     tracing::info!(schedule = plan.schedule, "started");
@@ -74,12 +104,12 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Schedule
                 signalled = signals.next() => signalled,
             };
             match signalled {
-                Signalled::Stop => return stop(plan.autoscaler).await,
+                Signalled::Stop => return stop(plan).await,
                 Signalled::HangUp => plan = take_over(plan, &mut cron, &mut reload).await?,
             }
         }
     }
-    stop(plan.autoscaler).await
+    stop(plan).await
 }
 
 fn tell_if_late(due: Instant) {
@@ -97,14 +127,17 @@ async fn take_over(
     mut old: Plan,
     cron: &mut Cron,
     reload: &mut impl Reload,
-) -> Result<Plan, ScheduleError> {
+) -> Result<Plan, Failure> {
     systemd::reloading();
-    // Two plans would share one spool: the old one's work ends, or is cut and settled by the new one.
-    old.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
-    let plan = match reload.plan().await {
-        Ok(new) => {
+    let plan = match reload.prepare().await {
+        Ok(prepared) => {
+            // Two plans would share one spool and one lease: the old one's work ends, or is cut and settled by the new one.
+            old.end().await;
+            let new = reload.plan(prepared).await?;
             if new.schedule != old.schedule {
-                *cron = Cron::start(&new.schedule).await?;
+                *cron = Cron::start(&new.schedule)
+                    .await
+                    .map_err(ScheduleError::from)?;
             }
             tracing::info!(schedule = new.schedule, "the new configuration is in force");
             new
@@ -120,16 +153,16 @@ async fn take_over(
     Ok(plan)
 }
 
-async fn stop(mut autoscaler: Autoscaler) -> Result<(), ScheduleError> {
+async fn stop(mut plan: Plan) -> Result<(), Failure> {
     systemd::stopping();
-    if autoscaler.under_way() > 0 {
+    if plan.autoscaler.under_way() > 0 {
         tracing::info!(
-            streams = autoscaler.under_way(),
+            streams = plan.autoscaler.under_way(),
             "stopping; waiting for what is under way"
         );
-        autoscaler.finish(Instant::now() + STOP_WITHIN).await;
     }
-    match autoscaler.under_way() {
+    plan.end().await;
+    match plan.autoscaler.under_way() {
         0 => tracing::info!("stopped"),
         cut => tracing::warn!(
             streams = cut,

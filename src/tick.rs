@@ -20,6 +20,7 @@ use crate::{
     aws::{self, ALARMS_PER_CALL},
     config::Account,
     decide::{Decision, Fact, Reason, Verdict, decide},
+    lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
     report::{Report, StreamReport, millis},
@@ -50,6 +51,7 @@ struct Group {
 /// What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
 #[derive(Debug, Default)]
 struct Memory {
+    term: Option<Term>,
     last_tick: Option<Timestamp>,
     open_read_at: Option<Timestamp>,
     held: HashMap<usize, Held>,
@@ -105,11 +107,23 @@ impl Autoscaler {
         let started = Instant::now();
         let now = self.context.clock.now();
         let calls = self.context.aws.meter.read();
+        let term = match self.context.lease.as_ref().map(Lease::standing) {
+            None => None,
+            Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
+            Some(Standing::Standby(holder)) => return self.stand_by(now, holder),
+        };
+        if self.memory.term != term {
+            // Whoever acted before may have left something open.
+            self.memory = Memory {
+                term,
+                ..Memory::default()
+            };
+        }
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
         let mut observations = self.observe(now, &mut reports).await;
         self.read_pairs(&mut observations, now, &mut reports).await;
-        self.start(observations, now);
+        self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
         self.report(
@@ -118,6 +132,25 @@ impl Autoscaler {
             self.context.aws.meter.since(&calls),
             reports,
         )
+    }
+
+    /// The lease, where several hosts stand by for each other.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.context.lease.as_ref()
+    }
+
+    /// Another host acts; this one does nothing until it has the lease.
+    fn stand_by(&mut self, started_at: Timestamp, holder: Option<String>) -> Report {
+        self.memory = Memory::default();
+        Report {
+            started_at,
+            duration_ms: 0,
+            dry_run: self.context.dry_run,
+            api_calls: BTreeMap::new(),
+            streams: Vec::new(),
+            at_rest: self.context.config.subscriptions.len(),
+            standby: Some(holder.unwrap_or_else(|| "nobody that is known".to_owned())),
+        }
     }
 
     /// Waits for the work that ticks have left under way, and tells how it ended.
@@ -332,7 +365,12 @@ impl Autoscaler {
     }
 
     /// Starts a task for each stream, the most urgent first.
-    fn start(&mut self, observations: BTreeMap<usize, Observation>, now: Timestamp) {
+    fn start(
+        &mut self,
+        observations: BTreeMap<usize, Observation>,
+        now: Timestamp,
+        term: Option<Term>,
+    ) {
         let mut work: Vec<(usize, Observation)> = observations.into_iter().collect();
         work.sort_by_key(|(number, seen)| (seen.priority(), *number));
         for (number, seen) in work {
@@ -340,7 +378,7 @@ impl Autoscaler {
             let stream = seen.stream_name(subscription).to_owned();
             let region = &self.context.aws.place(&subscription.account).region;
             let span = tracing::info_span!("stream", stream, region);
-            let task = look_after(self.context.clone(), number, seen, now).instrument(span);
+            let task = look_after(self.context.clone(), number, seen, now, term).instrument(span);
             let id = self.under_way.spawn(task).id();
             self.busy.insert(id, number);
         }
@@ -408,6 +446,7 @@ impl Autoscaler {
             api_calls,
             streams,
             at_rest,
+            standby: None,
         }
     }
 }
@@ -418,6 +457,7 @@ async fn look_after(
     number: usize,
     mut seen: Observation,
     now: Timestamp,
+    term: Option<Term>,
 ) -> Settled {
     let subscription = &context.config.subscriptions[number];
     let polled = seen.alarms_in_alarm();
@@ -440,7 +480,7 @@ async fn look_after(
     let decision = if context.dry_run {
         decision
     } else {
-        apply::apply(&context, subscription, &seen, decision).await
+        apply::apply(&context, subscription, &seen, term, decision).await
     };
     let stream = match seen.stream_name(subscription) {
         "" => subscription.label(),

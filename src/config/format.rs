@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use croner::parser::{CronParser, Seconds};
-use figment::value::Value;
+use figment::{
+    providers::{Format, Toml},
+    value::{Dict, Value},
+};
 
 use super::problem::{Complaint, wrong};
 use crate::alarm::AlarmNames;
@@ -235,19 +238,9 @@ impl Template {
     }
 }
 
-/// A value as figment writes it on one line, `[{name=orders}, {name=clicks}]`; `None` when it is nested without end.
+/// A value as TOML writes it on one line: `[{name = "orders"}]`. figment's own parser of such text panics on
+/// a backslash after a letter that is not ASCII.
 pub(super) fn inline_value(text: &str) -> Option<Value> {
-    const MAX_DEPTH: usize = 16;
-    let mut depth = 0_usize;
-    for it in text.bytes() {
-        match it {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return None;
-        }
-    }
-    text.parse().ok()
+    let mut dict = Toml::from_str::<Dict>(&format!("value = {text}")).ok()?;
+    dict.remove("value").filter(|_| dict.is_empty())
 }

@@ -244,7 +244,9 @@ impl Walk<'_> {
         let parsed = bare.and_then(format::inline_value);
         let value = parsed.as_ref().unwrap_or(original);
         let hint = || match self.tree.is_variable(original) {
-            true => "all entries are set at once: [{name=orders}, {name=clicks}]".to_owned(),
+            true => {
+                "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]".to_owned()
+            }
             false => format!("each entry starts with [[{path}]], in two pairs of brackets"),
         };
         let array = value

@@ -28,12 +28,15 @@ pub enum SpoolError {
     },
     #[error("the spool {0} is full: {MOST_ROWS} rows wait for DynamoDB")]
     Full(PathBuf),
+    #[error("this command keeps no spool; the daemon does")]
+    None,
 }
 
 /// The rows that wait, by their key.
 #[derive(Debug)]
 pub struct Spool {
-    path: PathBuf,
+    /// `None` for commands that run beside a daemon, whose file they must not touch.
+    path: Option<PathBuf>,
     rows: BTreeMap<(String, Timestamp), Scaling>,
 }
 
@@ -64,9 +67,12 @@ impl Spool {
             damaged,
             torn,
         } = parse(&text);
-        let spool = Self { path, rows };
+        let aside = path.with_extension("damaged");
+        let spool = Self {
+            path: Some(path),
+            rows,
+        };
         if !damaged.is_empty() {
-            let aside = spool.path.with_extension("damaged");
             tracing::error!(lines = damaged.len(), kept_in = %aside.display(), "the spool has damaged lines");
             append(&aside, &damaged.join("\n"))?;
         }
@@ -76,7 +82,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Reads what can be read of a spool that another process may be writing; nothing is mended.
+    /// What can be read of a spool that another process may be writing; it takes nothing, and is never mended.
     pub fn peek(state_dir: &Path) -> Self {
         let path = spool_file(state_dir);
         let bytes = fs::read(&path).unwrap_or_else(|error| {
@@ -86,12 +92,19 @@ impl Spool {
             Vec::new()
         });
         let rows = parse(&String::from_utf8_lossy(&bytes)).rows;
-        Self { path, rows }
+        Self { path: None, rows }
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// A spool that takes nothing.
+    pub fn none() -> Self {
+        Self {
+            path: None,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn path(&self) -> Result<&Path, SpoolError> {
+        self.path.as_deref().ok_or(SpoolError::None)
     }
 
     /// The rows that wait, oldest first for each stream.
@@ -107,9 +120,9 @@ impl Spool {
     /// Adds a row, or its newer state, and puts it on disk.
     pub fn put(&mut self, row: Scaling) -> Result<(), SpoolError> {
         if self.rows.len() >= MOST_ROWS && !self.has(&row) {
-            return Err(SpoolError::Full(self.path.clone()));
+            return Err(SpoolError::Full(self.path()?.to_owned()));
         }
-        append(&self.path, &line(&row))?;
+        append(self.path()?, &line(&row))?;
         self.rows.insert(key(&row), row);
         Ok(())
     }
@@ -125,20 +138,20 @@ impl Spool {
 
     /// Replaces the file by one with just the rows that wait.
     fn write_all(&self) -> Result<(), SpoolError> {
+        let path = self.path()?;
         let replace = || {
-            let new = self.path.with_extension("new");
+            let new = path.with_extension("new");
             let text: String = self.rows.values().map(|row| line(row) + "\n").collect();
             let mut file = File::create(&new)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&new, &self.path)?;
-            self.path
-                .parent()
+            fs::rename(&new, path)?;
+            path.parent()
                 .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
         };
         replace().map_err(|source| SpoolError::Io {
             doing: "written",
-            path: self.path.clone(),
+            path: path.to_owned(),
             source,
         })
     }

@@ -211,7 +211,7 @@ fn later_layers_win() {
     check_one("DEFAULTS__MAX_SHARDS", "8", |it| {
         it.subscriptions[0].max_shards = 8
     });
-    check_one("STREAMS", "[{name=clicks, max_shards=4}]", |it| {
+    check_one("STREAMS", r#"[{name = "clicks", max_shards = 4}]"#, |it| {
         it.subscriptions = vec![Subscription {
             stream: Some("clicks".to_owned()),
             alarms: pair("clicks-scale-up-alarm"),

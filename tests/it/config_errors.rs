@@ -367,13 +367,14 @@ fn variables_are_checked_and_named() {
         ("TICK_TIMEOUT", "0", "tick_timeout", "longer than 0s"),
         ("STREAMS__0__NAME", "x", "streams", "expected an array"),
         ("STREAMS", "orders", "streams", "expected an array"),
+        ("STREAMS", "\"é\\A\"", "streams", "expected an array"),
         (
             "STREAMS",
-            "[{nmae=x}]",
+            r#"[{nmae = "x"}]"#,
             "streams[0].nmae",
             "did you mean `name`?",
         ),
-        ("STREAMS", "[{name=1}]", "streams[0].name", "found 1"),
+        ("STREAMS", "[{name = 1}]", "streams[0].name", "found 1"),
     ] {
         let name = format!("KINESIS_AUTOSCALER_{name}");
         check_problems(

@@ -1,0 +1,315 @@
+//! One of several hosts acts: a lease in the log table, under the key `#lease`, which no stream name can collide with.
+//!
+//! The holder writes a new version every third of the lease's duration. Others judge by watching: a version that has not moved for the whole
+//! duration of their own monotonic clock is dead, and a conditional write takes it over under the next term; wall clocks are never compared
+//! between hosts. Every intent is written only together with a check of the term, and every other write only while the lease is valid by
+//! this host's own clocks, so that a host that was asleep cannot act on an old lease.
+//!
+//! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with scale-ups alone: they are never blocked by
+//! the log.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::{
+    alarm::Direction,
+    aws::{self, Condition, HASH_KEY, Item, Kind, RANGE_KEY, Table, Value, Write},
+    clock::Clock,
+};
+
+const HASH: &str = "#lease";
+const RANGE: &str = "kinesis-autoscaler";
+
+/// Numbers the holders through: a fence against whoever held the lease before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term(u64);
+
+/// This process's view of the lease.
+#[derive(Debug)]
+pub struct Lease {
+    table: Table,
+    clock: Clock,
+    /// Unlike any other process, also an earlier one of this host.
+    me: String,
+    duration: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// Somebody's lease as it was read last, and since when it has not moved.
+    watched: Option<(Record, Instant)>,
+    /// DynamoDB did not answer the last time.
+    outage: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    record: Record,
+    renewed: Instant,
+    /// The wall clock shows a sleep of the whole machine, which the monotonic one does not.
+    renewed_at: Timestamp,
+}
+
+/// The item in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    holder: String,
+    term: Term,
+    version: u64,
+}
+
+/// What this host may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Holder(Term),
+    /// The lease ran out while DynamoDB did not answer anyone: scale-ups alone go on.
+    Cut(Term),
+    /// Another host has the lease, if one is known.
+    Standby(Option<String>),
+}
+
+impl Lease {
+    /// A lease that this process does not hold yet.
+    pub fn new(table: Table, clock: Clock, host: &str, duration: Duration) -> Self {
+        let me = format!(
+            "{host}/{}/{}",
+            std::process::id(),
+            clock.now().as_microsecond()
+        );
+        Self {
+            table,
+            clock,
+            me,
+            duration,
+            state: Mutex::default(),
+        }
+    }
+
+    /// How often [`Self::beat`] has to be called.
+    pub fn period(&self) -> Duration {
+        self.duration / 3
+    }
+
+    /// Renews the lease, or looks whether it can be taken over, and takes it.
+    pub async fn beat(&self) {
+        let started = (Instant::now(), self.clock.now());
+        let held = self.lock().held.clone();
+        let result = match held {
+            Some(held) => self.renew(held.record, started).await,
+            None => self.watch(started).await,
+        };
+        self.lock().outage = match result {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::warn!(%error, hint = error.hint(), "the lease cannot be read or written");
+                !error.kind.is_refusal()
+            }
+        };
+    }
+
+    async fn renew(&self, mine: Record, started: (Instant, Timestamp)) -> Result<(), aws::Error> {
+        let next = Record {
+            version: mine.version + 1,
+            ..mine.clone()
+        };
+        match self.put(&next, Some(&mine)).await {
+            Ok(()) => self.hold(next, started),
+            Err(error) if error.kind == Kind::Condition => match self.read().await? {
+                // Our own write, whose answer was lost.
+                Some(found) if found == next => self.hold(next, started),
+                found => {
+                    tracing::warn!(
+                        holder = found.as_ref().map(|record| record.holder.as_str()),
+                        "another host has taken the lease over"
+                    );
+                    let mut state = self.lock();
+                    state.held = None;
+                    state.watched = found.map(|record| (record, started.0));
+                }
+            },
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn watch(&self, started: (Instant, Timestamp)) -> Result<(), aws::Error> {
+        let found = self.read().await?;
+        let free = match (&found, &self.lock().watched) {
+            (None, _) => true,
+            (Some(record), _) if record.holder.is_empty() => true,
+            (Some(record), Some((seen, since))) if record == seen => {
+                started.0.duration_since(*since) >= self.duration
+            }
+            _ => false,
+        };
+        if !free {
+            let mut state = self.lock();
+            let moved = state.watched.as_ref().map(|(seen, _)| seen) != found.as_ref();
+            if moved {
+                state.watched = found.map(|record| (record, started.0));
+            }
+            return Ok(());
+        }
+        let term = Term(found.as_ref().map_or(0, |record| record.term.0) + 1);
+        let mine = Record {
+            holder: self.me.clone(),
+            term,
+            version: 0,
+        };
+        match self.put(&mine, found.as_ref()).await {
+            Ok(()) => {
+                tracing::info!(term = term.0, "this host holds the lease");
+                self.hold(mine, started);
+            }
+            // Another standby was faster, or our answer was lost: the next beat tells.
+            Err(error) if error.kind == Kind::Condition => {
+                if self.read().await?.as_ref() == Some(&mine) {
+                    self.hold(mine, started);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Gives the lease up, so that a standby need not wait for it to run out.
+    pub async fn release(&self) {
+        let Some(held) = self.lock().held.take() else {
+            return;
+        };
+        let free = Record {
+            holder: String::new(),
+            version: held.record.version + 1,
+            ..held.record.clone()
+        };
+        if let Err(error) = self.put(&free, Some(&held.record)).await {
+            tracing::warn!(%error, "the lease could not be given up; it runs out by itself");
+        }
+    }
+
+    /// What this host may do right now, by its own clocks.
+    pub fn standing(&self) -> Standing {
+        let state = self.lock();
+        let Some(held) = &state.held else {
+            return Standing::Standby(
+                state
+                    .watched
+                    .as_ref()
+                    .map(|(record, _)| record.holder.clone()),
+            );
+        };
+        let slept = self.clock.now().duration_since(held.renewed_at)
+            >= SignedDuration::try_from(self.duration).unwrap_or(SignedDuration::MAX);
+        match held.renewed.elapsed() < self.duration && !slept {
+            true => Standing::Holder(held.record.term),
+            false if state.outage => Standing::Cut(held.record.term),
+            // Not renewed in time: the next beat finds out whether it was taken over.
+            false => Standing::Standby(None),
+        }
+    }
+
+    /// Whether what was decided under `term` may still be carried out.
+    pub fn allows(&self, term: Term, direction: Direction) -> bool {
+        match self.standing() {
+            Standing::Holder(now) => now == term,
+            Standing::Cut(now) => now == term && direction == Direction::Up,
+            Standing::Standby(_) => false,
+        }
+    }
+
+    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to another.
+    pub fn fence(&self, term: Term) -> Write {
+        let values = Item::from([
+            (":me".to_owned(), Value::S(self.me.clone())),
+            (":term".to_owned(), Value::N(term.0.to_string())),
+        ]);
+        let condition = Condition {
+            expression: "holder = :me AND term = :term",
+            values,
+        };
+        Write::Check {
+            hash: HASH.to_owned(),
+            range: RANGE.to_owned(),
+            condition,
+        }
+    }
+
+    fn hold(&self, record: Record, (renewed, renewed_at): (Instant, Timestamp)) {
+        let mut state = self.lock();
+        state.watched = None;
+        state.held = Some(Held {
+            record,
+            renewed,
+            renewed_at,
+        });
+    }
+
+    async fn read(&self) -> Result<Option<Record>, aws::Error> {
+        Ok(self
+            .table
+            .get(HASH, RANGE)
+            .await?
+            .as_ref()
+            .map(Record::read))
+    }
+
+    async fn put(&self, record: &Record, over: Option<&Record>) -> Result<(), aws::Error> {
+        let condition = match over {
+            None => Condition {
+                expression: "attribute_not_exists(stream_name)",
+                values: Item::new(),
+            },
+            Some(old) => Condition {
+                expression: "holder = :holder AND term = :term AND version = :version",
+                values: Item::from([
+                    (":holder".to_owned(), Value::S(old.holder.clone())),
+                    (":term".to_owned(), Value::N(old.term.0.to_string())),
+                    (":version".to_owned(), Value::N(old.version.to_string())),
+                ]),
+            },
+        };
+        let item = Item::from([
+            (HASH_KEY.to_owned(), Value::S(HASH.to_owned())),
+            (RANGE_KEY.to_owned(), Value::S(RANGE.to_owned())),
+            ("holder".to_owned(), Value::S(record.holder.clone())),
+            ("term".to_owned(), Value::N(record.term.0.to_string())),
+            ("version".to_owned(), Value::N(record.version.to_string())),
+        ]);
+        self.table
+            .write(vec![Write::Put {
+                item,
+                condition: Some(condition),
+            }])
+            .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// What cannot be read counts as an unknown holder's, which runs out as any other.
+    fn read(item: &Item) -> Self {
+        let number = |name: &str| match item.get(name) {
+            Some(Value::N(digits)) => digits.parse().unwrap_or(0),
+            _ => 0,
+        };
+        let holder = match item.get("holder") {
+            Some(Value::S(holder)) => holder.clone(),
+            _ => "unknown".to_owned(),
+        };
+        Self {
+            holder,
+            term: Term(number("term")),
+            version: number("version"),
+        }
+    }
+}

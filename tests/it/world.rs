@@ -1,0 +1,114 @@
+//! What the tests of ticks stand on: a sandbox with its clock, and autoscalers that start and die as processes do.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kinesis_autoscaler::{
+    apply::Context,
+    aws::{Aws, Transport},
+    clock::Clock,
+    config::Config,
+    journal::{Journal, Spool},
+    report::{Report, StreamReport},
+    sandbox::{RegionHandle, Sandbox},
+    tick::Autoscaler,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const TABLE: &str = "kinesis-autoscaler-logs-test";
+pub const REGION: &str = "eu-west-1";
+
+/// A sandbox, and a directory for state.
+pub struct World {
+    pub clock: Clock,
+    pub sandbox: Sandbox,
+    pub place: RegionHandle,
+    pub state: TempDir,
+}
+
+impl World {
+    /// An empty Region with a log table, at noon of a fixed day. Tokio's time has to be paused.
+    pub fn new() -> Self {
+        let start: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        let clock = Clock::simulated(start, 1);
+        let sandbox = Sandbox::new(clock.clone());
+        let place = sandbox.region(REGION);
+        place.create_log_table(TABLE);
+        Self { clock, sandbox, place, state: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// A provisioned stream in sync with its pair, both alarms OK since long ago.
+    pub fn stream(&self, name: &str, shards: u32) {
+        self.place.create_stream(name, shards);
+        self.place.pair(name, shards);
+    }
+
+    /// Sets the alarm of one direction to ALARM, as of now.
+    pub fn fire(&self, stream: &str, direction: &str) {
+        self.place.set_alarm_state(&format!("{stream}-{direction}-alarm"), "ALARM", "the test says so");
+    }
+
+    /// The `shardCount` that an alarm records.
+    pub fn recorded(&self, alarm: &str) -> String {
+        let alarm = self.place.alarm(alarm).expect("the alarm is there");
+        let queries = alarm["Metrics"].as_array().expect("a metric math alarm").clone();
+        let query = queries.iter().find(|query| query["Id"] == "shardCount").expect("a shardCount").clone();
+        query["Expression"].as_str().expect("text").to_owned()
+    }
+
+    pub fn state_of(&self, alarm: &str) -> String {
+        self.place.alarm(alarm).expect("the alarm is there")["StateValue"].as_str().expect("text").to_owned()
+    }
+
+    /// The rows of the log, without markers and leases.
+    pub fn rows(&self) -> Vec<Value> {
+        let is_row = |item: &Value| !item["stream_name"]["S"].as_str().unwrap_or("#").starts_with('#');
+        self.place.items(TABLE).into_iter().filter(is_row).collect()
+    }
+
+    /// The configuration with `streams`, and whatever else, without an audit unless it is asked for.
+    pub fn config(&self, text: &str) -> Config {
+        let audit = if text.contains("audit_interval") { "" } else { "audit_interval = \"0s\"\n" };
+        let text = format!(
+            "{audit}state_dir = {:?}\n{}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{}",
+            self.state.path(),
+            text.split_once("[[").map_or(text, |(top, _)| top),
+            text.split_once("[[").map_or(String::new(), |(_, streams)| format!("[[{streams}")),
+        );
+        Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    pub async fn context(&self, config: Config, dry_run: bool) -> Arc<Context> {
+        let transport = Transport::embedded(self.sandbox.http_client());
+        let aws = Aws::connect(&config, transport).await.expect("the Region is set");
+        let spool = Spool::open(&config.state_dir).expect("the spool can be read");
+        let journal = Journal::new(&config, aws.log.clone(), "test-host".to_owned(), spool);
+        Arc::new(Context { config, aws, journal, clock: self.clock.clone(), dry_run, lease: None })
+    }
+
+    /// A process that has just started.
+    pub async fn start(&self, text: &str) -> Autoscaler {
+        Autoscaler::new(self.context(self.config(text), false).await, true)
+    }
+
+    pub async fn pass(&self, time: SignedDuration) {
+        tokio::time::advance(time.unsigned_abs()).await;
+    }
+}
+
+/// `[[streams]]` entries by name.
+pub fn named(names: &[&str]) -> String {
+    names.iter().map(|name| format!("[[streams]]\nname = \"{name}\"\n")).collect()
+}
+
+/// One tick with all the time it needs.
+pub async fn tick(autoscaler: &mut Autoscaler) -> Report {
+    autoscaler.tick(std::time::Duration::from_secs(3600)).await
+}
+
+/// The report of one stream.
+pub fn of<'a>(report: &'a Report, stream: &str) -> &'a StreamReport {
+    let found = report.streams.iter().find(|entry| entry.stream == stream);
+    found.unwrap_or_else(|| panic!("{stream} is not in the report: {report:#?}"))
+}
