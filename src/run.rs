@@ -104,7 +104,15 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     };
     let aws = connect(&world).await?;
     let context = context(world, aws, cli.dry_run, Role::Once)?;
-    let report = Autoscaler::new(context, true).tick(ONCE_WITHIN).await;
+    let state_dir = context.config.state_dir.clone();
+    let mut autoscaler = Autoscaler::new(context, true);
+    if !cli.dry_run {
+        autoscaler.resume(&state_dir);
+    }
+    let report = autoscaler.tick(ONCE_WITHIN).await;
+    if !cli.dry_run && !report.failed() {
+        autoscaler.leave_word(&state_dir);
+    }
     print(&render(&report, cli.output))?;
     Ok(if report.failed() { Exit::Failed } else { Exit::Done })
 }

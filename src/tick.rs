@@ -1,7 +1,10 @@
 //! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
 
+mod memory;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -25,6 +28,7 @@ use crate::{
     pace::Priority,
     report::{Report, StreamReport, millis},
 };
+use memory::Memory;
 
 /// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
 #[derive(Debug)]
@@ -46,24 +50,6 @@ struct Group {
     region: String,
     index: Arc<AlarmIndex>,
     mode: PollMode,
-}
-
-/// What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
-#[derive(Debug, Default)]
-struct Memory {
-    term: Option<Term>,
-    last_tick: Option<Timestamp>,
-    open_read_at: Option<Timestamp>,
-    held: HashMap<usize, Held>,
-    told: HashMap<usize, (&'static str, Option<String>)>,
-}
-
-/// A hold that needs no further look while the alarms stay as they are.
-#[derive(Debug)]
-struct Held {
-    firing: Vec<Alarm>,
-    decision: Decision,
-    until: Timestamp,
 }
 
 /// One stream, looked after.
@@ -114,10 +100,8 @@ impl Autoscaler {
         };
         if self.memory.term != term {
             // Whoever acted before may have left something open.
-            self.memory = Memory {
-                term,
-                ..Memory::default()
-            };
+            self.memory = Memory::default();
+            self.memory.term = term;
         }
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
@@ -126,6 +110,13 @@ impl Autoscaler {
         self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
+        if reports
+            .values()
+            .any(|report| report.reason == Reason::Settling.code())
+        {
+            // Something is open that this process may not know of.
+            self.memory.open_read_at = None;
+        }
         self.report(
             now,
             millis(started.elapsed()),
@@ -159,6 +150,18 @@ impl Autoscaler {
         self.wait(deadline, &mut reports).await;
         self.memory.tell(&reports, self.context.dry_run);
         reports.into_values().collect()
+    }
+
+    /// Takes over what an earlier process left in the state directory about its last tick.
+    pub fn resume(&mut self, state_dir: &Path) {
+        self.memory.load(state_dir, self.context.clock.now());
+    }
+
+    /// Leaves word for the next process, unless there is something that it had better look for itself.
+    pub fn leave_word(&self, state_dir: &Path) {
+        if self.under_way.is_empty() && self.context.journal.open_scalings().is_empty() {
+            self.memory.save(state_dir);
+        }
     }
 
     /// How many streams are being worked on.
@@ -393,7 +396,8 @@ impl Autoscaler {
                     let report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     reports.insert(settled.number, report);
-                    self.memory.remember(settled);
+                    self.memory
+                        .remember(settled.number, settled.polled, settled.decision);
                 }
                 Err(error) => {
                     if let Some(number) = self.busy.remove(&error.id()) {
@@ -500,46 +504,4 @@ pub(crate) fn failure(error: &aws::Error) -> Decision {
         .hint()
         .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
     Decision::failed(Reason::AwsError, error.to_string(), mend)
-}
-
-impl Memory {
-    /// The hold that still stands, if the alarms in ALARM are just as they were.
-    fn recall(&self, number: usize, seen: &Observation, now: Timestamp) -> Option<Decision> {
-        let held = self.held.get(&number)?;
-        let stands = !seen.must_look && now < held.until && held.firing == seen.alarms_in_alarm();
-        stands.then(|| held.decision.clone())
-    }
-
-    fn remember(&mut self, settled: Settled) {
-        match settled.decision.recheck_at {
-            Some(until) => {
-                let held = Held {
-                    firing: settled.polled,
-                    decision: settled.decision,
-                    until,
-                };
-                self.held.insert(settled.number, held);
-            }
-            None => {
-                self.held.remove(&settled.number);
-            }
-        }
-    }
-
-    /// Logs what is new: a hold or an error that lasts is told once.
-    fn tell(&mut self, reports: &BTreeMap<usize, StreamReport>, dry_run: bool) {
-        self.told.retain(|number, _| reports.contains_key(number));
-        for (number, report) in reports {
-            let news = (report.reason, report.error.clone());
-            if !report.acts()
-                && (report.reason == Reason::NoAlarm.code() || self.told.get(number) == Some(&news))
-            {
-                continue;
-            }
-            let span =
-                tracing::info_span!("stream", stream = report.stream, region = report.region);
-            span.in_scope(|| report.log(dry_run));
-            self.told.insert(*number, news);
-        }
-    }
 }
