@@ -20,7 +20,7 @@ use crate::alarm::AlarmNames;
 pub use self::{
     layers::{CONFIG_VARIABLE, Overrides, Setting},
     problem::{Error, Origin, Problem},
-    schema::known_keys,
+    schema::{known_keys, nearest},
 };
 
 /// Where the configuration is looked for when nothing names another file.

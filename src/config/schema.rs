@@ -320,7 +320,7 @@ fn variables() -> Vec<String> {
 }
 
 /// The candidate that a typing error could have made of `name`.
-pub(super) fn nearest<'c>(name: &str, candidates: &'c [String]) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: &'c [String]) -> Option<&'c str> {
     candidates
         .iter()
         .map(|it| (strsim::damerau_levenshtein(name, it), it.as_str()))
