@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::{Id, JoinSet},
     time::{Instant, timeout_at},
@@ -22,13 +22,16 @@ use crate::{
     audit,
     aws::{self, ALARMS_PER_CALL},
     config::Account,
-    decide::{Decision, Fact, Reason, Verdict, decide},
+    decide::{Decision, Fact, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
     report::{Report, StreamReport, millis},
 };
 use memory::Memory;
+
+/// Without word of an earlier tick, the audit takes those whose turn was in this time.
+const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
 #[derive(Debug)]
@@ -157,11 +160,11 @@ impl Autoscaler {
         self.memory.load(state_dir, self.context.clock.now());
     }
 
-    /// Leaves word for the next process, unless there is something that it had better look for itself.
+    /// Leaves word for the next process.
     pub fn leave_word(&self, state_dir: &Path) {
-        if self.under_way.is_empty() && self.context.journal.open_scalings().is_empty() {
-            self.memory.save(state_dir);
-        }
+        let nothing_is_open =
+            self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
+        self.memory.save(state_dir, nothing_is_open);
     }
 
     /// How many streams are being worked on.
@@ -222,7 +225,12 @@ impl Autoscaler {
         }
         if let Some(interval) = self.context.config.audit_interval {
             let all = self.context.config.subscriptions.len();
-            for number in audit::due(self.memory.last_tick.unwrap_or(now), now, interval, all) {
+            for number in audit::due(
+                self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)),
+                now,
+                interval,
+                all,
+            ) {
                 observations.entry(number).or_default().must_look = true;
             }
         }

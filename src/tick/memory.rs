@@ -43,7 +43,16 @@ struct Held {
 #[derive(Debug, Serialize, Deserialize)]
 struct Left {
     last_tick: Timestamp,
-    open_read_at: Timestamp,
+    /// Set if nothing was open when that process ended.
+    open_read_at: Option<Timestamp>,
+}
+
+fn write(state_dir: &Path, left: &Left) -> bool {
+    // Times always serialize.
+    let text = serde_json::to_string(left).unwrap_or_default();
+    fs::write(state_dir.join(FILE), text)
+        .inspect_err(|error| tracing::debug!(%error, "no word is left for the next run"))
+        .is_ok()
 }
 
 impl Memory {
@@ -69,32 +78,35 @@ impl Memory {
         };
     }
 
-    /// Reads what an earlier process left, and removes it: should this process die, the next one looks for itself.
+    /// Reads what an earlier process left, and takes back its word that nothing is open: should this process die, the next one looks for itself.
     pub fn load(&mut self, state_dir: &Path, now: Timestamp) {
-        let path = state_dir.join(FILE);
-        let Ok(text) = fs::read_to_string(&path) else {
+        let read = || fs::read_to_string(state_dir.join(FILE)).ok();
+        let Some(left) = read().and_then(|text| serde_json::from_str::<Left>(&text).ok()) else {
             return;
         };
-        // What cannot be removed would outlive the death of this process.
-        if let (Ok(()), Ok(left)) = (fs::remove_file(&path), serde_json::from_str::<Left>(&text)) {
-            self.last_tick = Some(left.last_tick).filter(|at| *at <= now);
-            self.open_read_at = Some(left.open_read_at).filter(|at| *at <= now);
+        self.last_tick = Some(left.last_tick).filter(|at| *at <= now);
+        if write(
+            state_dir,
+            &Left {
+                last_tick: left.last_tick,
+                open_read_at: None,
+            },
+        ) {
+            self.open_read_at = left.open_read_at.filter(|at| *at <= now);
         }
     }
 
     /// Leaves word for the next process; without it that one only asks AWS a little more.
-    pub fn save(&self, state_dir: &Path) {
-        let (Some(last_tick), Some(open_read_at)) = (self.last_tick, self.open_read_at) else {
-            return;
-        };
-        // Two times always serialize.
-        let text = serde_json::to_string(&Left {
-            last_tick,
-            open_read_at,
-        })
-        .unwrap_or_default();
-        if let Err(error) = fs::write(state_dir.join(FILE), text) {
-            tracing::debug!(%error, "no word is left for the next run");
+    pub fn save(&self, state_dir: &Path, nothing_is_open: bool) {
+        if let Some(last_tick) = self.last_tick {
+            let open_read_at = self.open_read_at.filter(|_| nothing_is_open);
+            write(
+                state_dir,
+                &Left {
+                    last_tick,
+                    open_read_at,
+                },
+            );
         }
     }
 
