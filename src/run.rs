@@ -17,12 +17,14 @@ use crate::{
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
     error::{Exit, Failure, Report as ErrorReport},
+    history,
     journal::{Journal, Spool},
     lease::Lease,
-    logging,
+    logging, metrics,
     report::Report,
     sandbox::{Sandbox, demo},
     schedule::{self, Plan, Reload},
+    status,
     tick::Autoscaler,
 };
 
@@ -39,6 +41,8 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
+        Some(Command::Status) => status::run(&command(cli).await?, cli.output).await,
+        Some(Command::History(args)) => history::run(&command(cli).await?, args, cli.output).await,
         Some(_) => Err(Failure::new(
             Exit::Usage,
             "this subcommand is not available yet",
@@ -60,7 +64,7 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        return Ok(demo_world(cli.once));
+        return Ok(demo_world(cli.once || cli.command.is_some()));
     }
     Ok(World {
         config: load(cli)?,
@@ -109,7 +113,7 @@ enum Role {
 fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Context>, Failure> {
     let World { config, clock, .. } = world;
     let spool = match role {
-        Role::Command => Spool::none(),
+        Role::Command => Spool::peek(&config.state_dir),
         _ => Spool::open(&config.state_dir).map_err(|error| {
             let hint = "mend the state directory's rights, or set `state_dir`";
             Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
@@ -136,6 +140,14 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
         dry_run,
         lease,
     }))
+}
+
+/// What a person's command works with.
+async fn command(cli: &Cli) -> Result<Arc<Context>, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format);
+    let aws = connect(&world).await?;
+    context(world, aws, cli.dry_run, Role::Command)
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -181,9 +193,12 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         ));
     };
     let aws = connect(&world).await?;
+    let metrics = metrics::Change::to(world.config.metrics.as_ref(), None).await?;
     let context = context(world, aws, cli.dry_run, Role::Daemon)?;
+    let metrics = metrics.make(None, &context);
     let plan = plan(context).await;
-    schedule::run(plan, Reloader { cli: cli.clone() }).await?;
+    let cli = cli.clone();
+    schedule::run(plan, Reloader { cli, metrics }).await?;
     Ok(Exit::Done)
 }
 
@@ -216,10 +231,11 @@ async fn keep_lease(context: Arc<Context>) {
 /// Reads the configuration again, as the command line names it.
 struct Reloader {
     cli: Cli,
+    metrics: Option<metrics::Endpoint>,
 }
 
 impl Reload for Reloader {
-    type Prepared = (World, Aws);
+    type Prepared = (World, Aws, metrics::Change);
 
     async fn prepare(&mut self) -> Result<Self::Prepared, String> {
         if self.cli.sandbox {
@@ -229,14 +245,23 @@ impl Reload for Reloader {
         let aws = connect(&world)
             .await
             .map_err(|failure| failure.to_string())?;
-        Ok((world, aws))
+        let change = metrics::Change::to(world.config.metrics.as_ref(), self.metrics.as_ref());
+        let change = change
+            .await
+            .map_err(|error| Failure::from(error).to_string())?;
+        Ok((world, aws, change))
     }
 
-    async fn plan(&mut self, (world, aws): Self::Prepared) -> Result<Plan, Failure> {
-        Ok(plan(context(world, aws, self.cli.dry_run, Role::Daemon)?).await)
+    async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
+        let context = context(world, aws, self.cli.dry_run, Role::Daemon)?;
+        self.metrics = change.make(self.metrics.take(), &context);
+        Ok(plan(context).await)
     }
 
     fn ticked(&mut self, report: &Report) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().ticked(report);
+        }
         if self.cli.output == Output::Json {
             // Whoever read the reports is gone; the daemon goes on.
             let _ = print(&render(report, Output::Json));
