@@ -136,7 +136,10 @@ impl Log {
             text.push('\n');
             text.push_str(&plot::text(self, usize::from(width), unicode));
         }
-        text.push_str(&format!("\n{}\n", table::summary(self)));
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("{}\n", table::summary(self)));
         text
     }
 

@@ -51,9 +51,20 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
             column.set_constraint(why);
         }
     }
+    // Without the space that cells have around them.
+    let trimmed = |line: String| {
+        line.strip_prefix(' ')
+            .unwrap_or(&line)
+            .trim_end()
+            .to_owned()
+    };
     table
         .lines()
-        .map(|line| line.trim_end().to_owned() + "\n")
+        .map(|line| {
+            trimmed(line)
+                + "
+"
+        })
         .collect()
 }
 

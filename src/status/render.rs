@@ -6,12 +6,13 @@ use comfy_table::{CellAlignment, Table};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
-use crate::report;
+use crate::{decide::CALLS_PER_DAY, report};
 
-/// Narrower than this, what a stream has stands below its name.
+/// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
 const BAR: usize = 10;
 const SHORT_BAR: usize = 5;
+const LEAST_NAME: usize = 6;
 
 pub(super) fn text(status: &Status, width: Option<u16>) -> String {
     let mut text = match width {
@@ -62,7 +63,7 @@ fn wide(status: &Status) -> String {
             alarm(&row.scale_up_alarm, status.at),
             alarm(&row.scale_down_alarm, status.at),
             last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
-            count(row.scalings_left),
+            left(row),
             why(row),
         ]);
     }
@@ -71,35 +72,62 @@ fn wide(status: &Status) -> String {
 
 /// A line of figures for each stream, and below it what a person wants to read.
 fn paired(status: &Status, width: usize) -> String {
-    let figures = figures(status, width);
-    let name_width = figures.iter().map(|line| line.len()).max().unwrap_or(0);
-    let room = width.saturating_sub(name_width + 2);
-    let several = regions(status) > 1;
-    let names = status.streams.iter().map(|row| match several {
-        true => format!("{} ({})", row.stream, row.region),
-        false => row.stream.clone(),
-    });
-    let names: Vec<String> = names.collect();
-    let fits = |name: &String| name.chars().count() <= room;
-    let column = names.iter().filter(|name| fits(name));
-    let column = column.map(|name| name.chars().count()).max().unwrap_or(0);
-    // A narrow terminal has no room for a column of names.
-    let column = if width < NARROW || room < 6 {
-        0
-    } else {
-        column.max(6)
-    };
-    let mut lines = figures.into_iter();
-    let header = lines.next().unwrap_or_default();
-    let line = |name: &str, figures: &str| match column {
-        0 => format!("{name}\n  {figures}\n"),
-        _ if name.chars().count() > column => format!("{name}\n{:column$}  {figures}\n", ""),
+    let names = names(status);
+    let figures = figures(status);
+    let room = figures.iter().map(String::len).max().unwrap_or(0) + 2;
+    let room = width.saturating_sub(room);
+    if width < NARROW || room < LEAST_NAME {
+        return stacked(status, &names, width);
+    }
+    let lengths = names.iter().map(|name| name.chars().count());
+    let column = lengths.filter(|length| *length <= room).max();
+    let column = column.unwrap_or(0).max(LEAST_NAME);
+    let line = |name: &str, figures: &str| match name.chars().count() {
+        // A long name has a line of its own, so that it stays whole.
+        length if length > column => format!("{name}\n{:column$}  {figures}\n", ""),
         _ => format!("{name:column$}  {figures}\n"),
     };
-    let mut text = line("STREAM", &header);
-    for ((row, name), figures) in status.streams.iter().zip(&names).zip(lines) {
+    let mut figures = figures.into_iter();
+    let mut text = line("STREAM", &figures.next().unwrap_or_default());
+    for ((row, name), figures) in status.streams.iter().zip(&names).zip(figures) {
         text.push_str(&line(name, &figures));
         text.push_str(&wrap(&story(row, status.at), "  ", "  ", width));
+    }
+    text
+}
+
+/// Names, with the Region where there are several.
+fn names(status: &Status) -> Vec<String> {
+    let several = regions(status) > 1;
+    let name = |row: &Row| match several {
+        true => format!("{} ({})", row.stream, row.region),
+        false => row.stream.clone(),
+    };
+    status.streams.iter().map(name).collect()
+}
+
+/// Everything below the stream's name, for a narrow terminal.
+fn stacked(status: &Status, names: &[String], width: usize) -> String {
+    let mut text = String::new();
+    for (row, name) in status.streams.iter().zip(names) {
+        let now = bar(row.usage_now, SHORT_BAR);
+        let peak = percent(row.usage_peak_24h);
+        let (up, down) = (&row.scale_up_alarm, &row.scale_down_alarm);
+        let lines = [
+            format!("shards {} ({})", count(row.shards), bounds(row)),
+            format!("usage {now}, 24 h peak {peak}"),
+            format!(
+                "up {}, down {}",
+                alarm(up, status.at),
+                alarm(down, status.at)
+            ),
+            format!("scalings left {}", left(row)),
+            story(row, status.at),
+        ];
+        text.push_str(&format!("{name}\n"));
+        for line in lines {
+            text.push_str(&wrap(&line, "  ", "    ", width));
+        }
     }
     text
 }
@@ -114,18 +142,17 @@ fn regions(status: &Status) -> usize {
 }
 
 /// The figures of all streams as lines of equal columns, the header first.
-fn figures(status: &Status, width: usize) -> Vec<String> {
-    let bar_width = if width < NARROW + 8 { SHORT_BAR } else { BAR };
+fn figures(status: &Status) -> Vec<String> {
     let mut table = report::table(None);
     table.set_header(["SHARDS", "USAGE NOW", "PEAK", "UP", "DOWN", "LEFT"]);
     for row in &status.streams {
         table.add_row([
             format!("{} ({})", count(row.shards), bounds(row)),
-            bar(row.usage_now, bar_width),
+            bar(row.usage_now, BAR),
             percent(row.usage_peak_24h),
             alarm(&row.scale_up_alarm, status.at),
             alarm(&row.scale_down_alarm, status.at),
-            count(row.scalings_left),
+            left(row),
         ]);
     }
     for right in [2, 5] {
@@ -136,13 +163,27 @@ fn figures(status: &Status, width: usize) -> Vec<String> {
     trimmed(&table).lines().map(ToOwned::to_owned).collect()
 }
 
+/// The table without the space that its cells have around them.
 fn trimmed(table: &Table) -> String {
-    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
-    lines.collect()
+    let line = |line: String| {
+        line.strip_prefix(' ')
+            .unwrap_or(&line)
+            .trim_end()
+            .to_owned()
+    };
+    table.lines().map(|text| line(text) + "\n").collect()
 }
 
 fn count(n: Option<impl ToString>) -> String {
     n.map_or_else(|| "?".to_owned(), |n| n.to_string())
+}
+
+/// Of the day's scalings.
+fn left(row: &Row) -> String {
+    match row.scalings_left {
+        Some(left) => format!("{left}/{CALLS_PER_DAY}"),
+        None => "?".to_owned(),
+    }
 }
 
 fn bounds(row: &Row) -> String {
