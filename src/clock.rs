@@ -71,6 +71,14 @@ impl Clock {
         clock
     }
 
+    /// How many seconds of this clock pass in one second of real time.
+    pub fn speed(&self) -> u32 {
+        match &self.0 {
+            Source::System => 1,
+            Source::Simulated { speed, .. } => *speed,
+        }
+    }
+
     /// Sets a simulated clock forward or back, as an operator or NTP would; the system's clock is left alone.
     pub fn jump(&self, by: SignedDuration) {
         if let Source::Simulated { jumped, .. } = &self.0 {

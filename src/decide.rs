@@ -669,6 +669,15 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
         .into())
 }
 
+/// Of the calls that AWS allows in a rolling day, how many are left by our own count.
+pub fn calls_left(calls: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> usize {
+    let used = calls
+        .into_iter()
+        .filter(|call| now.duration_since(*call) < DAY)
+        .count();
+    CALLS_PER_DAY.saturating_sub(used)
+}
+
 fn asks(alarm: &Alarm) -> String {
     match alarm.state_updated_at {
         Some(since) => format!("{} has been in ALARM since {}", alarm.name, at(since)),

@@ -84,13 +84,15 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     let watchdog = Watchdog::start();
     systemd::ready();
     tracing::info!(schedule = plan.schedule, "started");
+    let mut late_by = None;
     loop {
         watchdog.tick_begins(plan.tick_timeout + WATCHDOG_SLACK);
-        let report = tokio::select! {
+        let mut report = tokio::select! {
             report = plan.autoscaler.tick(plan.tick_timeout) => report,
             () = signals.stop() => break,
         };
         watchdog.tick_ends();
+        report.late_by = late_by.take();
         let words = report.in_words();
         tracing::debug!(calls = ?report.api_calls, "{words}");
         systemd::status(&words);
@@ -98,7 +100,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
         loop {
             let signalled = tokio::select! {
                 due = cron.due() => {
-                    tell_if_late(due);
+                    late_by = lateness(due);
                     break;
                 }
                 signalled = signals.next() => signalled,
@@ -112,14 +114,17 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     stop(plan).await
 }
 
-fn tell_if_late(due: Instant) {
-    if due.elapsed() > LATE {
-        let late_seconds = due.elapsed().as_secs();
-        tracing::warn!(
-            late_seconds,
-            "the tick is late: the one before it took longer than the schedule allows"
-        );
+/// How late a tick is that was due at `due`, if that is worth telling.
+fn lateness(due: Instant) -> Option<Duration> {
+    let late = due.elapsed();
+    if late <= LATE {
+        return None;
     }
+    tracing::warn!(
+        late_seconds = late.as_secs(),
+        "the tick is late: the one before it took longer than the schedule allows"
+    );
+    Some(late)
 }
 
 /// Puts a new configuration in force; a bad one is told, and the old one stays.
