@@ -89,7 +89,8 @@ pub async fn apply(
     };
     let place = context.aws.place(&subscription.account);
     let direction = match decision.action {
-        Action::Hold => return decision,
+        Action::Hold if decision.settles.is_empty() => return decision,
+        Action::Hold => Direction::Down,
         Action::ScaleUp { .. } => Direction::Up,
         Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
     };
@@ -106,6 +107,10 @@ pub async fn apply(
         stream,
         leave,
     };
+    // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
+    if !matches!(decision.action, Action::SyncAlarms { .. }) {
+        hands.log_outcomes(&decision).await;
+    }
     match decision.action {
         Action::Hold => decision,
         Action::SyncAlarms { to } => hands.sync(to, decision).await,
@@ -150,17 +155,22 @@ impl Hands<'_> {
         {
             return failed(decision, &error, error.hint());
         }
+        self.log_outcomes(&decision).await;
+        decision
+    }
+
+    /// Closes the earlier scalings that the decision settles.
+    async fn log_outcomes(&self, decision: &Decision) {
         for (scaling, outcome) in &decision.settles {
-            if let Err(error) = self
+            let closed = self
                 .context
                 .journal
                 .close(scaling.clone(), *outcome, None)
-                .await
-            {
+                .await;
+            if let Err(error) = closed {
                 tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
             }
         }
-        decision
     }
 
     async fn scale(&self, direction: Direction, to: u32, decision: Decision) -> Decision {

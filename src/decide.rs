@@ -143,7 +143,7 @@ pub struct Decision {
     pub shards: Option<u32>,
     /// Set where the stream cannot be looked after until a person mends something.
     pub error: Option<String>,
-    /// Earlier scalings whose end has come to light.
+    /// Earlier scalings whose end has come to light; it is logged with the decision.
     pub settles: Vec<(Scaling, Outcome)>,
     /// Before this, and while its alarms stay as they are, the stream need not be looked at again.
     pub recheck_at: Option<Timestamp>,
@@ -253,29 +253,44 @@ fn judge(
         None
     };
     let settles = settle(scalings, n, now)?;
-    if !settles.is_empty() || !in_sync {
+    let took_effect = |(_, outcome): &(Scaling, Outcome)| *outcome != Outcome::NotApplied;
+    if !in_sync || settles.iter().any(took_effect) {
         return Ok(sync(n, pair, settles, &terms));
     }
-    if let Some(hold) = switched_off {
-        return Ok(hold.with_shards(n));
+    // What never took effect leaves nothing to mend, and counts for nothing.
+    let never = |row: &&Scaling| settles.iter().any(|(scaling, _)| scaling == *row);
+    let scalings: Option<Vec<Scaling>> =
+        scalings.map(|rows| rows.iter().filter(|row| !never(row)).cloned().collect());
+    let finish = |mut decision: Decision| {
+        decision.shards = Some(n);
+        decision.settles = settles.clone();
+        decision
+    };
+    let judged = match (switched_off, firing) {
+        (Some(hold), _) => Ok(hold),
+        (None, None) => Ok(idle()),
+        (None, Some(firing)) => act(subscription, seen, firing, scalings.as_deref(), n, now),
+    };
+    match judged {
+        Ok(decision) => Ok(finish(decision)),
+        Err(Stop::Hold(decision)) => Ok(finish(*decision)),
+        Err(need) => Err(need),
     }
-    let Some((direction, alarm)) = firing else {
-        return Ok(idle().with_shards(n));
-    };
-    fresh(alarm, scalings, now).map_err(|stop| with_shards(stop, n))?;
-    let decision = match direction {
-        Direction::Up => up(subscription, alarm, scalings, n, now),
-        Direction::Down => down(subscription, alarm, scalings, seen, n, now),
-    };
-    decision
-        .map(|decision| decision.with_shards(n))
-        .map_err(|stop| with_shards(stop, n))
 }
 
-fn with_shards(stop: Stop, n: u32) -> Stop {
-    match stop {
-        Stop::Hold(decision) => decision.with_shards(n).into(),
-        need @ Stop::Need(_) => need,
+/// Rules 5 to 9, on a stream whose pair is whole and in sync.
+fn act(
+    subscription: &Subscription,
+    seen: &Observation,
+    (direction, alarm): (Direction, &Alarm),
+    scalings: Option<&[Scaling]>,
+    n: u32,
+    now: Timestamp,
+) -> Result<Decision, Stop> {
+    fresh(alarm, scalings, now)?;
+    match direction {
+        Direction::Up => up(subscription, alarm, scalings, n, now),
+        Direction::Down => down(subscription, alarm, scalings, seen, n, now),
     }
 }
 
@@ -662,7 +677,7 @@ fn asks(alarm: &Alarm) -> String {
 }
 
 /// `time + by`, at the end of time if need be: rows and alarms may tell any time.
-fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
+pub(crate) fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     apply::Context,
     aws::{Aws, Transport},
@@ -19,7 +21,7 @@ use crate::{
     lease::Lease,
     logging,
     report::Report,
-    sandbox::demo,
+    sandbox::{Sandbox, demo},
     schedule::{self, Plan, Reload},
     tick::Autoscaler,
 };
@@ -37,7 +39,10 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
-        Some(_) => Err(Failure::new(Exit::Usage, "this subcommand is not available yet")),
+        Some(_) => Err(Failure::new(
+            Exit::Usage,
+            "this subcommand is not available yet",
+        )),
     }
 }
 
@@ -55,18 +60,35 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        let demo = demo::start(if cli.once { 1 } else { demo::SPEED });
-        return Ok(World { config: demo.config, transport: demo.transport, clock: demo.clock });
+        return Ok(demo_world(cli.once));
     }
-    Ok(World { config: load(cli)?, transport: Transport::network(), clock: Clock::system() })
+    Ok(World {
+        config: load(cli)?,
+        transport: Transport::network(),
+        clock: Clock::system(),
+    })
+}
+
+/// The demo's Region, at the present time; the daemon runs it at speed.
+fn demo_world(once: bool) -> World {
+    let speed = if once { 1 } else { demo::SPEED };
+    let clock = Clock::simulated(Timestamp::now(), speed);
+    let sandbox = Sandbox::new(clock.clone());
+    demo::build(&sandbox);
+    let mut config = demo::config();
+    // Each process has a folder of its own, so that two demos can run side by side.
+    config.state_dir = std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
+    World { config, transport: Transport::embedded(sandbox.http_client()), clock }
 }
 
 /// Makes the clients; no request is sent yet.
 async fn connect(world: &World) -> Result<Aws, Failure> {
-    Aws::connect(&world.config, world.transport.clone()).await.map_err(|error| {
-        let hint = error.hint();
-        Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
-    })
+    Aws::connect(&world.config, world.transport.clone())
+        .await
+        .map_err(|error| {
+            let hint = error.hint();
+            Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
+        })
 }
 
 /// What runs: it decides on who may write the spool and hold the lease.
@@ -89,9 +111,26 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
         })?,
     };
     let journal = Journal::new(&config, aws.log.clone(), host_name(), spool);
-    let lease = config.high_availability.as_ref().filter(|_| role == Role::Daemon);
-    let lease = lease.map(|high| Lease::new(aws.log.clone(), clock.clone(), &host_name(), high.lease_duration));
-    Ok(Arc::new(Context { config, aws, journal, clock, dry_run, lease }))
+    let lease = config
+        .high_availability
+        .as_ref()
+        .filter(|_| role == Role::Daemon);
+    let lease = lease.map(|high| {
+        Lease::new(
+            aws.log.clone(),
+            clock.clone(),
+            &host_name(),
+            high.lease_duration,
+        )
+    });
+    Ok(Arc::new(Context {
+        config,
+        aws,
+        journal,
+        clock,
+        dry_run,
+        lease,
+    }))
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -104,9 +143,21 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     };
     let aws = connect(&world).await?;
     let context = context(world, aws, cli.dry_run, Role::Once)?;
-    let report = Autoscaler::new(context, true).tick(ONCE_WITHIN).await;
+    let state_dir = context.config.state_dir.clone();
+    let mut autoscaler = Autoscaler::new(context, true);
+    if !cli.dry_run {
+        autoscaler.resume(&state_dir);
+    }
+    let report = autoscaler.tick(ONCE_WITHIN).await;
+    if !cli.dry_run {
+        autoscaler.leave_word(&state_dir);
+    }
     print(&render(&report, cli.output))?;
-    Ok(if report.failed() { Exit::Failed } else { Exit::Done })
+    Ok(if report.failed() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
 /// Ticks until it is told to stop.
@@ -114,9 +165,15 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
-        let error = format!("another kinesis-autoscaler uses the state directory {}", world.config.state_dir.display());
+        let error = format!(
+            "another kinesis-autoscaler uses the state directory {}",
+            world.config.state_dir.display()
+        );
         let hint = "stop it, or set another `state_dir`";
-        return Err(Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint)));
+        return Err(Failure::new(
+            Exit::Failed,
+            ErrorReport::new(error).hint(hint),
+        ));
     };
     let aws = connect(&world).await?;
     let context = context(world, aws, cli.dry_run, Role::Daemon)?;
@@ -135,7 +192,12 @@ async fn plan(context: Arc<Context>) -> Plan {
         }
         None => None,
     };
-    Plan { autoscaler: Autoscaler::new(context, false), schedule, tick_timeout, keeper }
+    Plan {
+        autoscaler: Autoscaler::new(context, false),
+        schedule,
+        tick_timeout,
+        keeper,
+    }
 }
 
 async fn keep_lease(context: Arc<Context>) {
@@ -159,7 +221,9 @@ impl Reload for Reloader {
             return Err("the sandbox has no configuration file".to_owned());
         }
         let world = world(&self.cli).map_err(|failure| failure.to_string())?;
-        let aws = connect(&world).await.map_err(|failure| failure.to_string())?;
+        let aws = connect(&world)
+            .await
+            .map_err(|failure| failure.to_string())?;
         Ok((world, aws))
     }
 
@@ -210,15 +274,24 @@ fn render(report: &Report, output: Output) -> String {
 
 /// The width of the terminal that standard output is; a pipe or a file has none.
 pub fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    io::stdout().is_terminal().then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    io::stdout()
+        .is_terminal()
+        .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
 /// Writes to standard output; a reader that has gone away is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Failed, error)),
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, error))
+        }
         _ => Ok(()),
     }
 }

@@ -1,12 +1,15 @@
 //! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
 
+mod memory;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::{Id, JoinSet},
     time::{Instant, timeout_at},
@@ -19,12 +22,16 @@ use crate::{
     audit,
     aws::{self, ALARMS_PER_CALL},
     config::Account,
-    decide::{Decision, Fact, Reason, Verdict, decide},
+    decide::{Decision, Fact, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
     report::{Report, StreamReport, millis},
 };
+use memory::Memory;
+
+/// Without word of an earlier tick, the audit takes those whose turn was in this time.
+const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
 #[derive(Debug)]
@@ -46,24 +53,6 @@ struct Group {
     region: String,
     index: Arc<AlarmIndex>,
     mode: PollMode,
-}
-
-/// What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
-#[derive(Debug, Default)]
-struct Memory {
-    term: Option<Term>,
-    last_tick: Option<Timestamp>,
-    open_read_at: Option<Timestamp>,
-    held: HashMap<usize, Held>,
-    told: HashMap<usize, (&'static str, Option<String>)>,
-}
-
-/// A hold that needs no further look while the alarms stay as they are.
-#[derive(Debug)]
-struct Held {
-    firing: Vec<Alarm>,
-    decision: Decision,
-    until: Timestamp,
 }
 
 /// One stream, looked after.
@@ -114,10 +103,8 @@ impl Autoscaler {
         };
         if self.memory.term != term {
             // Whoever acted before may have left something open.
-            self.memory = Memory {
-                term,
-                ..Memory::default()
-            };
+            self.memory = Memory::default();
+            self.memory.term = term;
         }
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
@@ -126,6 +113,13 @@ impl Autoscaler {
         self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
+        if reports
+            .values()
+            .any(|report| report.reason == Reason::Settling.code())
+        {
+            // Something is open that this process may not know of.
+            self.memory.open_read_at = None;
+        }
         self.report(
             now,
             millis(started.elapsed()),
@@ -159,6 +153,18 @@ impl Autoscaler {
         self.wait(deadline, &mut reports).await;
         self.memory.tell(&reports, self.context.dry_run);
         reports.into_values().collect()
+    }
+
+    /// Takes over what an earlier process left in the state directory about its last tick.
+    pub fn resume(&mut self, state_dir: &Path) {
+        self.memory.load(state_dir, self.context.clock.now());
+    }
+
+    /// Leaves word for the next process.
+    pub fn leave_word(&self, state_dir: &Path) {
+        let nothing_is_open =
+            self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
+        self.memory.save(state_dir, nothing_is_open);
     }
 
     /// How many streams are being worked on.
@@ -219,7 +225,12 @@ impl Autoscaler {
         }
         if let Some(interval) = self.context.config.audit_interval {
             let all = self.context.config.subscriptions.len();
-            for number in audit::due(self.memory.last_tick.unwrap_or(now), now, interval, all) {
+            for number in audit::due(
+                self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)),
+                now,
+                interval,
+                all,
+            ) {
                 observations.entry(number).or_default().must_look = true;
             }
         }
@@ -393,7 +404,8 @@ impl Autoscaler {
                     let report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     reports.insert(settled.number, report);
-                    self.memory.remember(settled);
+                    self.memory
+                        .remember(settled.number, settled.polled, settled.decision);
                 }
                 Err(error) => {
                     if let Some(number) = self.busy.remove(&error.id()) {
@@ -499,46 +511,4 @@ fn failure(error: &aws::Error) -> Decision {
         .hint()
         .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
     Decision::failed(Reason::AwsError, error.to_string(), mend)
-}
-
-impl Memory {
-    /// The hold that still stands, if the alarms in ALARM are just as they were.
-    fn recall(&self, number: usize, seen: &Observation, now: Timestamp) -> Option<Decision> {
-        let held = self.held.get(&number)?;
-        let stands = !seen.must_look && now < held.until && held.firing == seen.alarms_in_alarm();
-        stands.then(|| held.decision.clone())
-    }
-
-    fn remember(&mut self, settled: Settled) {
-        match settled.decision.recheck_at {
-            Some(until) => {
-                let held = Held {
-                    firing: settled.polled,
-                    decision: settled.decision,
-                    until,
-                };
-                self.held.insert(settled.number, held);
-            }
-            None => {
-                self.held.remove(&settled.number);
-            }
-        }
-    }
-
-    /// Logs what is new: a hold or an error that lasts is told once.
-    fn tell(&mut self, reports: &BTreeMap<usize, StreamReport>, dry_run: bool) {
-        self.told.retain(|number, _| reports.contains_key(number));
-        for (number, report) in reports {
-            let news = (report.reason, report.error.clone());
-            if !report.acts()
-                && (report.reason == Reason::NoAlarm.code() || self.told.get(number) == Some(&news))
-            {
-                continue;
-            }
-            let span =
-                tracing::info_span!("stream", stream = report.stream, region = report.region);
-            span.in_scope(|| report.log(dry_run));
-            self.told.insert(*number, news);
-        }
-    }
 }

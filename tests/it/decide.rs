@@ -2,85 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    alarm::{Alarm, AlarmNames, State},
-    config::{Account, Subscription},
+    alarm::{Alarm, State},
+    config::Subscription,
     decide::{Action, Decision, Fact, Reason, Verdict, decide, scale_up_target},
     journal::{Outcome, Scaling},
     observe::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
 };
 use proptest::prelude::*;
 
-const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
-/// Shards used, in 300 s of bytes.
-const SHARD_BYTES: f64 = 1_048_576.0 * 300.0;
-
-fn now() -> Timestamp {
-    "2026-11-22T12:00:00Z".parse().expect("a time")
-}
-
-fn ago(seconds: i64) -> Timestamp {
-    now() - SignedDuration::from_secs(seconds)
-}
-
-fn subscription() -> Subscription {
-    Subscription {
-        stream: Some("orders".to_owned()),
-        alarms: AlarmNames::from_either("orders-scale-up-alarm").expect("a name of the contract"),
-        account: Account::default(),
-        min_shards: 1,
-        max_shards: 10_000,
-        cooldown_up: std::time::Duration::ZERO,
-        cooldown_down: std::time::Duration::ZERO,
-        reserved_scale_ups: 3,
-    }
-}
-
-fn alarm(name: &str, state: State, count: u32) -> Alarm {
-    Alarm {
-        name: name.to_owned(),
-        state,
-        state_updated_at: Some(ago(60)),
-        configured_at: Some(ago(86_400)),
-        actions_enabled: true,
-        shard_count: Some(count.to_string()),
-        streams: vec!["orders".to_owned(), "orders".to_owned()],
-        usage: None,
-        unknown_fields: Vec::new(),
-    }
-}
-
-/// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the given states.
-fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
-    let series = |sum: f64| Series {
-        points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)],
-        complete: true,
-    };
-    Observation {
-        up: Seen::Found(alarm("orders-scale-up-alarm", up, n)),
-        down: Seen::Found(alarm("orders-scale-down-alarm", down, n)),
-        stream: Seen::Found(StreamSummary {
-            arn: ARN.to_owned(),
-            status: StreamStatus::Active,
-            on_demand: false,
-            open_shards: n,
-        }),
-        log: Some(Ok(Vec::new())),
-        traffic: Some(Traffic {
-            bytes: series(used * SHARD_BYTES),
-            records: series(0.0),
-        }),
-        must_look: false,
-        must_settle: false,
-    }
-}
-
-fn up(n: u32) -> Observation {
-    scene(n, State::Alarm, State::Ok, 0.0)
-}
-
-fn down(n: u32, used: f64) -> Observation {
-    scene(n, State::Ok, State::Alarm, used)
-}
+use crate::scene::{ARN, ago, down, now, scene, subscription, up};
 
 fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
     Scaling {
@@ -720,6 +650,20 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
             }
         }
     }
+}
+
+#[test]
+fn a_scaling_that_never_took_effect_does_not_keep_the_alarm_waiting() {
+    let mut seen = up(4);
+    seen.log = Some(Ok(vec![row(ago(59), 4, 6, Outcome::Open)]));
+    check(&seen, Action::Hold, Reason::Settling);
+    seen.log = Some(Ok(vec![row(ago(61), 4, 6, Outcome::Open)]));
+    check(&seen, Action::ScaleUp { to: 6 }, Reason::Alarm);
+    assert_eq!(
+        decided(&subscription(), &seen).settles.len(),
+        1,
+        "it is logged as well"
+    );
 }
 
 #[test]

@@ -5,3 +5,8 @@ mod config;
 mod config_errors;
 mod decide;
 mod error;
+mod exhaustion;
+mod scene;
+mod simulation;
+mod tick;
+mod world;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use kinesis_autoscaler::{report::Report, sandbox::Fault, tick::Autoscaler};
+use kinesis_autoscaler::{
+    report::Report,
+    sandbox::{Fault, Load, Traffic},
+    tick::Autoscaler,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, named, of, tick};
@@ -14,36 +18,68 @@ fn minutes(n: i64) -> SignedDuration {
 
 /// Traffic that used `shards` shards, in bytes, for the last day.
 fn used(world: &World, stream: &str, shards: f64) {
-    world.place.set_constant_traffic(stream, shards * 1_048_576.0 * 60.0, 60.0);
+    world
+        .place
+        .set_traffic(stream, Traffic::constant(Load::of_shards(shards)));
 }
 
 #[track_caller]
 fn acted(report: &Report, stream: &str, action: &str, before: u32, after: u32) {
     let entry = of(report, stream);
-    let seen = (entry.action, entry.shards_before, entry.shards_after, entry.error.as_deref());
-    assert_eq!(seen, (action, Some(before), Some(after), None), "{stream}: {entry:#?}");
+    let seen = (
+        entry.action,
+        entry.shards_before,
+        entry.shards_after,
+        entry.error.as_deref(),
+    );
+    assert_eq!(
+        seen,
+        (action, Some(before), Some(after), None),
+        "{stream}: {entry:#?}"
+    );
 }
 
 #[track_caller]
 fn held(report: &Report, stream: &str, reason: &str) {
     let entry = of(report, stream);
-    assert_eq!((entry.action, entry.reason, entry.error.as_deref()), ("hold", reason, None), "{stream}: {entry:#?}");
+    assert_eq!(
+        (entry.action, entry.reason, entry.error.as_deref()),
+        ("hold", reason, None),
+        "{stream}: {entry:#?}"
+    );
 }
 
 #[track_caller]
 fn failed(report: &Report, stream: &str, reason: &str, error: &str) {
     let entry = of(report, stream);
-    assert_eq!((entry.action, entry.reason), ("hold", reason), "{stream}: {entry:#?}");
+    assert_eq!(
+        (entry.action, entry.reason),
+        ("hold", reason),
+        "{stream}: {entry:#?}"
+    );
     let told = entry.error.as_deref().unwrap_or_default();
-    assert!(told.contains(error), "{stream}: the error has to say {error:?}: {entry:#?}");
+    assert!(
+        told.contains(error),
+        "{stream}: the error has to say {error:?}: {entry:#?}"
+    );
 }
 
 /// An alarm without what a scaling may change.
-fn unchanging(mut alarm: Value) -> Value {
-    for field in ["StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp", "AlarmConfigurationUpdatedTimestamp"] {
+pub fn unchanging(mut alarm: Value) -> Value {
+    for field in [
+        "StateValue",
+        "StateReason",
+        "StateReasonData",
+        "StateUpdatedTimestamp",
+        "StateTransitionedTimestamp",
+        "AlarmConfigurationUpdatedTimestamp",
+    ] {
         alarm.as_object_mut().expect("an alarm").remove(field);
     }
-    for query in alarm["Metrics"].as_array_mut().expect("a metric math alarm") {
+    for query in alarm["Metrics"]
+        .as_array_mut()
+        .expect("a metric math alarm")
+    {
         if query["Id"] == "shardCount" {
             query["Expression"] = json!("*");
         }
@@ -55,18 +91,23 @@ fn unchanging(mut alarm: Value) -> Value {
 async fn a_scale_up_reshards_rewrites_both_alarms_resets_them_and_is_logged() {
     let world = World::new();
     world.stream("orders", 2);
-    let before = ["orders-scale-up-alarm", "orders-scale-down-alarm"].map(|name| world.place.alarm(name).expect("there"));
+    let before = ["orders-scale-up-alarm", "orders-scale-down-alarm"]
+        .map(|name| world.place.alarm(name).expect("there"));
     world.pass(minutes(10)).await;
     world.fire("orders", "scale-up");
     let mut autoscaler = world.start(&named(&["orders"])).await;
     let report = tick(&mut autoscaler).await;
     acted(&report, "orders", "scale_up", 2, 4);
     assert!(!report.failed());
-    assert_eq!(world.place.stream("orders").target, Some(4), "the stream is being resharded");
+    assert_eq!(world.shards("orders"), 4, "the stream is being resharded");
     for before in before {
         let name = before["AlarmName"].as_str().expect("a name");
         let after = world.place.alarm(name).expect("still there");
-        assert_eq!(unchanging(after), unchanging(before.clone()), "every other field of {name} stays");
+        assert_eq!(
+            unchanging(after),
+            unchanging(before.clone()),
+            "every other field of {name} stays"
+        );
         assert_eq!(world.recorded(name), "4", "{name}");
         assert_eq!(world.state_of(name), "INSUFFICIENT_DATA", "{name}");
     }
@@ -74,13 +115,24 @@ async fn a_scale_up_reshards_rewrites_both_alarms_resets_them_and_is_logged() {
     assert_eq!(rows.len(), 1, "{rows:#?}");
     let row = &rows[0];
     assert_eq!(row["stream_name"], json!({"S": "orders"}));
-    assert_eq!(row["scaling_datetime"], json!({"S": "2026-11-22T12:10:00.000000+0000"}));
+    assert_eq!(
+        row["scaling_datetime"],
+        json!({"S": "2026-11-22T12:10:00.000000+0000"})
+    );
     assert_eq!(row["shard_count"], json!({"N": "2"}));
     assert_eq!(row["target_shard_count"], json!({"N": "4"}));
     assert_eq!(row["scaling_type"], json!({"S": "SCALE_UP"}));
-    assert_eq!(row["expiration_datetime"], json!({"N": "1796559000"}), "14 days ahead");
+    assert_eq!(
+        row["expiration_datetime"],
+        json!({"N": "1796559000"}),
+        "14 days ahead"
+    );
     assert_eq!(row["outcome"], json!({"S": "done"}));
-    assert_eq!(world.place.items(crate::world::TABLE).len(), 1, "no marker is left");
+    assert_eq!(
+        world.place.items(crate::world::TABLE).len(),
+        1,
+        "no marker is left"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,13 +152,21 @@ async fn a_scale_down_goes_by_the_last_day_and_one_shard_switches_the_alarm_off(
     acted(&report, "tiny", "scale_down", 2, 1);
     let enabled = |name: &str| world.place.alarm(name).expect("there")["ActionsEnabled"].clone();
     assert_eq!(enabled("clicks-scale-down-alarm"), json!(true));
-    assert_eq!(enabled("tiny-scale-down-alarm"), json!(false), "there is nothing below 1 shard");
+    assert_eq!(
+        enabled("tiny-scale-down-alarm"),
+        json!(false),
+        "there is nothing below 1 shard"
+    );
     assert_eq!(enabled("tiny-scale-up-alarm"), json!(true));
 
     world.pass(minutes(10)).await;
     world.fire("tiny", "scale-up");
     acted(&tick(&mut autoscaler).await, "tiny", "scale_up", 1, 2);
-    assert_eq!(enabled("tiny-scale-down-alarm"), json!(true), "on again on leaving 1");
+    assert_eq!(
+        enabled("tiny-scale-down-alarm"),
+        json!(true),
+        "on again on leaving 1"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,21 +177,36 @@ async fn ticks_during_and_after_the_update_change_nothing() {
     world.fire("orders", "scale-up");
     let mut autoscaler = world.start(&named(&["orders"])).await;
     tick(&mut autoscaler).await;
-    let after_first = [world.place.alarm("orders-scale-up-alarm"), world.place.alarm("orders-scale-down-alarm")];
+    let after_first = [
+        world.place.alarm("orders-scale-up-alarm"),
+        world.place.alarm("orders-scale-down-alarm"),
+    ];
 
     world.pass(minutes(1)).await;
     held(&tick(&mut autoscaler).await, "orders", "no_alarm");
     // A stubborn alarm does not change that: the count is in flux.
     world.fire("orders", "scale-up");
     held(&tick(&mut autoscaler).await, "orders", "updating");
-    assert_eq!(world.recorded("orders-scale-up-alarm"), "4", "a transient count is never written");
+    assert_eq!(
+        world.recorded("orders-scale-up-alarm"),
+        "4",
+        "a transient count is never written"
+    );
 
-    world.place.set_alarm_state("orders-scale-up-alarm", "INSUFFICIENT_DATA", "reset");
+    world
+        .place
+        .set_alarm_state("orders-scale-up-alarm", "INSUFFICIENT_DATA", "reset");
     world.pass(minutes(5)).await;
     held(&tick(&mut autoscaler).await, "orders", "no_alarm");
-    let now = [world.place.alarm("orders-scale-up-alarm"), world.place.alarm("orders-scale-down-alarm")];
-    assert_eq!(now.map(|alarm| unchanging(alarm.expect("there"))), after_first.map(|alarm| unchanging(alarm.expect("there"))));
-    assert_eq!(world.place.stream("orders").open_shards, 4);
+    let now = [
+        world.place.alarm("orders-scale-up-alarm"),
+        world.place.alarm("orders-scale-down-alarm"),
+    ];
+    assert_eq!(
+        now.map(|alarm| unchanging(alarm.expect("there"))),
+        after_first.map(|alarm| unchanging(alarm.expect("there")))
+    );
+    assert_eq!(world.shards("orders"), 4);
     assert_eq!(world.rows().len(), 1, "one scaling, one row");
 }
 
@@ -141,14 +216,21 @@ async fn an_idle_tick_is_one_call_however_many_streams_there_are() {
         let world = World::new();
         let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
         // A pair for some; the others' alarms are missing, which only an audit sees.
-        names.iter().take(100).for_each(|name| world.stream(name, 2));
+        names
+            .iter()
+            .take(100)
+            .for_each(|name| world.stream(name, 2));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut autoscaler = world.start(&named(&names)).await;
         tick(&mut autoscaler).await;
         for _ in 0..3 {
             world.pass(minutes(1)).await;
             let report = tick(&mut autoscaler).await;
-            assert_eq!(report.api_calls, BTreeMap::from([("DescribeAlarms".to_owned(), 1)]), "{streams} streams");
+            assert_eq!(
+                report.api_calls,
+                BTreeMap::from([("DescribeAlarms".to_owned(), 1)]),
+                "{streams} streams"
+            );
             assert_eq!(report.streams.len(), streams, "all are reported");
         }
     }
@@ -167,7 +249,11 @@ async fn many_unrelated_alarms_make_the_poll_ask_by_name() {
     for _ in 0..10 {
         world.pass(minutes(1)).await;
         let report = tick(&mut autoscaler).await;
-        assert_eq!(report.api_calls, BTreeMap::from([("DescribeAlarms".to_owned(), 1)]), "2 names are one call, 950 alarms ten");
+        assert_eq!(
+            report.api_calls,
+            BTreeMap::from([("DescribeAlarms".to_owned(), 1)]),
+            "2 names are one call, 950 alarms ten"
+        );
     }
     world.pass(minutes(1)).await;
     world.fire("orders", "scale-up");
@@ -184,17 +270,31 @@ async fn a_stuck_alarm_costs_no_further_calls() {
         alarm.insert("ActionsEnabled".to_owned(), json!(false));
     });
     world.pass(minutes(10)).await;
-    for (name, direction) in [("one", "scale-down"), ("paused", "scale-up"), ("full", "scale-up"), ("blind", "scale-down")] {
+    for (name, direction) in [
+        ("one", "scale-down"),
+        ("paused", "scale-up"),
+        ("full", "scale-up"),
+        ("blind", "scale-down"),
+    ] {
         world.fire(name, direction);
     }
-    let streams = named(&["one", "paused", "blind"]) + "[[streams]]\nname = \"full\"\nmax_shards = 4\n";
+    let streams =
+        named(&["one", "paused", "blind"]) + "[[streams]]\nname = \"full\"\nmax_shards = 4\n";
     let mut autoscaler = world.start(&streams).await;
-    for (i, reason) in [("one", "at_min_shards"), ("paused", "paused"), ("full", "at_max_shards"), ("blind", "no_data")] {
+    for (i, reason) in [
+        ("one", "at_min_shards"),
+        ("paused", "paused"),
+        ("full", "at_max_shards"),
+        ("blind", "no_data"),
+    ] {
         held(&tick(&mut autoscaler).await, i, reason);
     }
     world.pass(minutes(1)).await;
     let report = tick(&mut autoscaler).await;
-    assert_eq!(report.api_calls, BTreeMap::from([("DescribeAlarms".to_owned(), 1)]));
+    assert_eq!(
+        report.api_calls,
+        BTreeMap::from([("DescribeAlarms".to_owned(), 1)])
+    );
     held(&report, "full", "at_max_shards");
 }
 
@@ -206,9 +306,19 @@ async fn what_is_out_of_sync_is_synced_once_and_stops_there() {
     world.pass(minutes(10)).await;
     world.fire("payments", "scale-up");
     let mut autoscaler = world.start(&named(&["payments"])).await;
-    acted(&tick(&mut autoscaler).await, "payments", "sync_alarms", 3, 3);
+    acted(
+        &tick(&mut autoscaler).await,
+        "payments",
+        "sync_alarms",
+        3,
+        3,
+    );
     for name in ["payments-scale-up-alarm", "payments-scale-down-alarm"] {
-        assert_eq!((world.recorded(name).as_str(), world.state_of(name).as_str()), ("3", "INSUFFICIENT_DATA"), "{name}");
+        assert_eq!(
+            (world.recorded(name).as_str(), world.state_of(name).as_str()),
+            ("3", "INSUFFICIENT_DATA"),
+            "{name}"
+        );
     }
     assert_eq!(world.rows().len(), 0, "a sync is no scaling");
     held(&tick(&mut autoscaler).await, "payments", "no_alarm");
@@ -222,18 +332,31 @@ async fn the_audit_finds_what_no_alarm_tells() {
     world.stream("fine", 4);
     world.stream("broken", 4);
     world.place.delete_alarm("broken-scale-down-alarm");
-    let config = format!("audit_interval = \"15m\"\n{}", named(&["drifted", "fine", "broken"]));
+    let config = format!(
+        "audit_interval = \"15m\"\n{}",
+        named(&["drifted", "fine", "broken"])
+    );
     let mut autoscaler = world.start(&config).await;
     let mut found = BTreeMap::new();
     for _ in 0..16 {
         let report = tick(&mut autoscaler).await;
-        for entry in report.streams.iter().filter(|entry| entry.reason != "no_alarm") {
+        for entry in report
+            .streams
+            .iter()
+            .filter(|entry| entry.reason != "no_alarm")
+        {
             found.insert(entry.stream.clone(), (entry.action, entry.reason));
         }
         world.pass(minutes(1)).await;
     }
-    let expected = [("broken", ("hold", "contract")), ("drifted", ("sync_alarms", "out_of_sync"))];
-    assert_eq!(found, expected.map(|(name, what)| (name.to_owned(), what)).into());
+    let expected = [
+        ("broken", ("hold", "contract")),
+        ("drifted", ("sync_alarms", "out_of_sync")),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(name, what)| (name.to_owned(), what)).into()
+    );
     assert_eq!(world.recorded("drifted-scale-up-alarm"), "3");
 }
 
@@ -246,29 +369,91 @@ async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     world.pass(minutes(10)).await;
     world.fire("orders", "scale-up");
     world.fire("payments", "scale-up");
-    let context = world.context(world.config(&named(&["orders", "payments"])), true).await;
+    let context = world
+        .context(world.config(&named(&["orders", "payments"])), true)
+        .await;
     let report = tick(&mut Autoscaler::new(context, true)).await;
     acted(&report, "orders", "scale_up", 2, 4);
     acted(&report, "payments", "sync_alarms", 3, 3);
-    let reads = ["DescribeAlarms", "DescribeStreamSummary", "GetMetricData", "Query", "GetItem"];
-    assert!(report.api_calls.keys().all(|call| reads.contains(&call.as_str())), "{:?}", report.api_calls);
-    assert_eq!((world.place.stream("orders").open_shards, world.rows().len()), (2, 0));
+    let reads = [
+        "DescribeAlarms",
+        "DescribeStreamSummary",
+        "GetMetricData",
+        "Query",
+        "GetItem",
+    ];
+    assert!(
+        report
+            .api_calls
+            .keys()
+            .all(|call| reads.contains(&call.as_str())),
+        "{:?}",
+        report.api_calls
+    );
+    assert_eq!((world.shards("orders"), world.rows().len()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn broken_contracts_and_missing_things_are_told_by_name_and_change_nothing() {
     type Break = fn(&World);
     let cases: &[(&str, Break, &str)] = &[
-        ("contract", |w| w.place.delete_alarm("s-scale-down-alarm"), "alarm s-scale-down-alarm does not exist"),
-        ("contract", |w| shard_count(w, "abc"), "not a positive whole number"),
-        ("contract", |w| shard_count(w, "0"), "not a positive whole number"),
-        ("contract", |w| without_query(w, "shardCount"), "id `shardCount`"),
-        ("contract", |w| { without_query(w, "incomingBytes"); without_query(w, "incomingRecords") }, "no `incomingBytes` or `incomingRecords`"),
-        ("contract", |w| other_stream(w), "measures the stream other, not s"),
-        ("contract", |w| w.place.edit_alarm("s-scale-down-alarm", |a| { a.insert("Severity".into(), json!(1)); }), "has the field Severity"),
-        ("stream_missing", |w| w.place.delete_stream("s"), "stream s does not exist"),
-        ("aws_error", |w| w.sandbox.deny("kinesis:DescribeStreamSummary"), "not authorized to perform: kinesis:DescribeStreamSummary"),
-        ("aws_error", |w| w.sandbox.deny("cloudwatch:DescribeAlarms"), "not authorized to perform: cloudwatch:DescribeAlarms"),
+        (
+            "contract",
+            |w| w.place.delete_alarm("s-scale-down-alarm"),
+            "alarm s-scale-down-alarm does not exist",
+        ),
+        (
+            "contract",
+            |w| shard_count(w, "abc"),
+            "not a positive whole number",
+        ),
+        (
+            "contract",
+            |w| shard_count(w, "0"),
+            "not a positive whole number",
+        ),
+        (
+            "contract",
+            |w| without_query(w, "shardCount"),
+            "id `shardCount`",
+        ),
+        (
+            "contract",
+            |w| {
+                without_query(w, "incomingBytes");
+                without_query(w, "incomingRecords")
+            },
+            "no `incomingBytes` or `incomingRecords`",
+        ),
+        (
+            "contract",
+            |w| other_stream(w),
+            "measures the stream other, not s",
+        ),
+        (
+            "contract",
+            |w| {
+                w.place.edit_alarm("s-scale-down-alarm", |a| {
+                    a.insert("Severity".into(), json!(1));
+                })
+            },
+            "has the field Severity",
+        ),
+        (
+            "stream_missing",
+            |w| w.place.delete_stream("s"),
+            "stream s does not exist",
+        ),
+        (
+            "aws_error",
+            |w| w.sandbox.deny("kinesis:DescribeStreamSummary"),
+            "not authorized to perform: kinesis:DescribeStreamSummary",
+        ),
+        (
+            "aws_error",
+            |w| w.sandbox.deny("cloudwatch:DescribeAlarms"),
+            "not authorized to perform: cloudwatch:DescribeAlarms",
+        ),
     ];
     for (reason, break_it, error) in cases {
         let world = World::new();
@@ -281,7 +466,11 @@ async fn broken_contracts_and_missing_things_are_told_by_name_and_change_nothing
         let report = tick(&mut world.start(&named(&["s"])).await).await;
         failed(&report, "s", reason, error);
         assert!(report.failed());
-        assert_eq!(world.place.alarm("s-scale-up-alarm"), alarm, "{error}: the alarm is left alone");
+        assert_eq!(
+            world.place.alarm("s-scale-up-alarm"),
+            alarm,
+            "{error}: the alarm is left alone"
+        );
         assert_eq!(world.rows().len(), 0, "{error}: nothing is logged");
     }
 }
@@ -298,13 +487,18 @@ fn shard_count(world: &World, expression: &str) {
 
 fn without_query(world: &World, id: &str) {
     world.place.edit_alarm("s-scale-up-alarm", |alarm| {
-        alarm["Metrics"].as_array_mut().expect("queries").retain(|query| query["Id"] != id);
+        alarm["Metrics"]
+            .as_array_mut()
+            .expect("queries")
+            .retain(|query| query["Id"] != id);
     });
 }
 
 fn other_stream(world: &World) {
     world.place.edit_alarm("s-scale-up-alarm", |alarm| {
-        let text = serde_json::to_string(&alarm["Metrics"]).expect("JSON").replace("\"Value\":\"s\"", "\"Value\":\"other\"");
+        let text = serde_json::to_string(&alarm["Metrics"])
+            .expect("JSON")
+            .replace("\"Value\":\"s\"", "\"Value\":\"other\"");
         alarm["Metrics"] = serde_json::from_str(&text).expect("JSON");
     });
 }
@@ -323,7 +517,10 @@ async fn denied_rights_name_the_action_that_is_missing() {
         world.sandbox.deny(action);
         let report = tick(&mut world.start(&named(&["orders"])).await).await;
         let entry = of(&report, "orders");
-        assert!(entry.error.as_deref().unwrap_or_default().contains(hint), "{action}: {entry:#?}");
+        assert!(
+            entry.error.as_deref().unwrap_or_default().contains(hint),
+            "{action}: {entry:#?}"
+        );
     }
 }
 
@@ -334,20 +531,36 @@ async fn one_stream_that_hangs_or_fails_delays_no_other() {
         world.stream(name, 2);
     }
     world.pass(minutes(10)).await;
-    ["hangs", "fails", "fine"].iter().for_each(|name| world.fire(name, "scale-up"));
-    world.sandbox.set_faults(|call| match (call.operation.as_str(), call.resource.as_deref()) {
-        ("DescribeStreamSummary", Some(name)) if name.ends_with("hangs") => Fault::HangBefore,
-        ("DescribeStreamSummary", Some(name)) if name.ends_with("fails") => {
-            Fault::Refuse { status: 500, code: "InternalFailure".to_owned(), message: "broken".to_owned() }
-        }
-        _ => Fault::None,
-    });
+    ["hangs", "fails", "fine"]
+        .iter()
+        .for_each(|name| world.fire(name, "scale-up"));
+    world.sandbox.set_faults(
+        |call| match (call.operation.as_str(), call.resource.as_deref()) {
+            ("DescribeStreamSummary", Some(name)) if name.ends_with("hangs") => Fault::HangBefore,
+            ("DescribeStreamSummary", Some(name)) if name.ends_with("fails") => Fault::Refuse {
+                status: 500,
+                code: "InternalFailure".to_owned(),
+                message: "broken".to_owned(),
+            },
+            _ => Fault::None,
+        },
+    );
     let mut autoscaler = world.start(&named(&["hangs", "fails", "fine"])).await;
     let report = tick(&mut autoscaler).await;
     acted(&report, "fine", "scale_up", 2, 4);
-    failed(&report, "hangs", "aws_error", "no answer within the deadline");
+    failed(
+        &report,
+        "hangs",
+        "aws_error",
+        "no answer within the deadline",
+    );
     failed(&report, "fails", "aws_error", "InternalFailure");
-    let fine_done = world.sandbox.journal().iter().find(|call| call.operation == "UpdateShardCount").map(|call| call.at);
+    let fine_done = world
+        .sandbox
+        .journal()
+        .iter()
+        .find(|call| call.operation == "UpdateShardCount")
+        .map(|call| call.at);
     let started: jiff::Timestamp = "2026-11-22T12:10:00Z".parse().expect("a time");
     assert_eq!(fine_done, Some(started), "the healthy stream did not wait");
 }
@@ -366,13 +579,43 @@ async fn accounts_and_regions_are_polled_apart_and_roles_assumed() {
                   role_arn = \"arn:aws:iam::210987654321:role/kinesis-autoscaler\"\n";
     let mut autoscaler = world.start(config).await;
     let report = tick(&mut autoscaler).await;
-    let seen: Vec<_> = report.streams.iter().map(|entry| (entry.region.as_str(), entry.shards_before, entry.shards_after)).collect();
-    assert_eq!(seen, [("eu-west-1", Some(2), Some(4)), ("us-east-1", Some(8), Some(12))], "{report:#?}");
+    let seen: Vec<_> = report
+        .streams
+        .iter()
+        .map(|entry| {
+            (
+                entry.region.as_str(),
+                entry.shards_before,
+                entry.shards_after,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("eu-west-1", Some(2), Some(4)),
+            ("us-east-1", Some(8), Some(12))
+        ],
+        "{report:#?}"
+    );
     assert_eq!(world.rows().len(), 2, "both are logged, under one name");
-    world.sandbox.refuse_role("arn:aws:iam::210987654321:role/kinesis-autoscaler");
+    world
+        .sandbox
+        .refuse_role("arn:aws:iam::210987654321:role/kinesis-autoscaler");
     let report = tick(&mut world.start(config).await).await;
-    let entry = report.streams.iter().find(|entry| entry.region == "us-east-1").expect("it is reported");
-    assert!(entry.error.as_deref().unwrap_or_default().contains("AssumeRole"), "{entry:#?}");
+    let entry = report
+        .streams
+        .iter()
+        .find(|entry| entry.region == "us-east-1")
+        .expect("it is reported");
+    assert!(
+        entry
+            .error
+            .as_deref()
+            .unwrap_or_default()
+            .contains("AssumeRole"),
+        "{entry:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +631,7 @@ async fn bounds_hold_from_end_to_end() {
     let report = tick(&mut world.start(config).await).await;
     acted(&report, "up", "scale_up", 4, 5);
     acted(&report, "down", "scale_down", 10, 7);
-    assert_eq!((world.place.stream("up").target, world.place.stream("down").target), (Some(5), Some(7)));
+    assert_eq!((world.shards("up"), world.shards("down")), (5, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,7 +640,9 @@ async fn a_subscription_by_alarm_finds_its_stream() {
     world.stream("clicks", 3);
     world.pass(minutes(10)).await;
     world.fire("clicks", "scale-up");
-    let mut autoscaler = world.start("[[streams]]\nalarm = \"clicks-scale-down-alarm\"\n").await;
+    let mut autoscaler = world
+        .start("[[streams]]\nalarm = \"clicks-scale-down-alarm\"\n")
+        .await;
     acted(&tick(&mut autoscaler).await, "clicks", "scale_up", 3, 6);
 }
 
@@ -411,7 +656,13 @@ async fn without_the_log_scale_ups_go_on_and_scale_downs_wait() {
     world.fire("grows", "scale-up");
     world.fire("shrinks", "scale-down");
     let down = ["Query", "TransactWriteItems"];
-    world.sandbox.set_faults(move |call| if down.contains(&call.operation.as_str()) { Fault::HangBefore } else { Fault::None });
+    world.sandbox.set_faults(move |call| {
+        if down.contains(&call.operation.as_str()) {
+            Fault::HangBefore
+        } else {
+            Fault::None
+        }
+    });
     let mut autoscaler = world.start(&named(&["grows", "shrinks"])).await;
     let report = tick(&mut autoscaler).await;
     acted(&report, "grows", "scale_up", 2, 4);
@@ -426,7 +677,22 @@ async fn without_the_log_scale_ups_go_on_and_scale_downs_wait() {
     let report = tick(&mut autoscaler).await;
     acted(&report, "shrinks", "scale_down", 10, 5);
     let rows = world.rows();
-    let outcomes: BTreeMap<_, _> = rows.iter().map(|row| (row["stream_name"]["S"].as_str(), row["outcome"]["S"].as_str())).collect();
-    assert_eq!(outcomes, BTreeMap::from([(Some("grows"), Some("done")), (Some("shrinks"), Some("done"))]), "each once");
+    let outcomes: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["stream_name"]["S"].as_str(),
+                row["outcome"]["S"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        outcomes,
+        BTreeMap::from([
+            (Some("grows"), Some("done")),
+            (Some("shrinks"), Some("done"))
+        ]),
+        "each once"
+    );
     assert_eq!(rows.len(), 2);
 }

@@ -35,7 +35,12 @@ impl World {
         let sandbox = Sandbox::new(clock.clone());
         let place = sandbox.region(REGION);
         place.create_log_table(TABLE);
-        Self { clock, sandbox, place, state: tempfile::tempdir().expect("a directory") }
+        Self {
+            clock,
+            sandbox,
+            place,
+            state: tempfile::tempdir().expect("a directory"),
+        }
     }
 
     /// A provisioned stream in sync with its pair, both alarms OK since long ago.
@@ -46,45 +51,86 @@ impl World {
 
     /// Sets the alarm of one direction to ALARM, as of now.
     pub fn fire(&self, stream: &str, direction: &str) {
-        self.place.set_alarm_state(&format!("{stream}-{direction}-alarm"), "ALARM", "the test says so");
+        self.place.set_alarm_state(
+            &format!("{stream}-{direction}-alarm"),
+            "ALARM",
+            "the test says so",
+        );
     }
 
     /// The `shardCount` that an alarm records.
     pub fn recorded(&self, alarm: &str) -> String {
         let alarm = self.place.alarm(alarm).expect("the alarm is there");
-        let queries = alarm["Metrics"].as_array().expect("a metric math alarm").clone();
-        let query = queries.iter().find(|query| query["Id"] == "shardCount").expect("a shardCount").clone();
+        let queries = alarm["Metrics"]
+            .as_array()
+            .expect("a metric math alarm")
+            .clone();
+        let query = queries
+            .iter()
+            .find(|query| query["Id"] == "shardCount")
+            .expect("a shardCount")
+            .clone();
         query["Expression"].as_str().expect("text").to_owned()
     }
 
+    /// The stream's shards, or what a resharding under way leads to.
+    pub fn shards(&self, stream: &str) -> u32 {
+        self.place
+            .stream(stream)
+            .expect("the stream is there")
+            .target
+    }
+
     pub fn state_of(&self, alarm: &str) -> String {
-        self.place.alarm(alarm).expect("the alarm is there")["StateValue"].as_str().expect("text").to_owned()
+        self.place.alarm(alarm).expect("the alarm is there")["StateValue"]
+            .as_str()
+            .expect("text")
+            .to_owned()
     }
 
     /// The rows of the log, without markers and leases.
     pub fn rows(&self) -> Vec<Value> {
-        let is_row = |item: &Value| !item["stream_name"]["S"].as_str().unwrap_or("#").starts_with('#');
+        let is_row = |item: &Value| {
+            !item["stream_name"]["S"]
+                .as_str()
+                .unwrap_or("#")
+                .starts_with('#')
+        };
         self.place.items(TABLE).into_iter().filter(is_row).collect()
     }
 
     /// The configuration with `streams`, and whatever else, without an audit unless it is asked for.
     pub fn config(&self, text: &str) -> Config {
-        let audit = if text.contains("audit_interval") { "" } else { "audit_interval = \"0s\"\n" };
+        let audit = if text.contains("audit_interval") {
+            ""
+        } else {
+            "audit_interval = \"0s\"\n"
+        };
         let text = format!(
             "{audit}state_dir = {:?}\n{}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{}",
             self.state.path(),
             text.split_once("[[").map_or(text, |(top, _)| top),
-            text.split_once("[[").map_or(String::new(), |(_, streams)| format!("[[{streams}")),
+            text.split_once("[[")
+                .map_or(String::new(), |(_, streams)| format!("[[{streams}")),
         );
         Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
     pub async fn context(&self, config: Config, dry_run: bool) -> Arc<Context> {
         let transport = Transport::embedded(self.sandbox.http_client());
-        let aws = Aws::connect(&config, transport).await.expect("the Region is set");
+        let aws = Aws::connect(&config, transport)
+            .await
+            .expect("the Region is set");
         let spool = Spool::open(&config.state_dir).expect("the spool can be read");
         let journal = Journal::new(&config, aws.log.clone(), "test-host".to_owned(), spool);
-        Arc::new(Context { config, aws, journal, clock: self.clock.clone(), dry_run, lease: None })
+        Arc::new(Context {
+            config,
+            aws,
+            journal,
+            clock: self.clock.clone(),
+            dry_run,
+            lease: None,
+        })
     }
 
     /// A process that has just started.
@@ -99,7 +145,10 @@ impl World {
 
 /// `[[streams]]` entries by name.
 pub fn named(names: &[&str]) -> String {
-    names.iter().map(|name| format!("[[streams]]\nname = \"{name}\"\n")).collect()
+    names
+        .iter()
+        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
+        .collect()
 }
 
 /// One tick with all the time it needs.

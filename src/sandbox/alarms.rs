@@ -1,0 +1,288 @@
+//! The alarms of one account and Region: as they are on the wire, and evaluated minute by minute.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{
+    metrics,
+    stream::Stream,
+    traffic::minute_of,
+    watch::{Evaluation, Verdict, Watch},
+};
+
+/// Minutes that are evaluated one by one after a long time without a request; what is before them is skipped.
+const CATCH_UP_MINUTES: i64 = 180;
+
+/// Data points that StateReasonData lists.
+const LISTED_POINTS: usize = 20;
+
+#[derive(Clone, Debug)]
+pub(super) struct Alarm {
+    /// Every member that DescribeAlarms returns, known to anyone or not.
+    pub wire: Map<String, Value>,
+    pub tags: Option<Value>,
+    /// The rule; an alarm that cannot be read is never evaluated.
+    watch: Option<Box<Watch>>,
+}
+
+impl Alarm {
+    pub(super) fn state(&self) -> &str {
+        state_of(&self.wire)
+    }
+}
+
+fn state_of(wire: &Map<String, Value>) -> &str {
+    let state = wire.get("StateValue").and_then(Value::as_str);
+    state.unwrap_or_default()
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alarms {
+    by_name: BTreeMap<String, Alarm>,
+    in_alarm: BTreeSet<String>,
+    /// Stream -> alarms that read its metrics.
+    by_stream: BTreeMap<String, BTreeSet<String>>,
+    /// Streams with traffic: only their alarms are evaluated.
+    live: BTreeSet<String>,
+    evaluated: Option<i64>,
+}
+
+/// Epoch seconds to the millisecond, as CloudWatch keeps them.
+pub(super) fn seconds(at: Timestamp) -> Value {
+    json!(at.as_millisecond() as f64 / 1_000.0)
+}
+
+impl Alarms {
+    pub(super) fn get(&self, name: &str) -> Option<&Alarm> {
+        self.by_name.get(name)
+    }
+
+    /// All alarms, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Alarm)> {
+        self.by_name.iter()
+    }
+
+    /// The alarms whose names are greater than `after` (or not less than it), in order.
+    pub(super) fn from(
+        &self,
+        after: std::ops::Bound<&str>,
+    ) -> impl Iterator<Item = (&str, &Alarm)> {
+        self.by_name
+            .range::<str, _>((after, std::ops::Bound::Unbounded))
+            .map(|(name, alarm)| (name.as_str(), alarm))
+    }
+
+    /// The names of the alarms that are in ALARM, in order.
+    pub(super) fn in_alarm(&self) -> impl Iterator<Item = &str> {
+        self.in_alarm.iter().map(String::as_str)
+    }
+
+    /// Stores an alarm's wire form; the rule is read anew.
+    pub(super) fn insert(&mut self, name: &str, wire: Map<String, Value>, tags: Option<Value>) {
+        self.remove(name);
+        let watch = Watch::read(&wire).ok().map(Box::new);
+        for stream in watch.iter().flat_map(|watch| watch.streams()) {
+            let names = self.by_stream.entry(stream.to_owned()).or_default();
+            names.insert(name.to_owned());
+        }
+        let alarm = Alarm { wire, tags, watch };
+        if alarm.state() == "ALARM" {
+            self.in_alarm.insert(name.to_owned());
+        }
+        self.by_name.insert(name.to_owned(), alarm);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Alarm> {
+        let alarm = self.by_name.remove(name)?;
+        self.in_alarm.remove(name);
+        for stream in alarm.watch.iter().flat_map(|watch| watch.streams()) {
+            if let Some(names) = self.by_stream.get_mut(stream) {
+                names.remove(name);
+            }
+        }
+        Some(alarm)
+    }
+
+    /// Tells which alarms' metrics are another from now on, and whether there are any.
+    pub(super) fn traffic_changed(&mut self, stream: &str, live: bool) {
+        if live {
+            self.live.insert(stream.to_owned());
+        } else {
+            self.live.remove(stream);
+        }
+        for name in self.by_stream.get(stream).into_iter().flatten() {
+            if let Some(watch) = self.by_name.get_mut(name).and_then(|a| a.watch.as_mut()) {
+                watch.forget();
+            }
+        }
+    }
+
+    /// Sets a state; false when there is no such alarm.
+    pub(super) fn set_state(
+        &mut self,
+        name: &str,
+        state: &str,
+        reason: &str,
+        data: Option<&str>,
+        at: Timestamp,
+    ) -> bool {
+        let Some(alarm) = self.by_name.get_mut(name) else {
+            return false;
+        };
+        if alarm.state() != state {
+            let at = seconds(at);
+            alarm.wire.insert("StateTransitionedTimestamp".into(), at);
+        }
+        alarm.wire.insert("StateValue".into(), json!(state));
+        alarm.wire.insert("StateReason".into(), json!(reason));
+        match data {
+            Some(data) => alarm.wire.insert("StateReasonData".into(), json!(data)),
+            None => alarm.wire.remove("StateReasonData"),
+        };
+        let at = seconds(at);
+        alarm.wire.insert("StateUpdatedTimestamp".into(), at);
+        if state == "ALARM" {
+            self.in_alarm.insert(name.to_owned());
+        } else {
+            self.in_alarm.remove(name);
+        }
+        true
+    }
+
+    /// Evaluates every minute up to `now` that has not been; the first call only sets the start.
+    pub(super) fn catch_up(
+        &mut self,
+        streams: &mut BTreeMap<String, Stream>,
+        now: Timestamp,
+        delay: SignedDuration,
+    ) {
+        let minute = minute_of(now);
+        // A clock that was set back starts over from there.
+        let last = self.evaluated.map_or(minute, |last| last.min(minute));
+        self.evaluated = Some(minute);
+        if last == minute || self.live.is_empty() {
+            return;
+        }
+        let names: BTreeSet<&String> = self
+            .live
+            .iter()
+            .filter_map(|s| self.by_stream.get(s))
+            .flatten()
+            .collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        for name in &self.live {
+            if let Some(stream) = streams.get_mut(name) {
+                stream.settle(now);
+            }
+        }
+        for minute in (last + 1).max(minute - CATCH_UP_MINUTES + 1)..=minute {
+            for name in &names {
+                self.evaluate(name, streams, minute, delay);
+            }
+        }
+    }
+
+    /// Evaluates one alarm of a stream with traffic now, as CloudWatch does at its next evaluation.
+    pub(super) fn evaluate_now(
+        &mut self,
+        name: &str,
+        streams: &BTreeMap<String, Stream>,
+        now: Timestamp,
+        delay: SignedDuration,
+    ) {
+        self.evaluate(name, streams, minute_of(now), delay);
+    }
+
+    fn evaluate(
+        &mut self,
+        name: &str,
+        streams: &BTreeMap<String, Stream>,
+        minute: i64,
+        delay: SignedDuration,
+    ) {
+        let Ok(at) = Timestamp::from_second(minute * 60) else {
+            return;
+        };
+        let Some(alarm) = self.by_name.get_mut(name) else {
+            return;
+        };
+        let Some(watch) = alarm.watch.as_mut().filter(|watch| watch.is_due(minute)) else {
+            return;
+        };
+        let Ok(evaluation) = watch.evaluate(streams, metrics::arrived_until(at, delay)) else {
+            return;
+        };
+        let state = match evaluation.verdict {
+            Verdict::Ok => "OK",
+            Verdict::Alarm => "ALARM",
+            Verdict::InsufficientData => "INSUFFICIENT_DATA",
+            Verdict::Retain => return,
+        };
+        let before = state_of(&alarm.wire);
+        if before == state {
+            return;
+        }
+        let (reason, data) = explain(watch, &evaluation, state, before, at);
+        self.set_state(name, state, &reason, Some(&data), at);
+    }
+}
+
+/// StateReason and StateReasonData in AWS's form.
+fn explain(
+    watch: &Watch,
+    evaluation: &Evaluation,
+    state: &str,
+    before: &str,
+    at: Timestamp,
+) -> (String, String) {
+    let starts = evaluation.starts.iter();
+    let real: Vec<(i64, f64)> = starts
+        .zip(&evaluation.points)
+        .filter_map(|(start, point)| point.map(|value| (*start, value)))
+        .collect();
+    let recent = &real[real.len().saturating_sub(watch.periods())..];
+    let time = |minute: i64, format: &str| {
+        Timestamp::from_second(minute * 60)
+            .map(|at| at.strftime(format).to_string())
+            .unwrap_or_default()
+    };
+    let shown = |count: usize| {
+        let shown = recent.iter().rev().take(count);
+        let shown =
+            shown.map(|(start, value)| format!("{value} ({})", time(*start, "%d/%m/%y %H:%M:%S")));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let breaching = recent.iter().filter(|(_, v)| watch.breaches(*v)).count();
+    let (words, threshold) = (watch.comparison_words(), watch.threshold);
+    let (m, n) = (watch.to_alarm(), watch.periods());
+    let reason = match state {
+        "ALARM" => format!(
+            "Threshold Crossed: {breaching} out of the last {n} datapoints [{}] was {words} the threshold ({threshold}) \
+             (minimum {m} datapoint{} for {before} -> ALARM transition).",
+            shown(5),
+            if m == 1 { "" } else { "s" },
+        ),
+        "OK" => format!(
+            "Threshold Crossed: {} out of the last {n} datapoints [{}] was not {words} the threshold ({threshold}).",
+            recent.len() - breaching,
+            shown(5),
+        ),
+        _ => format!("Insufficient Data: {n} datapoints were unknown."),
+    };
+    let format = "%Y-%m-%dT%H:%M:%S.000+0000";
+    let listed = &recent[recent.len().saturating_sub(LISTED_POINTS)..];
+    let data = json!({
+        "version": "1.0",
+        "queryDate": at.strftime(format).to_string(),
+        "startDate": recent.first().map(|(start, _)| time(*start, format)),
+        "period": watch.period_seconds(),
+        "recentDatapoints": listed.iter().map(|(_, value)| *value).collect::<Vec<_>>(),
+        "threshold": threshold,
+        "evaluatedDatapoints": listed.iter().rev().map(|(start, value)| json!({
+            "timestamp": time(*start, format), "value": value,
+        })).collect::<Vec<_>>(),
+    });
+    (reason, data.to_string())
+}

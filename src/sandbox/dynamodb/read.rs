@@ -1,0 +1,149 @@
+//! Query and Scan.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Item, check_members,
+    expression::{Comparator, Condition, Expression, Operand},
+    invalid,
+    table::{Key, Table, name_of},
+    value::{KeyPart, parts},
+};
+use crate::sandbox::{
+    region::Region,
+    wire::{Answer, ApiError},
+    world::Context,
+};
+
+const MEMBERS: [&str; 7] = [
+    "FilterExpression",
+    "ProjectionExpression",
+    "ConsistentRead",
+    "Limit",
+    "ExclusiveStartKey",
+    "Select",
+    "ScanIndexForward",
+];
+
+pub(super) fn query(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
+    check_members(input, &[&MEMBERS[..], &["KeyConditionExpression"]].concat())?;
+    let table = region.tables.find(name_of(input)?)?;
+    let condition = Expression::of(input, "KeyConditionExpression").map_err(invalid)?;
+    let condition = condition.ok_or_else(|| invalid("KeyConditionExpression is required"))?;
+    let condition = condition.condition().map_err(invalid)?;
+    let hash = KeyPart(hash_value(table, &condition)?.clone());
+    let found = table.items.range((hash.clone(), None)..);
+    let found = found.take_while(|(key, _)| key.0 == hash);
+    let mut found: Vec<(&Key, &Item)> = found.filter(|(_, item)| condition.holds(item)).collect();
+    if input.get("ScanIndexForward") == Some(&json!(false)) {
+        found.reverse();
+    }
+    page(table, input, found, ctx)
+}
+
+pub(super) fn scan(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
+    check_members(input, &MEMBERS[..6])?;
+    let table = region.tables.find(name_of(input)?)?;
+    page(table, input, table.items.iter().collect(), ctx)
+}
+
+/// The value that the hash key must have: there must be one equality on it, and at most one condition on the range
+/// key.
+fn hash_value<'a>(table: &Table, condition: &'a Condition) -> Result<&'a Value, ApiError> {
+    let hash_of = |condition: &'a Condition| match condition {
+        Condition::Compare(Comparator::Equal, Operand::Attribute(name), Operand::Value(value))
+            if *name == table.hash.name =>
+        {
+            Some(value)
+        }
+        _ => None,
+    };
+    let is_range = |condition: &Condition| {
+        let name = match condition {
+            Condition::Compare(Comparator::NotEqual, ..) => return false,
+            Condition::Compare(_, Operand::Attribute(name), Operand::Value(_))
+            | Condition::Between(Operand::Attribute(name), _, _)
+            | Condition::BeginsWith(name, _) => name,
+            _ => return false,
+        };
+        table
+            .range
+            .as_ref()
+            .is_some_and(|range| range.name == *name)
+    };
+    let value = match condition {
+        Condition::And(a, b) if is_range(b) => hash_of(a),
+        Condition::And(a, b) if is_range(a) => hash_of(b),
+        only => hash_of(only),
+    };
+    let value = value.ok_or_else(|| {
+        invalid(format!(
+            "Query key condition not supported: it must compare {} with = and may set bounds to the range key",
+            table.hash.name
+        ))
+    })?;
+    match parts(value) {
+        Some((kind, _)) if kind == table.hash.kind => Ok(value),
+        _ => Err(invalid(
+            "One or more parameter values were invalid: Condition parameter type does not match schema type",
+        )),
+    }
+}
+
+/// One page of `found`: Limit counts before the filter, as DynamoDB does.
+fn page(
+    table: &Table,
+    input: &Map<String, Value>,
+    mut found: Vec<(&Key, &Item)>,
+    ctx: &Context,
+) -> Answer {
+    if let Some(start) = input.get("ExclusiveStartKey") {
+        let start = table.key(Some(start))?;
+        let forward = input.get("ScanIndexForward") != Some(&json!(false));
+        found.retain(|(key, _)| {
+            if forward {
+                **key > start
+            } else {
+                **key < start
+            }
+        });
+    }
+    let limit = match input.get("Limit").map(Value::as_u64) {
+        None => usize::MAX,
+        Some(Some(limit @ 1..)) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Some(_) => return Err(invalid("Limit must be at least 1")),
+    };
+    // A page without its last key could not be gone on from.
+    let taken = ctx.page(limit, found.len()).max(found.len().min(1));
+    let filter = Expression::of(input, "FilterExpression").map_err(invalid)?;
+    let filter = filter
+        .map(Expression::condition)
+        .transpose()
+        .map_err(invalid)?;
+    let mut items = Vec::new();
+    for (_, item) in &found[..taken] {
+        if filter.as_ref().is_none_or(|filter| filter.holds(item)) {
+            items.push(Value::Object(project(input, item)?));
+        }
+    }
+    let mut out = json!({"Count": items.len(), "ScannedCount": taken});
+    if input.get("Select") != Some(&json!("COUNT")) {
+        out["Items"] = Value::Array(items);
+    }
+    // A page that Limit filled has a last key even when nothing follows.
+    let full = taken == limit || taken < found.len();
+    if let (true, Some((key, _))) = (full, found[..taken].last()) {
+        out["LastEvaluatedKey"] = Value::Object(table.key_item(key));
+    }
+    Ok(out)
+}
+
+/// The attributes of `item` that a ProjectionExpression asks for.
+pub(super) fn project(input: &Map<String, Value>, item: &Item) -> Result<Item, ApiError> {
+    let mut item = item.clone();
+    if let Some(expression) = Expression::of(input, "ProjectionExpression").map_err(invalid)? {
+        let names = expression.projection().map_err(invalid)?;
+        item.retain(|name, _| names.contains(name));
+    }
+    Ok(item)
+}

@@ -1,0 +1,286 @@
+//! Tables: keys, time to live, and the items in the order of their keys.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Item, check_members, invalid,
+    value::{KeyPart, check, parts},
+};
+use crate::sandbox::{
+    region::Region,
+    wire::{Answer, ApiError},
+};
+
+/// A hash key's value and a range key's, if the table has one.
+pub(super) type Key = (KeyPart, Option<KeyPart>);
+
+#[derive(Clone, Debug, Default)]
+pub(in crate::sandbox) struct Tables {
+    pub(super) by_name: BTreeMap<String, Table>,
+    /// Transactions of late by their token, with their input.
+    pub(super) tokens: VecDeque<(String, Timestamp, Value)>,
+}
+
+impl Tables {
+    pub(in crate::sandbox) fn get(&self, name: &str) -> Option<&Table> {
+        self.by_name.get(name)
+    }
+
+    pub(in crate::sandbox) fn insert(&mut self, name: &str, table: Table) {
+        self.by_name.insert(name.to_owned(), table);
+    }
+
+    /// Stores an item without any condition; the error is AWS's.
+    pub(in crate::sandbox) fn put(&mut self, table: &str, item: Item) -> Result<(), ApiError> {
+        let table = self.find_mut(table)?;
+        let key = table.key_of_item(&item)?;
+        table.items.insert(key, item);
+        Ok(())
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<&Table, ApiError> {
+        self.by_name.get(name).ok_or_else(not_found)
+    }
+
+    pub(super) fn find_mut(&mut self, name: &str) -> Result<&mut Table, ApiError> {
+        self.by_name.get_mut(name).ok_or_else(not_found)
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::bad("ResourceNotFoundException", "Requested resource not found")
+}
+
+/// A key attribute's name and type (S, N or B).
+#[derive(Clone, Debug)]
+pub(in crate::sandbox) struct KeyAttribute {
+    pub name: String,
+    pub kind: String,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::sandbox) struct Table {
+    pub(super) hash: KeyAttribute,
+    pub(super) range: Option<KeyAttribute>,
+    ttl: Option<String>,
+    billing: String,
+    created: Timestamp,
+    pub(super) items: BTreeMap<Key, Item>,
+}
+
+impl Table {
+    /// A pay-per-request table with a string hash key and a string range key.
+    pub(in crate::sandbox) fn new(
+        hash: &str,
+        range: &str,
+        ttl: Option<&str>,
+        now: Timestamp,
+    ) -> Self {
+        let attribute = |name: &str| KeyAttribute {
+            name: name.to_owned(),
+            kind: "S".into(),
+        };
+        Self {
+            hash: attribute(hash),
+            range: Some(attribute(range)),
+            ttl: ttl.map(str::to_owned),
+            billing: "PAY_PER_REQUEST".into(),
+            created: now,
+            items: BTreeMap::new(),
+        }
+    }
+
+    /// All items in the order of their keys.
+    pub(in crate::sandbox) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.items.values()
+    }
+
+    fn part(attribute: &KeyAttribute, from: &Item) -> Result<KeyPart, ApiError> {
+        let name = &attribute.name;
+        let value = from.get(name).ok_or_else(|| {
+            invalid(format!(
+                "One or more parameter values were invalid: Missing the key {name} in the item"
+            ))
+        })?;
+        check(value).map_err(invalid)?;
+        match parts(value) {
+            Some((kind, content)) if kind == attribute.kind => {
+                if content.as_str() == Some("") {
+                    return Err(invalid(format!(
+                        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: {name}"
+                    )));
+                }
+                Ok(KeyPart(value.clone()))
+            }
+            other => Err(invalid(format!(
+                "One or more parameter values were invalid: Type mismatch for key {name} expected: {} actual: {}",
+                attribute.kind,
+                other.map_or("none", |(kind, _)| kind)
+            ))),
+        }
+    }
+
+    /// The key of a whole item.
+    pub(super) fn key_of_item(&self, item: &Item) -> Result<Key, ApiError> {
+        item.values().try_for_each(check).map_err(invalid)?;
+        let range = self.range.as_ref();
+        let range = range.map(|range| Self::part(range, item)).transpose()?;
+        Ok((Self::part(&self.hash, item)?, range))
+    }
+
+    /// The key that a request's `Key` member holds: the key attributes and nothing else.
+    pub(super) fn key(&self, key: Option<&Value>) -> Result<Key, ApiError> {
+        let key = key.and_then(Value::as_object);
+        let key = key.ok_or_else(|| invalid("Key is required"))?;
+        if key.len() != 1 + usize::from(self.range.is_some()) {
+            return Err(invalid(
+                "The provided key element does not match the schema",
+            ));
+        }
+        self.key_of_item(key)
+            .map_err(|_| invalid("The provided key element does not match the schema"))
+    }
+
+    /// The key attributes of an item.
+    pub(super) fn key_item(&self, key: &Key) -> Item {
+        let mut item = Item::new();
+        item.insert(self.hash.name.clone(), key.0.0.clone());
+        if let (Some(range), Some(part)) = (&self.range, &key.1) {
+            item.insert(range.name.clone(), part.0.clone());
+        }
+        item
+    }
+
+    pub(super) fn is_key(&self, name: &str) -> bool {
+        self.hash.name == name || self.range.as_ref().is_some_and(|range| range.name == name)
+    }
+
+    fn description(&self, name: &str, arn: &str, status: &str) -> Value {
+        let mut schema = vec![json!({"AttributeName": self.hash.name, "KeyType": "HASH"})];
+        let mut attributes =
+            vec![json!({"AttributeName": self.hash.name, "AttributeType": self.hash.kind})];
+        if let Some(range) = &self.range {
+            schema.push(json!({"AttributeName": range.name, "KeyType": "RANGE"}));
+            attributes.push(json!({"AttributeName": range.name, "AttributeType": range.kind}));
+        }
+        json!({
+            "TableName": name, "TableArn": arn, "TableStatus": status,
+            "KeySchema": schema, "AttributeDefinitions": attributes,
+            "CreationDateTime": self.created.as_second(),
+            "ItemCount": self.items.len(), "TableSizeBytes": 0,
+            "BillingModeSummary": {"BillingMode": self.billing},
+            "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0, "NumberOfDecreasesToday": 0},
+        })
+    }
+}
+
+/// The TableName of a request; an ARN names the table too.
+pub(super) fn name_of(input: &Map<String, Value>) -> Result<&str, ApiError> {
+    let name = input.get("TableName").and_then(Value::as_str);
+    let name = name.ok_or_else(|| invalid("TableName is required"))?;
+    Ok(name.rsplit('/').next().unwrap_or(name))
+}
+
+pub(super) fn create(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
+    check_members(
+        input,
+        &[
+            "KeySchema",
+            "AttributeDefinitions",
+            "BillingMode",
+            "ProvisionedThroughput",
+            "Tags",
+            "SSESpecification",
+            "DeletionProtectionEnabled",
+            "TableClass",
+        ],
+    )?;
+    let name = name_of(input)?;
+    if region.tables.by_name.contains_key(name) {
+        return Err(ApiError::bad(
+            "ResourceInUseException",
+            format!("Table already exists: {name}"),
+        ));
+    }
+    let list = |member: &str| {
+        input
+            .get(member)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let kind_of = |name: &str| {
+        let found = list("AttributeDefinitions").find(|a| a["AttributeName"] == name);
+        found.and_then(|a| a["AttributeType"].as_str())
+    };
+    let key = |role: &str| -> Result<Option<KeyAttribute>, ApiError> {
+        let Some(found) = list("KeySchema").find(|key| key["KeyType"] == role) else {
+            return Ok(None);
+        };
+        let name = found["AttributeName"].as_str().unwrap_or_default();
+        let kind = kind_of(name).ok_or_else(|| {
+            invalid(format!(
+                "Some index key attributes are not defined in AttributeDefinitions. Keys: [{name}]"
+            ))
+        })?;
+        Ok(Some(KeyAttribute {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+        }))
+    };
+    let billing = input.get("BillingMode").and_then(Value::as_str);
+    let table = Table {
+        hash: key("HASH")?.ok_or_else(|| invalid("No Hash Key specified in schema"))?,
+        range: key("RANGE")?,
+        ttl: None,
+        billing: billing.unwrap_or("PROVISIONED").to_owned(),
+        created: now,
+        items: BTreeMap::new(),
+    };
+    // It is ACTIVE when one looks again; a caller that does not look must wait for it all the same.
+    let description = table.description(name, &region.table_arn(name), "CREATING");
+    region.tables.insert(name, table);
+    Ok(json!({"TableDescription": description}))
+}
+
+pub(super) fn describe(region: &Region, input: &Map<String, Value>) -> Answer {
+    let name = name_of(input)?;
+    let table = region.tables.get(name).ok_or_else(|| {
+        let message = format!("Requested resource not found: Table: {name} not found");
+        ApiError::bad("ResourceNotFoundException", message)
+    })?;
+    let description = table.description(name, &region.table_arn(name), "ACTIVE");
+    Ok(json!({"Table": description}))
+}
+
+pub(super) fn update_ttl(region: &mut Region, input: &Map<String, Value>) -> Answer {
+    let specification = input
+        .get("TimeToLiveSpecification")
+        .cloned()
+        .unwrap_or_default();
+    let (Some(enabled), Some(attribute)) = (
+        specification["Enabled"].as_bool(),
+        specification["AttributeName"].as_str(),
+    ) else {
+        return Err(invalid("TimeToLiveSpecification is required"));
+    };
+    let table = region.tables.find_mut(name_of(input)?)?;
+    match (enabled, &table.ttl) {
+        (true, Some(_)) => return Err(invalid("TimeToLive is already enabled")),
+        (false, None) => return Err(invalid("TimeToLive is already disabled")),
+        _ => table.ttl = enabled.then(|| attribute.to_owned()),
+    }
+    Ok(json!({"TimeToLiveSpecification": specification}))
+}
+
+pub(super) fn describe_ttl(region: &Region, input: &Map<String, Value>) -> Answer {
+    let table = region.tables.find(name_of(input)?)?;
+    let description = match &table.ttl {
+        Some(attribute) => json!({"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}),
+        None => json!({"TimeToLiveStatus": "DISABLED"}),
+    };
+    Ok(json!({"TimeToLiveDescription": description}))
+}

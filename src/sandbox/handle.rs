@@ -1,0 +1,318 @@
+//! What tests and the demo do to one account and Region behind AWS's back.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Sandbox, cloudwatch,
+    dynamodb::Table,
+    kinesis,
+    region::Region,
+    stream::{Mode, Stream},
+    traffic::Traffic,
+};
+use crate::alarm::AlarmNames;
+
+/// One account and Region of a [`Sandbox`].
+#[derive(Clone, Debug)]
+pub struct RegionHandle {
+    sandbox: Sandbox,
+    account: String,
+    region: String,
+}
+
+/// A stream as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamView {
+    /// `ACTIVE` or `UPDATING`.
+    pub status: String,
+    /// As DescribeStreamSummary reports it: transient while UPDATING.
+    pub open_shards: u32,
+    /// The count that a resharding leads to; without one, the count.
+    pub target: u32,
+    pub mode: Mode,
+    /// UpdateShardCount calls within the last 24 hours.
+    pub update_calls_24h: usize,
+}
+
+impl RegionHandle {
+    pub(super) fn new(sandbox: Sandbox, account: &str, region: &str) -> Self {
+        Self {
+            sandbox,
+            account: account.to_owned(),
+            region: region.to_owned(),
+        }
+    }
+
+    /// The same Region in another account.
+    pub fn account(&self, account: &str) -> Self {
+        Self::new(self.sandbox.clone(), account, &self.region)
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
+        let now = self.sandbox.clock().now();
+        let mut world = self.sandbox.world();
+        f(world.place(&self.account, &self.region), now)
+    }
+
+    /// Creates a provisioned stream, ACTIVE at once.
+    pub fn create_stream(&self, name: &str, shards: u32) {
+        self.insert_stream(name, Mode::Provisioned, shards);
+    }
+
+    /// Creates an on-demand stream; AWS starts those with 4 shards.
+    pub fn create_on_demand_stream(&self, name: &str) {
+        self.insert_stream(name, Mode::OnDemand, 4);
+    }
+
+    fn insert_stream(&self, name: &str, mode: Mode, shards: u32) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            let stream = Stream::new(now, mode, shards);
+            region.streams.insert(name.to_owned(), stream);
+            region.alarms.traffic_changed(name, false);
+        });
+    }
+
+    /// Deletes a stream; its alarms stay, as in AWS.
+    pub fn delete_stream(&self, name: &str) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            region.streams.remove(name);
+            region.alarms.traffic_changed(name, false);
+        });
+    }
+
+    /// Reshards as a person would: through UPDATING, and counted. Returns AWS's error when it refuses.
+    pub fn reshard_by_hand(&self, name: &str, shards: u32) -> Result<(), String> {
+        self.with(|region, now| {
+            region.catch_up(now);
+            kinesis::reshard(region, name, i64::from(shards), now)
+                .map(drop)
+                .map_err(|error| format!("{}: {}", error.code, error.message))
+        })
+    }
+
+    /// The stream, if there is one.
+    pub fn stream(&self, name: &str) -> Option<StreamView> {
+        self.with(|region, now| {
+            let stream = region.streams.get_mut(name)?;
+            stream.settle(now);
+            Some(StreamView {
+                status: stream.status().to_owned(),
+                open_shards: stream.open_shards(),
+                target: stream.update.map_or(stream.shards, |update| update.to),
+                mode: stream.mode,
+                update_calls_24h: stream.updates_within_a_day(now),
+            })
+        })
+    }
+
+    /// Sets how long a resharding takes, in simulated time; 2 minutes at first.
+    pub fn set_update_window(&self, window: Duration) {
+        let window = SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX);
+        self.with(|region, _| region.update_window = window);
+    }
+
+    /// Sets how many shards the account may have here.
+    pub fn set_shard_limit(&self, shards: u32) {
+        self.with(|region, _| region.shard_limit = shards);
+    }
+
+    /// Sets how long after its minute a metric arrives; 1 minute at first.
+    pub fn set_metric_delay(&self, delay: Duration) {
+        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+        self.with(|region, now| {
+            region.catch_up(now);
+            region.metric_delay = delay;
+        });
+    }
+
+    /// Gives a stream its traffic, past and future; from the next minute on its alarms are evaluated.
+    pub fn set_traffic(&self, name: &str, traffic: Traffic) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.traffic = Some(traffic);
+                region.alarms.traffic_changed(name, true);
+            }
+        });
+    }
+
+    /// Takes a stream's traffic away; its alarms keep their states.
+    pub fn stop_traffic(&self, name: &str) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.traffic = None;
+                region.alarms.traffic_changed(name, false);
+            }
+        });
+    }
+
+    /// Creates or replaces an alarm, given as PutMetricAlarm's input; nothing is checked but its AlarmName.
+    pub fn put_alarm(&self, alarm: Value) {
+        let (Value::Object(wire), Some(name)) = (&alarm, alarm["AlarmName"].as_str()) else {
+            return;
+        };
+        self.with(|region, now| {
+            region.catch_up(now);
+            cloudwatch::put(region, name, wire.clone(), now);
+        });
+    }
+
+    /// An alarm as DescribeAlarms returns it, timestamps as epoch seconds.
+    pub fn alarm(&self, name: &str) -> Option<Value> {
+        self.with(|region, now| {
+            region.catch_up(now);
+            let alarm = region.alarms.get(name)?;
+            Some(Value::Object(alarm.wire.clone()))
+        })
+    }
+
+    /// The names of all alarms, in order.
+    pub fn alarm_names(&self) -> Vec<String> {
+        self.with(|region, _| region.alarms.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    /// The tags that an alarm was created with.
+    pub fn alarm_tags(&self, name: &str) -> Option<Value> {
+        self.with(|region, _| region.alarms.get(name)?.tags.clone())
+    }
+
+    /// Changes an alarm as an operator would; AlarmConfigurationUpdatedTimestamp becomes now.
+    pub fn edit_alarm(&self, name: &str, edit: impl FnOnce(&mut Map<String, Value>)) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(alarm) = region.alarms.remove(name) {
+                let mut wire = alarm.wire;
+                edit(&mut wire);
+                let now = super::alarms::seconds(now);
+                wire.insert("AlarmConfigurationUpdatedTimestamp".into(), now);
+                region.alarms.insert(name, wire, alarm.tags);
+            }
+        });
+    }
+
+    /// Deletes an alarm.
+    pub fn delete_alarm(&self, name: &str) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            region.alarms.remove(name);
+        });
+    }
+
+    /// Sets an alarm's state as of now. It stays until the next evaluation, or for ever without traffic.
+    pub fn set_alarm_state(&self, name: &str, state: &str, reason: &str) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            region.alarms.set_state(name, state, reason, None, now);
+        });
+    }
+
+    /// Evaluates an alarm at once, from the metrics that have arrived.
+    pub fn evaluate_alarm(&self, name: &str) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            region
+                .alarms
+                .evaluate_now(name, &region.streams, now, region.metric_delay);
+        });
+    }
+
+    /// Creates the usual two alarms of a stream, `{stream}-scale-up-alarm` and `{stream}-scale-down-alarm`, with
+    /// `shards` as their shardCount.
+    pub fn pair(&self, stream: &str, shards: u32) -> AlarmNames {
+        let names = AlarmNames {
+            scale_up: format!("{stream}-scale-up-alarm"),
+            scale_down: format!("{stream}-scale-down-alarm"),
+        };
+        let place = (self.account.as_str(), self.region.as_str());
+        self.put_alarm(usual_alarm(place, &names.scale_up, stream, shards, true));
+        self.put_alarm(usual_alarm(place, &names.scale_down, stream, shards, false));
+        names
+    }
+
+    /// Creates the log's table: hash key stream_name, range key scaling_datetime, TTL on expiration_datetime.
+    pub fn create_log_table(&self, name: &str) {
+        self.with(|region, now| {
+            let ttl = Some("expiration_datetime");
+            let table = Table::new("stream_name", "scaling_datetime", ttl, now);
+            region.tables.insert(name, table);
+        });
+    }
+
+    /// All items of a table in the order of their keys; none when there is no such table.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        self.with(|region, _| {
+            let table = region.tables.get(table);
+            let items = table.into_iter().flat_map(Table::items);
+            items.cloned().map(Value::Object).collect()
+        })
+    }
+
+    /// Stores an item in DynamoDB's JSON form (`{"stream_name": {"S": "orders"}}`); the error is AWS's.
+    pub fn put_item(&self, table: &str, item: Value) -> Result<(), String> {
+        let Value::Object(item) = item else {
+            return Err("an item must be an object".into());
+        };
+        self.with(|region, _| {
+            let result = region.tables.put(table, item);
+            result.map_err(|error| format!("{}: {}", error.code, error.message))
+        })
+    }
+}
+
+/// The usual alarm: the original's example, with every field that people set.
+fn usual_alarm(
+    (account, region): (&str, &str),
+    name: &str,
+    stream: &str,
+    shards: u32,
+    up: bool,
+) -> Value {
+    let direction = if up { "up" } else { "down" };
+    let sns = |topic: &str| json!([format!("arn:aws:sns:{region}:{account}:{topic}")]);
+    let metric = |id: &str, name: &str| {
+        json!({
+            "Id": id, "Label": format!("{stream} {name}"), "ReturnData": false,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/Kinesis", "MetricName": name,
+                    "Dimensions": [{"Name": "StreamName", "Value": stream}],
+                },
+                "Period": 300, "Stat": "Sum",
+            },
+        })
+    };
+    let expression = |id: &str, label: &str, text: String, shown: bool| json!({"Id": id, "Label": label, "Expression": text, "ReturnData": shown});
+    let periods = if up { 1 } else { 288 };
+    json!({
+        "AlarmName": name,
+        "AlarmDescription": format!("Stream {stream} usage calls for a scale-{direction}"),
+        "ActionsEnabled": true,
+        "OKActions": sns("kinesis-ok"),
+        "AlarmActions": sns(&format!("kinesis-scale-{direction}")),
+        "InsufficientDataActions": sns("kinesis-insufficient-data"),
+        "EvaluationPeriods": periods,
+        "DatapointsToAlarm": periods,
+        "Threshold": if up { 0.75 } else { 0.25 },
+        "ComparisonOperator":
+            if up { "GreaterThanOrEqualToThreshold" } else { "LessThanOrEqualToThreshold" },
+        "TreatMissingData": "ignore",
+        "Metrics": [
+            expression("shardCount", "Shard count", shards.to_string(), false),
+            metric("incomingBytes", "IncomingBytes"),
+            metric("incomingRecords", "IncomingRecords"),
+            expression("incomingBytesFilled", "Bytes", "FILL(incomingBytes,0)".into(), false),
+            expression("incomingRecordsFilled", "Records", "FILL(incomingRecords,0)".into(), false),
+            expression("bytesUsage", "Bytes usage",
+                "incomingBytesFilled/(1024*1024*60*5*shardCount)".into(), false),
+            expression("recordsUsage", "Records usage",
+                "incomingRecordsFilled/(1000*60*5*shardCount)".into(), false),
+            expression("usage", "Usage", "MAX([bytesUsage,recordsUsage])".into(), true),
+        ],
+    })
+}

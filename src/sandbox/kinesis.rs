@@ -1,0 +1,284 @@
+//! Kinesis: the four operations that the autoscaler uses, with AWS's limits.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{
+    region::Region,
+    stream::{Mode, Stream, UPDATES_A_DAY},
+    wire::{Answer, ApiError},
+    world::Context,
+};
+
+/// Shards that UpdateShardCount can give one stream.
+const MAX_SHARDS: i64 = 10_000;
+
+/// Streams on a page of ListStreams.
+const PAGE: usize = 100;
+
+pub(super) fn call(
+    region: &mut Region,
+    operation: &str,
+    input: &Map<String, Value>,
+    ctx: &Context,
+) -> Answer {
+    match operation {
+        "DescribeStreamSummary" => describe(region, input, ctx.now),
+        "UpdateShardCount" => update_shard_count(region, input, ctx.now),
+        "ListStreams" => list(region, input, ctx),
+        "DescribeLimits" => Ok(limits(region, ctx.now)),
+        other => Err(ApiError::bad(
+            "UnknownOperationException",
+            format!("the sandbox does not support kinesis:{other}"),
+        )),
+    }
+}
+
+/// The stream's name, from StreamName or StreamARN.
+fn name_of<'a>(region: &Region, input: &'a Map<String, Value>) -> Result<&'a str, ApiError> {
+    let text = |member: &str| input.get(member).and_then(Value::as_str);
+    let name = text("StreamName");
+    let Some(arn) = text("StreamARN") else {
+        return name
+            .ok_or_else(|| invalid("Either StreamName or StreamARN should be specified".into()));
+    };
+    let prefix = region.stream_arn("");
+    match (arn.strip_prefix(&prefix), name) {
+        (None, _) => Err(ApiError::bad(
+            "ResourceNotFoundException",
+            format!(
+                "Stream {arn} is not found in account {} and Region {}.",
+                region.account, region.name
+            ),
+        )),
+        (Some(found), Some(name)) if found != name => Err(invalid(format!(
+            "StreamName {name} does not match StreamARN {arn}"
+        ))),
+        (Some(found), _) => Ok(found),
+    }
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::bad("InvalidArgumentException", message)
+}
+
+fn limit(message: String) -> ApiError {
+    ApiError::bad("LimitExceededException", message)
+}
+
+fn not_found(name: &str, account: &str) -> ApiError {
+    ApiError::bad(
+        "ResourceNotFoundException",
+        format!("Stream {name} under account {account} not found."),
+    )
+}
+
+fn describe(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
+    let name = name_of(region, input)?;
+    let arn = region.stream_arn(name);
+    let account = &region.account;
+    let stream = region
+        .streams
+        .get_mut(name)
+        .ok_or_else(|| not_found(name, account))?;
+    stream.settle(now);
+    Ok(json!({"StreamDescriptionSummary": {
+        "StreamName": name,
+        "StreamARN": arn,
+        "StreamStatus": stream.status(),
+        "StreamModeDetails": {"StreamMode": mode(stream)},
+        "RetentionPeriodHours": 24,
+        "StreamCreationTimestamp": stream.created.as_second(),
+        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
+        "EncryptionType": "NONE",
+        "OpenShardCount": stream.open_shards(),
+        "ConsumerCount": 0,
+    }}))
+}
+
+fn mode(stream: &Stream) -> &'static str {
+    match stream.mode {
+        Mode::Provisioned => "PROVISIONED",
+        Mode::OnDemand => "ON_DEMAND",
+    }
+}
+
+fn update_shard_count(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
+    let name = name_of(region, input)?;
+    let target = input.get("TargetShardCount").and_then(Value::as_i64);
+    let target = target.ok_or_else(|| invalid("TargetShardCount is required".into()))?;
+    match input.get("ScalingType").and_then(Value::as_str) {
+        Some("UNIFORM_SCALING") => {}
+        other => {
+            return Err(invalid(format!(
+                "ScalingType must be UNIFORM_SCALING, not {other:?}"
+            )));
+        }
+    }
+    let current = reshard(region, name, target, now)?;
+    Ok(json!({
+        "StreamName": name,
+        "StreamARN": region.stream_arn(name),
+        "CurrentShardCount": current,
+        "TargetShardCount": target,
+    }))
+}
+
+/// Checks every limit and starts the resharding; returns the count before it.
+pub(super) fn reshard(
+    region: &mut Region,
+    name: &str,
+    target: i64,
+    now: Timestamp,
+) -> Result<u32, ApiError> {
+    let open = region.open_shards(now);
+    let (account, window, shard_limit) =
+        (&region.account, region.update_window, region.shard_limit);
+    let stream = region
+        .streams
+        .get_mut(name)
+        .ok_or_else(|| not_found(name, account))?;
+    if stream.mode == Mode::OnDemand {
+        return Err(ApiError::bad(
+            "ValidationException",
+            format!(
+                "Request is invalid. Stream {name} under account {account} is in On-Demand mode."
+            ),
+        ));
+    }
+    if stream.update.is_some() {
+        return Err(ApiError::bad(
+            "ResourceInUseException",
+            format!("Stream {name} under account {account} not ACTIVE, instead in state UPDATING"),
+        ));
+    }
+    let current = i64::from(stream.shards);
+    check_target(current, target)?;
+    if stream.updates_within_a_day(now) >= UPDATES_A_DAY {
+        return Err(limit(format!(
+            "Stream {name} under account {account} has exceeded the limit of {UPDATES_A_DAY} UpdateShardCount calls in 24 hours."
+        )));
+    }
+    let more = (target - current).max(0);
+    if i64::from(open) + more > i64::from(shard_limit) {
+        return Err(limit(format!(
+            "This request would exceed the shard limit for the account {account} in {}. Current shard count for the account: {open}. \
+             Limit: {shard_limit}. Number of additional shards that would have resulted from this request: {more}. \
+             Refer to the AWS Service Limits page for current limits and how to request higher limits.",
+            region.name
+        )));
+    }
+    let to = u32::try_from(target).map_err(|e| invalid(e.to_string()))?;
+    let from = stream.shards;
+    stream.start_update(now, to, window);
+    Ok(from)
+}
+
+fn check_target(current: i64, target: i64) -> Result<(), ApiError> {
+    let counts = format!("Current open shard count: {current} Target shard count: {target}");
+    if target < 1 {
+        return Err(invalid(format!(
+            "TargetShardCount must be at least 1. {counts}"
+        )));
+    }
+    if target == current {
+        return Err(invalid(format!(
+            "Target shard count is equal to the current open shard count. {counts}"
+        )));
+    }
+    if target > MAX_SHARDS {
+        return Err(limit(format!(
+            "UpdateShardCount cannot scale a stream beyond {MAX_SHARDS} shards. {counts}"
+        )));
+    }
+    if target > 2 * current {
+        return Err(limit(format!(
+            "UpdateShardCount cannot scale up over double your current open shard count. {counts}"
+        )));
+    }
+    if 2 * target < current {
+        return Err(limit(format!(
+            "UpdateShardCount cannot scale down below half your current open shard count. {counts}"
+        )));
+    }
+    Ok(())
+}
+
+fn list(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
+    let text = |member: &str| input.get(member).and_then(Value::as_str);
+    let after = text("NextToken").or(text("ExclusiveStartStreamName"));
+    let limit = input.get("Limit").and_then(Value::as_u64);
+    let limit = limit.map_or(PAGE, |n| usize::try_from(n).unwrap_or(PAGE));
+    let names: Vec<String> = region
+        .streams
+        .keys()
+        .filter(|name| after.is_none_or(|after| name.as_str() > after))
+        .cloned()
+        .collect();
+    let page = ctx.page(limit.clamp(1, 10_000), names.len());
+    let mut summaries = Vec::new();
+    for name in &names[..page] {
+        let arn = region.stream_arn(name);
+        if let Some(stream) = region.streams.get_mut(name) {
+            stream.settle(ctx.now);
+            summaries.push(json!({
+                "StreamName": name,
+                "StreamARN": arn,
+                "StreamStatus": stream.status(),
+                "StreamModeDetails": {"StreamMode": mode(stream)},
+                "StreamCreationTimestamp": stream.created.as_second(),
+            }));
+        }
+    }
+    let mut out = json!({
+        "StreamNames": names[..page],
+        "HasMoreStreams": page < names.len(),
+        "StreamSummaries": summaries,
+    });
+    if page < names.len() {
+        let last = names[..page].last().map(String::as_str);
+        out["NextToken"] = json!(last.or(after).unwrap_or_default());
+    }
+    Ok(out)
+}
+
+fn limits(region: &mut Region, now: Timestamp) -> Value {
+    let on_demand = region.streams.values().filter(|s| s.mode == Mode::OnDemand);
+    json!({
+        "OnDemandStreamCount": on_demand.count(),
+        "ShardLimit": region.shard_limit,
+        "OpenShardCount": region.open_shards(now),
+        "OnDemandStreamCountLimit": 50,
+    })
+}
+
+/// How long a stream is UPDATING unless told otherwise.
+pub(super) const UPDATE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_held_to_half_and_double() {
+        let (limit, invalid) = ("LimitExceededException", "InvalidArgumentException");
+        let cases = [
+            (2, 4, None),
+            (2, 1, None),
+            (3, 2, None),
+            (10, 5, None),
+            (5_000, 10_000, None),
+            (2, 5, Some(limit)),
+            (3, 1, Some(limit)),
+            (11, 5, Some(limit)),
+            (6_000, 10_001, Some(limit)),
+            (2, 2, Some(invalid)),
+            (1, 0, Some(invalid)),
+            (1, -1, Some(invalid)),
+        ];
+        for (current, target, expected) in cases {
+            let code = check_target(current, target).err().map(|e| e.code);
+            assert_eq!(code.as_deref(), expected, "{current} -> {target}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use super::*;
+
+const X: Option<f64> = None;
+
+fn s(value: f64) -> Option<f64> {
+    Some(value)
+}
+
+fn eval(text: &str) -> Result<Value, String> {
+    let values = BTreeMap::from([
+        (
+            "a".to_owned(),
+            Value::Series(vec![s(1.0), s(2.0), X, s(4.0), X]),
+        ),
+        (
+            "b".to_owned(),
+            Value::Series(vec![s(10.0), X, X, s(0.0), X]),
+        ),
+        ("none".to_owned(), Value::Series(vec![X; 5])),
+        ("k".to_owned(), Value::Scalar(2.0)),
+    ]);
+    let scope = Scope {
+        values: &values,
+        len: 5,
+        fill_empty: false,
+    };
+    scope.eval(&parse(text)?)
+}
+
+#[test]
+fn expressions_are_evaluated_point_by_point() {
+    let cases: [(&str, [Option<f64>; 5]); 28] = [
+        ("a", [s(1.0), s(2.0), X, s(4.0), X]),
+        ("a + 1", [s(2.0), s(3.0), X, s(5.0), X]),
+        ("1 - a", [s(0.0), s(-1.0), X, s(-3.0), X]),
+        ("a + b", [s(11.0), s(2.0), X, s(4.0), X]),
+        ("a / b", [s(0.1), X, X, X, X]),
+        ("b / a", [s(10.0), s(0.0), X, s(0.0), X]),
+        ("-a ^ 2", [s(-1.0), s(-4.0), X, s(-16.0), X]),
+        ("a * (k + 1) / 3", [s(1.0), s(2.0), X, s(4.0), X]),
+        ("FILL(a, 0)", [s(1.0), s(2.0), s(0.0), s(4.0), s(0.0)]),
+        ("FILL(a, REPEAT)", [s(1.0), s(2.0), s(2.0), s(4.0), s(4.0)]),
+        ("FILL(a, LINEAR)", [s(1.0), s(2.0), s(3.0), s(4.0), X]),
+        ("FILL(a, b)", [s(1.0), s(2.0), X, s(4.0), X]),
+        ("FILL(none, 0)", [X; 5]),
+        ("MAX([a, b])", [s(10.0), s(2.0), X, s(4.0), X]),
+        ("MIN([a, b])", [s(1.0), s(2.0), X, s(0.0), X]),
+        ("SUM([a, b])", [s(11.0), s(2.0), X, s(4.0), X]),
+        ("AVG([a, b])", [s(5.5), s(2.0), X, s(2.0), X]),
+        ("MAX([a, 3])", [s(3.0), s(3.0), X, s(4.0), X]),
+        ("MAX([a, b] * 2)", [s(20.0), s(4.0), X, s(8.0), X]),
+        ("a / MAX(a)", [s(0.25), s(0.5), X, s(1.0), X]),
+        ("IF(a > 1, a, 0)", [s(0.0), s(2.0), X, s(4.0), X]),
+        ("IF(a > 1, b)", [X, X, X, s(0.0), X]),
+        ("IF(k == 2, a, b)", [s(1.0), s(2.0), X, s(4.0), X]),
+        ("a >= 2 AND a < 4", [s(0.0), s(1.0), X, s(0.0), X]),
+        ("a == 1 || a == 4", [s(1.0), s(0.0), X, s(1.0), X]),
+        ("!(a > 1)", [s(1.0), s(0.0), X, s(0.0), X]),
+        (
+            "CEIL(a/3) + FLOOR(a/3) + ABS(0-1)",
+            [s(2.0), s(2.0), X, s(4.0), X],
+        ),
+        (
+            "MAX([FILL(a,0)/(2*k), FILL(b,0)/1.0e1])",
+            [s(1.0), s(0.5), s(0.0), s(1.0), s(0.0)],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(eval(text), Ok(Value::Series(expected.to_vec())), "{text}");
+    }
+}
+
+#[test]
+fn functions_of_one_series_are_scalars() {
+    let cases = [
+        ("MAX(a)", 4.0),
+        ("MIN(a)", 1.0),
+        ("SUM(a)", 7.0),
+        ("AVG(a)", 7.0 / 3.0),
+    ];
+    let more = [
+        ("2^3^2", 64.0),
+        ("2 - 3 - 4", -5.0),
+        ("-2 * 3", -6.0),
+        ("1 + 2 * 3", 7.0),
+    ];
+    for (text, expected) in cases.into_iter().chain(more) {
+        assert_eq!(eval(text), Ok(Value::Scalar(expected)), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    let deep = "(".repeat(500);
+    let cases = [
+        ("ANOMALY_DETECTION_BAND(a)", "ANOMALY_DETECTION_BAND"),
+        ("a +", "expected a value"),
+        ("a b", "unexpected"),
+        ("a $ b", "'$' is not supported"),
+        ("1.2.3", "1.2.3 is no number"),
+        ("MAX(a, b)", "MAX does not take 2"),
+        ("FILL(a)", "FILL takes two"),
+        ("missing + 1", "no metric or expression has the id missing"),
+        ("(a", "expected )"),
+        ("[a,b] + [a,b]", "between two arrays"),
+        ("", "expected a value"),
+        (deep.as_str(), "nested too deeply"),
+    ];
+    for (text, expected) in cases {
+        let error = eval(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn pointwise_expressions_are_told_from_others() {
+    let cases = [
+        ("MAX([FILL(a,0)/k, FILL(b,0)])", true),
+        ("IF(a > 1, a, b)", true),
+        ("a / MAX(a)", false),
+        ("FILL(a, REPEAT)", false),
+        ("FILL(a, LINEAR) + 1", false),
+        ("MAX(k)", false),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse(text).unwrap().is_pointwise(), expected, "{text}");
+    }
+}

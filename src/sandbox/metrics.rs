@@ -1,0 +1,250 @@
+//! Metric queries: MetricStat and Expression, over the streams of a Region.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value as Json};
+
+use super::{
+    math::{self, Expr, Scope, Value},
+    stream::Stream,
+    traffic::minute_of,
+};
+
+/// The metrics of Kinesis that the sandbox measures; of all others there is no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    IncomingBytes,
+    IncomingRecords,
+    WriteThrottled,
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Statistic {
+    Sum,
+    Average,
+    Minimum,
+    Maximum,
+    SampleCount,
+}
+
+/// One statistic of one stream's metric.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct MetricStat {
+    pub stream: String,
+    pub measure: Measure,
+    pub statistic: Statistic,
+    pub period_minutes: i64,
+}
+
+impl MetricStat {
+    /// Reads namespace, name, dimensions, period and statistic as they stand in an alarm or a query.
+    pub(super) fn read(
+        metric: &Map<String, Json>,
+        period: Option<&Json>,
+        stat: Option<&Json>,
+    ) -> Result<Self, String> {
+        let text = |member: &str| metric.get(member).and_then(Json::as_str);
+        let period = period.and_then(Json::as_i64).unwrap_or(0);
+        if period < 60 || period % 60 != 0 {
+            return Err(format!("a period of {period} seconds is not supported"));
+        }
+        let statistic = match stat.and_then(Json::as_str) {
+            Some("Sum") => Statistic::Sum,
+            Some("Average") => Statistic::Average,
+            Some("Minimum") => Statistic::Minimum,
+            Some("Maximum") => Statistic::Maximum,
+            Some("SampleCount") => Statistic::SampleCount,
+            other => return Err(format!("the statistic {other:?} is not supported")),
+        };
+        let dimensions = metric.get("Dimensions").and_then(Json::as_array);
+        let stream = match dimensions.map(Vec::as_slice) {
+            Some([only]) if only["Name"] == "StreamName" => only["Value"].as_str(),
+            _ => None,
+        };
+        let measure = match (text("Namespace"), text("MetricName"), stream) {
+            (Some("AWS/Kinesis"), Some("IncomingBytes"), Some(_)) => Measure::IncomingBytes,
+            (Some("AWS/Kinesis"), Some("IncomingRecords"), Some(_)) => Measure::IncomingRecords,
+            (Some("AWS/Kinesis"), Some("WriteProvisionedThroughputExceeded"), Some(_)) => {
+                Measure::WriteThrottled
+            }
+            _ => Measure::Unknown,
+        };
+        Ok(Self {
+            stream: stream.unwrap_or_default().to_owned(),
+            measure,
+            statistic,
+            period_minutes: period / 60,
+        })
+    }
+
+    /// The statistic of the period that begins at `start`; minutes from `end` on have not arrived yet.
+    pub(super) fn at(
+        &self,
+        streams: &BTreeMap<String, Stream>,
+        start: i64,
+        end: i64,
+    ) -> Option<f64> {
+        let stream = streams.get(&self.stream)?;
+        let minutes = start..(start + self.period_minutes).min(end);
+        let values = minutes.filter_map(|minute| {
+            let (load, throttled) = stream.minute(minute)?;
+            match self.measure {
+                Measure::IncomingBytes => Some(load.bytes),
+                Measure::IncomingRecords => Some(load.records),
+                Measure::WriteThrottled => Some(throttled),
+                Measure::Unknown => None,
+            }
+        });
+        match self.statistic {
+            Statistic::Sum => values.reduce(|a, b| a + b),
+            Statistic::Minimum => values.reduce(f64::min),
+            Statistic::Maximum => values.reduce(f64::max),
+            Statistic::SampleCount => match values.count() {
+                0 => None,
+                count => Some(count as f64),
+            },
+            Statistic::Average => {
+                let all: Vec<f64> = values.collect();
+                (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+            }
+        }
+    }
+}
+
+/// The first minute whose metrics have not arrived: they come `delay` after the minute is over.
+pub(super) fn arrived_until(now: Timestamp, delay: SignedDuration) -> i64 {
+    minute_of(now.saturating_sub(delay).unwrap_or(Timestamp::MIN))
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Metric(MetricStat),
+    Expression(Expr),
+}
+
+/// One MetricDataQuery.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub id: String,
+    pub label: Option<String>,
+    pub source: Source,
+    pub return_data: bool,
+}
+
+impl Query {
+    pub(super) fn read(query: &Json) -> Result<Self, String> {
+        let text = |member: &str| query.get(member).and_then(Json::as_str);
+        let id = text("Id").ok_or("a query without an Id")?;
+        let mut letters = id.chars();
+        if !letters.next().is_some_and(|c| c.is_ascii_lowercase())
+            || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        {
+            return Err(format!(
+                "the Id {id:?} must start with a lowercase letter and hold only letters, digits and _"
+            ));
+        }
+        let source = match (query.get("MetricStat"), text("Expression")) {
+            (Some(stat), None) => {
+                let metric = stat.get("Metric").and_then(Json::as_object);
+                let metric = metric.ok_or_else(|| format!("the query {id} has no Metric"))?;
+                Source::Metric(MetricStat::read(
+                    metric,
+                    stat.get("Period"),
+                    stat.get("Stat"),
+                )?)
+            }
+            (None, Some(expression)) => Source::Expression(math::parse(expression)?),
+            _ => {
+                return Err(format!(
+                    "the query {id} must have exactly one of MetricStat and Expression"
+                ));
+            }
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            label: text("Label").map(str::to_owned),
+            source,
+            return_data: query
+                .get("ReturnData")
+                .and_then(Json::as_bool)
+                .unwrap_or(true),
+        })
+    }
+
+    /// Reads a list of queries; ids must differ and expressions must not refer to themselves.
+    pub(super) fn read_all(queries: &[Json]) -> Result<Vec<Self>, String> {
+        let queries = queries
+            .iter()
+            .map(Self::read)
+            .collect::<Result<Vec<_>, _>>()?;
+        for (at, query) in queries.iter().enumerate() {
+            if queries[..at].iter().any(|other| other.id == query.id) {
+                return Err(format!("the Id {} is used twice", query.id));
+            }
+        }
+        order(&queries)?;
+        Ok(queries)
+    }
+}
+
+/// The expressions in an order in which each comes after those it refers to.
+pub(super) fn order(queries: &[Query]) -> Result<Vec<(&str, &Expr)>, String> {
+    let mut open: Vec<(&str, &Expr)> = Vec::new();
+    let mut known: Vec<&str> = Vec::new();
+    for query in queries {
+        match &query.source {
+            Source::Metric(_) => known.push(&query.id),
+            Source::Expression(expr) => open.push((&query.id, expr)),
+        }
+    }
+    let mut ordered = Vec::new();
+    while !open.is_empty() {
+        let before = open.len();
+        open.retain(|(id, expr)| {
+            let mut ids = Vec::new();
+            expr.ids(&mut ids);
+            let ready = ids.iter().all(|id| known.contains(id));
+            if ready {
+                known.push(id);
+                ordered.push((*id, *expr));
+            }
+            !ready
+        });
+        if open.len() == before {
+            return Err(format!(
+                "the expression {} refers to an Id that does not exist, or to itself",
+                open[0].0
+            ));
+        }
+    }
+    Ok(ordered)
+}
+
+/// Evaluates all queries on the axis of period starts `starts` (minutes since the epoch, oldest first).
+pub(super) fn evaluate(
+    queries: &[Query],
+    streams: &BTreeMap<String, Stream>,
+    starts: &[i64],
+    end: i64,
+    fill_empty: bool,
+) -> Result<BTreeMap<String, Value>, String> {
+    let mut values = BTreeMap::new();
+    for query in queries {
+        if let Source::Metric(metric) = &query.source {
+            let points = starts.iter().map(|start| metric.at(streams, *start, end));
+            values.insert(query.id.clone(), Value::Series(points.collect()));
+        }
+    }
+    for (id, expr) in order(queries)? {
+        let scope = Scope {
+            values: &values,
+            len: starts.len(),
+            fill_empty,
+        };
+        let value = scope.eval(expr)?;
+        values.insert(id.to_owned(), value);
+    }
+    Ok(values)
+}

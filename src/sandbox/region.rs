@@ -1,0 +1,76 @@
+//! What exists in one account and Region.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, stream::Stream};
+
+/// Shards that an account may have unless told otherwise: AWS's default in the large Regions.
+const SHARD_LIMIT: u32 = 20_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    pub account: String,
+    pub name: String,
+    pub streams: BTreeMap<String, Stream>,
+    pub shard_limit: u32,
+    pub update_window: SignedDuration,
+    /// How long after its minute a metric arrives.
+    pub metric_delay: SignedDuration,
+    pub alarms: Alarms,
+    pub tables: Tables,
+}
+
+impl Region {
+    pub(super) fn new(account: &str, name: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            name: name.to_owned(),
+            streams: BTreeMap::new(),
+            shard_limit: SHARD_LIMIT,
+            update_window: UPDATE_WINDOW,
+            metric_delay: SignedDuration::from_mins(1),
+            alarms: Alarms::default(),
+            tables: Tables::default(),
+        }
+    }
+
+    pub(super) fn stream_arn(&self, stream: &str) -> String {
+        format!(
+            "arn:aws:kinesis:{}:{}:stream/{stream}",
+            self.name, self.account
+        )
+    }
+
+    pub(super) fn alarm_arn(&self, alarm: &str) -> String {
+        format!(
+            "arn:aws:cloudwatch:{}:{}:alarm:{alarm}",
+            self.name, self.account
+        )
+    }
+
+    pub(super) fn table_arn(&self, table: &str) -> String {
+        format!(
+            "arn:aws:dynamodb:{}:{}:table/{table}",
+            self.name, self.account
+        )
+    }
+
+    /// All shards that count towards the account's limit.
+    pub(super) fn open_shards(&mut self, now: Timestamp) -> u32 {
+        let streams = self.streams.values_mut();
+        streams
+            .map(|stream| {
+                stream.settle(now);
+                stream.counted_shards()
+            })
+            .sum()
+    }
+
+    /// Brings the alarms' states up to `now`.
+    pub(super) fn catch_up(&mut self, now: Timestamp) {
+        self.alarms
+            .catch_up(&mut self.streams, now, self.metric_delay);
+    }
+}

@@ -1,0 +1,95 @@
+//! The decision, and whole ticks with 10,000 subscriptions, against the sandbox with time paused: the work, without the waiting.
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use kinesis_autoscaler::{
+    decide::{decide, scale_down_target, scale_up_target},
+    tick::Autoscaler,
+};
+use tokio::runtime::Runtime;
+
+#[path = "../it/scene.rs"]
+mod scene;
+#[path = "../it/world.rs"]
+mod world;
+
+use world::World;
+
+fn decision(c: &mut Criterion) {
+    let subscription = scene::subscription();
+    let (up, down) = (scene::up(4), scene::down(10, 2.6));
+    c.bench_function("decide: scale up", |b| {
+        b.iter(|| decide(black_box(&subscription), black_box(&up), scene::now()))
+    });
+    c.bench_function("decide: scale down", |b| {
+        b.iter(|| decide(black_box(&subscription), black_box(&down), scene::now()))
+    });
+    let traffic = scene::day_of_traffic();
+    c.bench_function("scale-down target from a day of traffic", |b| {
+        b.iter(|| scale_down_target(black_box(10), black_box(&traffic), scene::ago(1200)));
+    });
+    c.bench_function("scale-up target", |b| {
+        b.iter(|| scale_up_target(black_box(50)))
+    });
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+}
+
+/// `streams` streams of 2 shards, the first `firing` of them in scale-up ALARM.
+async fn prepare(streams: usize, firing: usize) -> (World, Autoscaler) {
+    let world = World::new();
+    let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
+    for name in &names {
+        world.stream(name, 2);
+    }
+    world.pass(jiff::SignedDuration::from_mins(10)).await;
+    names
+        .iter()
+        .take(firing)
+        .for_each(|name| world.fire(name, "scale-up"));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut autoscaler = Autoscaler::new(
+        world
+            .context(world.config(&world::named(&names)), false)
+            .await,
+        false,
+    );
+    if firing == 0 {
+        world::tick(&mut autoscaler).await;
+    }
+    (world, autoscaler)
+}
+
+fn ticks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("tick");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
+    for streams in [100, 1_000, 10_000] {
+        let runtime = runtime();
+        let (_world, mut autoscaler) = runtime.block_on(prepare(streams, 0));
+        group.bench_function(format!("idle, {streams} subscriptions"), |b| {
+            b.iter(|| runtime.block_on(world::tick(&mut autoscaler)));
+        });
+    }
+    for (streams, firing) in [(10_000, 100), (10_000, 10_000)] {
+        let runtime = runtime();
+        group.bench_function(format!("{firing} of {streams} scale up"), |b| {
+            b.iter_batched(
+                || runtime.block_on(prepare(streams, firing)),
+                |(_world, mut autoscaler)| runtime.block_on(world::tick(&mut autoscaler)),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, decision, ticks);
+criterion_main!(benches);

@@ -1,0 +1,282 @@
+//! Starts the emulators, fills and reads them, and runs the program against them.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const REGION: &str = "eu-west-1";
+pub const TABLE: &str = "kinesis-autoscaler-logs-test";
+
+/// The variable that lets the tests pass without the emulators.
+const WITHOUT: &str = "KINESIS_AUTOSCALER_TESTS_WITHOUT_EMULATORS";
+/// Where the emulators are installed, in place of `target/emulators`.
+const FOLDER: &str = "KINESIS_AUTOSCALER_TESTS_EMULATORS";
+/// The program is ended after this, so that a hang is a failure.
+const DEADLINE_SECONDS: &str = "120";
+
+/// Which Kinesis the program meets.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kinesis {
+    /// Resharding takes no time.
+    Moto,
+    /// A resharded stream is UPDATING for so long.
+    Local { update_seconds: u32 },
+}
+
+/// Running emulators, empty at first, and a folder for the program's files. Ends with its owner.
+pub struct Emulator {
+    server: Child,
+    services: Value,
+    folder: TempDir,
+}
+
+/// One tick of the program.
+pub struct Tick {
+    pub report: Value,
+    pub exit: Option<i32>,
+    pub log: String,
+}
+
+impl Emulator {
+    /// Starts the emulators; `None` where the tests are to go on without.
+    pub fn start(kinesis: Kinesis) -> Option<Self> {
+        if std::env::var_os(WITHOUT).is_some_and(|value| value == "1") {
+            eprintln!("skipped: {WITHOUT} is set");
+            return None;
+        }
+        let installed = installed();
+        let mut command = python(installed, "gateway.py");
+        if let Kinesis::Local { update_seconds } = kinesis {
+            let package = installed.join("node/node_modules/kinesis-local");
+            command
+                .arg("--kinesis-local")
+                .arg(package)
+                .args(["--update-seconds", &update_seconds.to_string()]);
+        }
+        // The gateway ends when its standard input does, even if this process is killed.
+        let mut server = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("the gateway writes");
+        let urls: Value = serde_json::from_str(&line).expect("the gateway tells where it listens");
+        let stream_service = if kinesis == Kinesis::Moto {
+            "moto"
+        } else {
+            "kinesis_local"
+        };
+        let services = json!({
+            "region": REGION,
+            "kinesis": urls[stream_service],
+            "cloudwatch": urls["cloudwatch"],
+            "dynamodb": urls["moto"],
+        });
+        Some(Self {
+            server,
+            services,
+            folder: TempDir::new().expect("a folder for the program"),
+        })
+    }
+
+    /// Creates streams with their alarms and traffic, as `world.py` describes them.
+    pub fn seed_streams(&self, streams: Vec<Value>) {
+        self.world("seed", json!({ "streams": streams }));
+    }
+
+    /// Creates the log table with `items` in it.
+    pub fn seed_table(&self, items: Vec<Value>) {
+        self.world(
+            "seed",
+            json!({ "table": { "name": TABLE, "items": items } }),
+        );
+    }
+
+    /// Everything there is: `streams` and `alarms` by name, and `items` of the log table.
+    pub fn dump(&self) -> Value {
+        self.world("dump", json!({ "table": { "name": TABLE } }))
+    }
+
+    /// Streams and alarms, where there is no log table.
+    pub fn dump_without_table(&self) -> Value {
+        self.world("dump", json!({}))
+    }
+
+    /// Sets the state of one alarm.
+    pub fn set_alarm_state(&self, alarm: &str, state: &str) {
+        self.world("state", json!({ "alarms": { alarm: state } }));
+    }
+
+    /// Waits until the stream is ACTIVE.
+    pub fn until_active(&self, stream: &str) {
+        self.world("active", json!({ "streams": [{ "name": stream }] }));
+    }
+
+    /// Runs one tick; `streams` is the configuration's TOML from the first `[[streams]]` on.
+    pub fn tick(&self, streams: &str, flags: &[&str]) -> Tick {
+        let config = self.folder.path().join("config.toml");
+        std::fs::write(&config, self.config(streams)).expect("the configuration is written");
+        let output = self
+            .program()
+            .arg("--config")
+            .arg(&config)
+            .args(["--once", "--output", "json"])
+            .args(flags)
+            .output()
+            .expect("the program runs");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!(
+                "no report ({error}), {}:\n{}\n{log}",
+                output.status,
+                text(&output.stdout)
+            )
+        });
+        Tick {
+            report,
+            exit: output.status.code(),
+            log,
+        }
+    }
+
+    /// Every stream is audited in every tick but the first, and nothing is paced: the emulators have no quotas.
+    fn config(&self, streams: &str) -> String {
+        let state = self.folder.path().join("state");
+        std::fs::create_dir_all(&state).expect("the state folder is made");
+        format!(
+            "audit_interval = \"1ms\"\nstate_dir = {state:?}\n\n[aws]\nregion = \"{REGION}\"\n\n[log]\ntable = \"{TABLE}\"\n\n\
+             [quotas]\ndescribe_alarms = 1000\nput_metric_alarm = 1000\nset_alarm_state = 1000\n\
+             describe_stream_summary = 1000\nupdate_shard_count = 1000\n\n{streams}"
+        )
+    }
+
+    /// The program with nothing but the emulators in its environment.
+    fn program(&self) -> Command {
+        let url = |service: &str| {
+            self.services[service]
+                .as_str()
+                .expect("an address")
+                .to_owned()
+        };
+        let mut command = Command::new("timeout");
+        command
+            .args([DEADLINE_SECONDS, env!("CARGO_BIN_EXE_kinesis-autoscaler")])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", REGION)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL_KINESIS", url("kinesis"))
+            .env("AWS_ENDPOINT_URL_CLOUDWATCH", url("cloudwatch"))
+            .env("AWS_ENDPOINT_URL_DYNAMODB", url("dynamodb"));
+        command
+    }
+
+    /// Runs one command of `world.py`.
+    fn world(&self, command: &str, mut spec: Value) -> Value {
+        let services = self.services.as_object().expect("services by name").clone();
+        spec.as_object_mut()
+            .expect("a specification has keys")
+            .extend(services);
+        let mut process = python(installed(), "world.py")
+            .arg(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("world.py starts");
+        let mut input = process.stdin.take().expect("stdin is piped");
+        input
+            .write_all(spec.to_string().as_bytes())
+            .expect("world.py reads");
+        drop(input);
+        let output = process.wait_with_output().expect("world.py ends");
+        assert!(
+            output.status.success(),
+            "world.py {command}: {}",
+            text(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).expect("world.py writes JSON")
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        // The end of its input ends the gateway and what it started, which killing it would leave behind.
+        drop(self.server.stdin.take());
+        let _ = self.server.wait();
+    }
+}
+
+impl Tick {
+    /// The entry of one stream.
+    pub fn of(&self, stream: &str) -> Option<&Value> {
+        self.report["streams"]
+            .as_array()?
+            .iter()
+            .find(|entry| entry["stream"] == stream)
+    }
+
+    /// How many calls of an operation were made.
+    pub fn calls(&self, operation: &str) -> u64 {
+        self.report["api_calls"][operation].as_u64().unwrap_or(0)
+    }
+}
+
+/// Installs the emulators once, or finds them installed.
+fn installed() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("emulators");
+        let folder = std::env::var_os(FOLDER).unwrap_or_else(|| target.into());
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new("sh")
+            .arg(script("setup.sh"))
+            .arg(folder)
+            .output()
+            .expect("a shell runs");
+        assert!(
+            status.success(),
+            "the emulators are not installed\n{}",
+            text(&stderr)
+        );
+        PathBuf::from(text(&stdout).trim())
+    })
+}
+
+/// A script in the environment's Python, cut off from the caller's AWS settings and proxies.
+fn python(installed: &Path, name: &str) -> Command {
+    let mut command = Command::new(installed.join("venv/bin/python"));
+    command
+        .arg(script(name))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn script(name: &str) -> OsString {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/emulators")
+        .join(name)
+        .into()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

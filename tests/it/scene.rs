@@ -1,0 +1,100 @@
+//! One stream with everything about it read, for the decision's tests and benchmarks.
+
+use jiff::{SignedDuration, Timestamp};
+use kinesis_autoscaler::{
+    alarm::{Alarm, AlarmNames, State},
+    config::{Account, Subscription},
+    observe::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+};
+
+pub const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+/// Shards used, in 300 s of bytes.
+pub const SHARD_BYTES: f64 = 1_048_576.0 * 300.0;
+
+pub fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().expect("a time")
+}
+
+pub fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+pub fn subscription() -> Subscription {
+    Subscription {
+        stream: Some("orders".to_owned()),
+        alarms: AlarmNames::from_either("orders-scale-up-alarm").expect("a name of the contract"),
+        account: Account::default(),
+        min_shards: 1,
+        max_shards: 10_000,
+        cooldown_up: std::time::Duration::ZERO,
+        cooldown_down: std::time::Duration::ZERO,
+        reserved_scale_ups: 3,
+    }
+}
+
+pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
+    Alarm {
+        name: name.to_owned(),
+        state,
+        state_updated_at: Some(ago(60)),
+        configured_at: Some(ago(86_400)),
+        actions_enabled: true,
+        shard_count: Some(count.to_string()),
+        streams: vec!["orders".to_owned(), "orders".to_owned()],
+        usage: None,
+        unknown_fields: Vec::new(),
+    }
+}
+
+/// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the given states.
+pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
+    let series = |sum: f64| Series {
+        points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)],
+        complete: true,
+    };
+    Observation {
+        up: Seen::Found(alarm("orders-scale-up-alarm", up, n)),
+        down: Seen::Found(alarm("orders-scale-down-alarm", down, n)),
+        stream: Seen::Found(StreamSummary {
+            arn: ARN.to_owned(),
+            status: StreamStatus::Active,
+            on_demand: false,
+            open_shards: n,
+        }),
+        log: Some(Ok(Vec::new())),
+        traffic: Some(Traffic {
+            bytes: series(used * SHARD_BYTES),
+            records: series(0.0),
+        }),
+        must_look: false,
+        must_settle: false,
+    }
+}
+
+pub fn up(n: u32) -> Observation {
+    scene(n, State::Alarm, State::Ok, 0.0)
+}
+
+pub fn down(n: u32, used: f64) -> Observation {
+    scene(n, State::Ok, State::Alarm, used)
+}
+
+/// Sums of every 300 s of a day, for both metrics.
+pub fn day_of_traffic() -> Traffic {
+    let sum = |i: i64| (i % 97) as f64 * 3_000_000.0;
+    let series = Series {
+        points: (1..=288).map(|i| (ago(300 * i), sum(i))).collect(),
+        complete: true,
+    };
+    Traffic {
+        bytes: series.clone(),
+        records: Series {
+            points: series
+                .points
+                .iter()
+                .map(|(at, v)| (*at, v / 1000.0))
+                .collect(),
+            ..series
+        },
+    }
+}

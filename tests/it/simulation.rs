@@ -1,0 +1,541 @@
+//! Deterministic simulation: random streams and loads, faults at every call, deaths, operators; safety after every minute, convergence after
+//! the faults stop. A failing seed prints how to replay it.
+//!
+//! `SIMULATION_SEED=N` replays one seed, `SIMULATION_SEEDS=N` runs N new ones (the long run: `SIMULATION_SEEDS=2000 cargo test simulation`).
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    sandbox::{Call, Fault, Load, Traffic},
+    tick::Autoscaler,
+};
+use serde_json::{Value, json};
+
+use crate::world::{TABLE, World, named};
+
+/// Seeds that every run of the tests goes through.
+const FIXED_SEEDS: std::ops::Range<u64> = 0..12;
+const MINUTES_OF_CHAOS: u32 = 180;
+/// When the faults have stopped, so many minutes have to do.
+const MINUTES_TO_CONVERGE: u32 = 30;
+
+/// What a run counted, for the record.
+#[derive(Debug, Default)]
+struct Tally {
+    minutes: u32,
+    faults: BTreeMap<String, u64>,
+    deaths: u64,
+    scalings: u64,
+    by_hand: u64,
+    edits: u64,
+}
+
+/// What the simulation knows of one stream, beside what AWS knows.
+struct Model {
+    name: String,
+    /// Counts that the stream had, or was being resharded to: only these may stand in an alarm.
+    counts: BTreeSet<u32>,
+    by_hand: usize,
+    /// The alarms but for what a scaling changes, as the operator wrote them.
+    definitions: BTreeMap<String, Value>,
+    /// Minute of the operator's last resharding.
+    touched: Option<u32>,
+}
+
+struct Simulation {
+    world: World,
+    rng: Rng,
+    models: Vec<Model>,
+    daemons: Vec<Option<Autoscaler>>,
+    config: String,
+    tally: Tally,
+    violations: Arc<Mutex<Vec<String>>>,
+}
+
+#[test]
+fn random_faults_never_break_safety_and_the_system_converges() {
+    let seeds: Vec<u64> = match (number("SIMULATION_SEED"), number("SIMULATION_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => {
+            let first = u64::from(std::process::id()) << 20 | 1 << 40;
+            (first..first + count).collect()
+        }
+        (None, None) => FIXED_SEEDS
+            .chain([u64::from(std::process::id()) + 1_000])
+            .collect(),
+    };
+    let mut total = Tally::default();
+    for seed in &seeds {
+        let tally = run(*seed);
+        total.minutes += tally.minutes;
+        total.deaths += tally.deaths;
+        total.scalings += tally.scalings;
+        total.by_hand += tally.by_hand;
+        total.edits += tally.edits;
+        for (kind, n) in tally.faults {
+            *total.faults.entry(kind).or_default() += n;
+        }
+    }
+    println!("{} seeds, no violation: {total:?}", seeds.len());
+    assert!(
+        total.scalings > seeds.len() as u64,
+        "the simulation has to scale streams to prove anything: {total:?}"
+    );
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is a number"))
+    })
+}
+
+fn run(seed: u64) -> Tally {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut simulation = Simulation::new(seed).await;
+        let result = simulation.all().await;
+        if let Err(violation) = result {
+            panic!("seed {seed}: {violation}\nreplay with: SIMULATION_SEED={seed} cargo test simulation\n{:#?}", simulation.tally);
+        }
+        simulation.tally
+    })
+}
+
+impl Simulation {
+    async fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let world = World::new();
+        world.sandbox.set_latency(Duration::from_millis(20));
+        let names: Vec<String> = (0..rng.usize(1..5))
+            .map(|i| format!("stream-{i}"))
+            .collect();
+        let mut models = Vec::new();
+        for name in &names {
+            let shards = rng.u32(1..20);
+            world.stream(name, shards);
+            // Six minutes instead of a day, so that an afternoon sees scale-downs.
+            world
+                .place
+                .edit_alarm(&format!("{name}-scale-down-alarm"), |alarm| {
+                    alarm.insert("EvaluationPeriods".to_owned(), json!(2));
+                    alarm.remove("DatapointsToAlarm");
+                });
+            let (low, high) = (rng.f64() * 2.0, 1.0 + rng.f64() * 20.0);
+            let step = 60 * rng.u32(5..60);
+            let points = (0..12).map(|_| Load::of_shards(low + rng.f64() * (high - low)));
+            let traffic =
+                Traffic::table(world.clock.now(), step, points.collect()).noise(0.1, seed);
+            world.place.set_traffic(name, traffic);
+            models.push(Model::new(&world, name, shards));
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let audit = ["2m", "5m", "10m"][rng.usize(0..3)];
+        let config = format!("audit_interval = \"{audit}\"\n{}", named(&names));
+        let daemons = if rng.bool() {
+            vec![None, None]
+        } else {
+            vec![None]
+        };
+        let (tally, violations) = (Tally::default(), Arc::default());
+        Self {
+            world,
+            rng,
+            models,
+            daemons,
+            config,
+            tally,
+            violations,
+        }
+    }
+
+    async fn all(&mut self) -> Result<(), String> {
+        for minute in 0..MINUTES_OF_CHAOS {
+            self.operator(minute);
+            self.faults();
+            self.minute(true).await;
+            self.safe(minute)?;
+        }
+        self.world.sandbox.clear_faults();
+        self.operator_mends();
+        for minute in 0..MINUTES_TO_CONVERGE {
+            self.minute(false).await;
+            self.safe(MINUTES_OF_CHAOS + minute)?;
+        }
+        self.converged()
+    }
+
+    /// All daemons tick side by side; with `deaths`, some die at a random moment of it.
+    async fn minute(&mut self, deaths: bool) {
+        self.tally.minutes += 1;
+        let started = tokio::time::Instant::now();
+        for host in 0..self.daemons.len() {
+            if self.daemons[host].is_none() {
+                self.daemons[host] = Some(self.world.start(&self.config).await);
+            }
+        }
+        let dies: Vec<Option<Duration>> = self
+            .daemons
+            .iter()
+            .map(|_| {
+                (deaths && self.rng.f64() < 0.2)
+                    .then(|| Duration::from_millis(self.rng.u64(0..600)))
+            })
+            .collect();
+        let dead = Rc::new(RefCell::new(Vec::new()));
+        let ticks = self
+            .daemons
+            .iter_mut()
+            .flatten()
+            .zip(&dies)
+            .enumerate()
+            .map(|(host, (daemon, dies))| {
+                let dead = dead.clone();
+                async move {
+                    let within = dies.unwrap_or(Duration::from_secs(3600));
+                    if tokio::time::timeout(within, daemon.tick(Duration::from_secs(40)))
+                        .await
+                        .is_err()
+                    {
+                        dead.borrow_mut().push(host);
+                    }
+                }
+            });
+        futures_util::future::join_all(ticks).await;
+        for host in dead.take() {
+            self.daemons[host] = None;
+            self.tally.deaths += 1;
+        }
+        tokio::time::sleep_until(started + Duration::from_secs(60)).await;
+    }
+
+    /// Sets how the next minute's calls go wrong: mostly not at all, sometimes a few, sometimes most of one service.
+    fn faults(&mut self) {
+        let mut rng = self.rng.fork();
+        let (rate, only) = match rng.u32(0..10) {
+            0..=4 => (0.0, None),
+            5..=7 => (0.1, None),
+            8 => (0.5, None),
+            _ => (
+                0.9,
+                Some(["dynamodb", "cloudwatch", "kinesis"][rng.usize(0..3)]),
+            ),
+        };
+        let counts = Arc::new(Mutex::new(BTreeMap::new()));
+        let (violations, place) = (self.violations.clone(), self.world.place.clone());
+        let touched: BTreeSet<String> = self
+            .models
+            .iter()
+            .filter(|model| model.touched.is_some())
+            .map(|model| model.name.clone())
+            .collect();
+        let seen = counts.clone();
+        self.world.sandbox.set_faults(move |call| {
+            if call.operation == "UpdateShardCount" {
+                in_sync(&place, call, &touched, &violations);
+            }
+            if rng.f64() >= rate || only.is_some_and(|only| only != call.service) {
+                return Fault::None;
+            }
+            let fault = random_fault(&mut rng);
+            let kind = format!("{fault:?}")
+                .split([' ', '('])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            *seen
+                .lock()
+                .expect("no panic holds it")
+                .entry(kind)
+                .or_insert(0) += 1;
+            fault
+        });
+        self.counts(counts);
+    }
+
+    fn counts(&mut self, new: Arc<Mutex<BTreeMap<String, u64>>>) {
+        FAULTS.with_borrow_mut(|all| all.push(new));
+    }
+
+    /// A person reshards, edits, disables, deletes, and puts back.
+    fn operator(&mut self, minute: u32) {
+        for model in &mut self.models {
+            if model.touched.is_some_and(|at| minute > at + 5) {
+                model.touched = None;
+            }
+            if self.rng.f64() > 0.03 {
+                continue;
+            }
+            let (up, down) = (
+                format!("{}-scale-up-alarm", model.name),
+                format!("{}-scale-down-alarm", model.name),
+            );
+            match self.rng.u32(0..4) {
+                0 => {
+                    let n = self.world.place.stream(&model.name).expect("there").target;
+                    let to = self.rng.u32(n.div_ceil(2)..=2 * n);
+                    if to != n && self.world.place.reshard_by_hand(&model.name, to).is_ok() {
+                        model.by_hand += 1;
+                        model.counts.insert(to);
+                        model.touched = Some(minute);
+                        self.tally.by_hand += 1;
+                    }
+                }
+                1 => self.world.place.edit_alarm(&up, |alarm| {
+                    alarm.insert(
+                        "AlarmDescription".to_owned(),
+                        json!(format!("edited in minute {minute}")),
+                    );
+                }),
+                2 => self.world.place.edit_alarm(&up, |alarm| {
+                    let on = alarm["ActionsEnabled"] == json!(true);
+                    alarm.insert("ActionsEnabled".to_owned(), json!(!on));
+                }),
+                _ => self.world.place.delete_alarm(&down),
+            }
+            self.tally.edits += 1;
+            model.read_definitions(&self.world);
+        }
+    }
+
+    /// Puts back what the operator took away.
+    fn operator_mends(&mut self) {
+        for model in &mut self.models {
+            let (up, down) = (
+                format!("{}-scale-up-alarm", model.name),
+                format!("{}-scale-down-alarm", model.name),
+            );
+            if self.world.place.alarm(&down).is_none() {
+                let before = self.world.place.alarm(&up).expect("never deleted");
+                self.world
+                    .place
+                    .pair(&model.name, *model.counts.first().expect("at least one"));
+                self.world.place.put_alarm(before);
+            }
+            self.world.place.edit_alarm(&up, |alarm| {
+                alarm.insert("ActionsEnabled".to_owned(), json!(true));
+            });
+            model.read_definitions(&self.world);
+        }
+    }
+
+    fn safe(&mut self, minute: u32) -> Result<(), String> {
+        if let Some(violation) = self.violations.lock().expect("no panic holds it").first() {
+            return Err(format!("minute {minute}: {violation}"));
+        }
+        let rows = self.world.rows();
+        let spooled = std::fs::read_to_string(self.world.state.path().join("spool.jsonl"))
+            .unwrap_or_default();
+        for model in &mut self.models {
+            let stream = self.world.place.stream(&model.name).expect("never deleted");
+            model.counts.insert(stream.target);
+            let ours = stream.update_calls_24h - model.by_hand;
+            let counted = |row: &&Value| {
+                let outcome = row["outcome"]["S"].as_str().unwrap_or_default();
+                row["stream_name"]["S"] == model.name.as_str()
+                    && ["open", "done", "superseded"].contains(&outcome)
+            };
+            let logged = rows.iter().filter(counted).count();
+            let waiting: BTreeSet<&str> = spooled
+                .lines()
+                .filter(|line| line.contains(&format!("\"{}\"", model.name)))
+                .filter_map(|line| line.split("\"at\":").nth(1)?.split(',').next())
+                .collect();
+            if ours > logged + waiting.len() {
+                return Err(format!(
+                    "minute {minute}: {} was resharded {ours} times by us, but only {logged} are logged and {} wait",
+                    model.name,
+                    waiting.len()
+                ));
+            }
+            model.alarms_are_sound(&self.world, minute)?;
+        }
+        Ok(())
+    }
+
+    fn converged(&mut self) -> Result<(), String> {
+        for all in FAULTS.take() {
+            for (kind, n) in all.lock().expect("no panic holds it").iter() {
+                *self.tally.faults.entry(kind.clone()).or_default() += n;
+            }
+        }
+        let rows = self.world.rows();
+        if self.world.place.items(TABLE).len() != rows.len() {
+            return Err("a scaling is still open".to_owned());
+        }
+        for model in &self.models {
+            let stream = self.world.place.stream(&model.name).expect("never deleted");
+            let ours = stream.update_calls_24h - model.by_hand;
+            let of_stream = |row: &&Value| row["stream_name"]["S"] == model.name.as_str();
+            let outcomes: Vec<&str> = rows
+                .iter()
+                .filter(of_stream)
+                .filter_map(|row| row["outcome"]["S"].as_str())
+                .collect();
+            let took_effect = outcomes
+                .iter()
+                .filter(|outcome| ["done", "superseded"].contains(outcome))
+                .count();
+            self.tally.scalings += ours as u64;
+            if took_effect < ours || outcomes.contains(&"open") {
+                return Err(format!(
+                    "{}: {ours} scalings of ours took effect, the log has {outcomes:?}",
+                    model.name
+                ));
+            }
+            if stream.status != "ACTIVE" {
+                continue;
+            }
+            for alarm in model.definitions.keys() {
+                if self.world.recorded(alarm) != stream.open_shards.to_string() {
+                    return Err(format!(
+                        "{alarm} records {}, the stream has {}",
+                        self.world.recorded(alarm),
+                        stream.open_shards
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+thread_local! {
+    /// The counters of all fault plans of the run under way.
+    static FAULTS: RefCell<Vec<Arc<Mutex<BTreeMap<String, u64>>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// No stream is scaled twice for one alarm: when UpdateShardCount goes out, both alarms speak of the count that the stream has.
+fn in_sync(
+    place: &kinesis_autoscaler::sandbox::RegionHandle,
+    call: &Call,
+    touched: &BTreeSet<String>,
+    violations: &Mutex<Vec<String>>,
+) {
+    let name = call
+        .resource
+        .as_deref()
+        .unwrap_or_default()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let Some(stream) = place.stream(name) else {
+        return;
+    };
+    if stream.status != "ACTIVE" || touched.contains(name) {
+        return;
+    }
+    for direction in ["scale-up", "scale-down"] {
+        let Some(alarm) = place.alarm(&format!("{name}-{direction}-alarm")) else {
+            continue;
+        };
+        let queries = alarm["Metrics"].as_array().cloned().unwrap_or_default();
+        let recorded = queries
+            .iter()
+            .find(|query| query["Id"] == "shardCount")
+            .map(|query| query["Expression"].clone());
+        if recorded != Some(json!(stream.open_shards.to_string())) {
+            let text = format!(
+                "{name} is scaled although its {direction} alarm records {recorded:?} and it has {}",
+                stream.open_shards
+            );
+            violations.lock().expect("no panic holds it").push(text);
+        }
+    }
+}
+
+fn random_fault(rng: &mut Rng) -> Fault {
+    let refuse = |status, code: &str| Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "by the simulation".to_owned(),
+    };
+    match rng.u32(0..10) {
+        0 => Fault::HangBefore,
+        1 => Fault::HangAfter,
+        2 => Fault::ResetBefore,
+        3 => Fault::ResetAfter,
+        4 => Fault::Throttle,
+        5 => Fault::Twice,
+        6 => Fault::PartialPage,
+        7 => Fault::Slow(Duration::from_millis(rng.u64(100..20_000))),
+        8 => refuse(500, "InternalFailure"),
+        _ => refuse(400, "ValidationException"),
+    }
+}
+
+impl Model {
+    fn new(world: &World, name: &str, shards: u32) -> Self {
+        let mut model = Self {
+            name: name.to_owned(),
+            counts: BTreeSet::from([shards]),
+            by_hand: 0,
+            definitions: BTreeMap::new(),
+            touched: None,
+        };
+        model.read_definitions(world);
+        model
+    }
+
+    fn read_definitions(&mut self, world: &World) {
+        let names =
+            ["scale-up", "scale-down"].map(|direction| format!("{}-{direction}-alarm", self.name));
+        self.definitions = names
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), lasting(&name, world.place.alarm(&name)?))))
+            .collect();
+    }
+
+    /// No alarm ever records a transient count, and nothing else in it changes.
+    fn alarms_are_sound(&self, world: &World, minute: u32) -> Result<(), String> {
+        for (name, definition) in &self.definitions {
+            let recorded = world.recorded(name);
+            if !recorded
+                .parse()
+                .is_ok_and(|count| self.counts.contains(&count))
+            {
+                return Err(format!(
+                    "minute {minute}: {name} records {recorded}, which {} never had: {:?}",
+                    self.name, self.counts
+                ));
+            }
+            let now = lasting(
+                name,
+                world
+                    .place
+                    .alarm(name)
+                    .ok_or_else(|| format!("minute {minute}: {name} is gone"))?,
+            );
+            if &now != definition {
+                return Err(format!(
+                    "minute {minute}: {name} was changed from {definition:#} to {now:#}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's ActionsEnabled, which is ours.
+fn lasting(name: &str, alarm: Value) -> Value {
+    let mut alarm = crate::tick::unchanging(alarm);
+    if name.contains("scale-down") {
+        alarm
+            .as_object_mut()
+            .expect("an alarm")
+            .remove("ActionsEnabled");
+    }
+    alarm
+}
