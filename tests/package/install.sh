@@ -30,7 +30,10 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$
 say "installed: $(dpkg-query -W -f '${Package} ${Version}, ${Installed-Size} kB, depends on ${Depends}' $name)"
 
 cd /
-systemctl is-enabled $name.service 2>/dev/null | grep -qx disabled || die "the service has to be disabled: its configuration is not written yet"
+if command -v systemctl >/dev/null; then
+  # It exits with 1 when it says so.
+  [ "$(systemctl is-enabled $name.service)" = disabled ] || die "the service has to be disabled: its configuration is not written yet"
+fi
 conffiles=$(dpkg-query -W -f '${Conffiles}\n' $name)
 for path in /etc/$name/config.toml:644 /etc/default/$name:600; do
   grep -q " ${path%:*} " <<<"$conffiles" || die "${path%:*} is no conffile"
