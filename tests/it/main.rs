@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod config_errors;
 mod decide;
+mod emulator;
 mod error;
 mod exhaustion;
 mod package;
