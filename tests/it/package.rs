@@ -20,7 +20,10 @@ fn every_command_has_a_man_page_with_all_its_flags() {
     let mut commands = vec![command];
     while let Some(command) = commands.pop() {
         // clap names the program only by itself.
-        let name = command.get_bin_name().unwrap_or(command.get_name()).replace(' ', "-");
+        let name = command
+            .get_bin_name()
+            .unwrap_or(command.get_name())
+            .replace(' ', "-");
         let page = folder.path().join("man").join(format!("{name}.1"));
         let page = fs::read_to_string(page).unwrap().replace('\\', "");
         for flag in command.get_arguments().filter(|it| !it.is_hide_set()) {

@@ -92,7 +92,7 @@ impl Service {
 
     /// RELOADING and the clock have to come in one datagram.
     #[track_caller]
-    fn hears_reload(&mut self) {
+    fn hears_reloading(&mut self) {
         let lines = self.hears(|lines| lines.contains(&"RELOADING=1"));
         let clock = lines
             .iter()
@@ -101,6 +101,21 @@ impl Service {
             clock.is_some_and(|it| it.parse::<u64>().is_ok_and(|it| it > 0)),
             "{lines:?}"
         );
+    }
+
+    #[track_caller]
+    fn refuses_a_reload(&mut self) {
+        self.signal("HUP");
+        self.hears_reloading();
+        let status = self.hears_status();
+        assert!(status.contains("the old one stays in force"), "{status}");
+        self.hears_line("READY=1");
+    }
+
+    #[track_caller]
+    fn takes_a_reload(&mut self) {
+        self.signal("HUP");
+        self.hears_reloading();
         self.hears_line("READY=1");
     }
 
@@ -213,19 +228,16 @@ fn a_reload_puts_a_new_configuration_in_force_and_keeps_the_old_one_when_it_is_w
     service.hears_status();
 
     write_config(&service.folder, "clicks");
-    service.signal("HUP");
-    service.hears_reload();
+    service.takes_a_reload();
     let log = service.log();
     assert!(log.contains("the new configuration is in force"), "{log}");
 
     for wrong in ["nonsense = 1\n", "[[[", ""] {
         fs::write(config(&service.folder), wrong).unwrap();
-        service.signal("HUP");
-        service.hears_reload();
+        service.refuses_a_reload();
     }
     fs::remove_file(config(&service.folder)).unwrap();
-    service.signal("HUP");
-    service.hears_reload();
+    service.refuses_a_reload();
     let log = service.log();
     assert_eq!(
         log.matches("the old one stays in force").count(),
@@ -235,14 +247,10 @@ fn a_reload_puts_a_new_configuration_in_force_and_keeps_the_old_one_when_it_is_w
     assert!(log.contains("nonsense"), "the wrong key is named: {log}");
 
     write_config(&service.folder, "orders");
-    service.signal("HUP");
-    service.hears_reload();
+    service.takes_a_reload();
     let log = service.log();
-    assert_eq!(
-        log.matches("the new configuration is in force").count(),
-        2,
-        "{log}"
-    );
+    let taken = log.matches("the new configuration is in force").count();
+    assert_eq!(taken, 2, "{log}");
     service.stops("TERM");
 }
 
