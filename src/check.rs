@@ -287,9 +287,10 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
 
 /// Calls that failed, each kind told once for an account, whatever the number of streams.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble(
-    BTreeMap<(Account, &'static str, &'static str), (String, aws::Error, Vec<String>)>,
-);
+pub(crate) struct Trouble(BTreeMap<Call, (String, aws::Error, Vec<String>)>);
+
+/// Account, operation and kind of error.
+type Call = (Account, &'static str, &'static str);
 
 impl Trouble {
     /// Remembers a failed call; `stream` is what it was about, if it was about one.

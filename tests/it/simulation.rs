@@ -307,7 +307,7 @@ impl Simulation {
         self.counts(counts);
     }
 
-    fn counts(&mut self, new: Arc<Mutex<BTreeMap<String, u64>>>) {
+    fn counts(&mut self, new: Counts) {
         FAULTS.with_borrow_mut(|all| all.push(new));
     }
 
@@ -477,9 +477,12 @@ impl Simulation {
     }
 }
 
+/// Faults by kind, counted where they happen.
+type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
+
 thread_local! {
     /// The counters of all fault plans of the run under way.
-    static FAULTS: RefCell<Vec<Arc<Mutex<BTreeMap<String, u64>>>>> = const { RefCell::new(Vec::new()) };
+    static FAULTS: RefCell<Vec<Counts>> = const { RefCell::new(Vec::new()) };
 }
 
 /// No stream is scaled twice for one alarm: when UpdateShardCount goes out, both alarms speak of the count that the stream has.
