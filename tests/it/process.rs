@@ -14,8 +14,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(args).env_clear().stdin(Stdio::null());
-    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("HOME", "/nonexistent");
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("HOME", "/nonexistent");
     command
 }
 
@@ -43,21 +48,48 @@ fn the_first_command_of_the_readme_scales_streams() {
     let output = run(&["--sandbox", "--once"]);
     let table = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for row in ["audit     hold: paused", "clicks    scale down      10 -> 6", "orders    scale up        2 -> 4", "payments  sync alarms     3", "sessions  hold: no_alarm"] {
+    for row in [
+        "audit     hold: paused",
+        "clicks    scale down      10 -> 6",
+        "orders    scale up        2 -> 4",
+        "payments  sync alarms     3",
+        "sessions  hold: no_alarm",
+    ] {
         assert!(table.contains(row), "{row:?} is not in\n{table}");
     }
-    assert!(!table.contains('\x1b') && !text(&output.stderr).contains('\x1b'), "a pipe gets no colour");
+    assert!(
+        !table.contains('\x1b') && !text(&output.stderr).contains('\x1b'),
+        "a pipe gets no colour"
+    );
 }
 
 #[test]
 fn the_json_report_is_one_object_with_the_promised_fields() {
     let output = run(&["--sandbox", "--once", "--output", "json"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    for field in ["started_at", "duration_ms", "dry_run", "api_calls", "streams"] {
-        assert!(report.get(field).is_some(), "{field} is missing: {report:#}");
+    for field in [
+        "started_at",
+        "duration_ms",
+        "dry_run",
+        "api_calls",
+        "streams",
+    ] {
+        assert!(
+            report.get(field).is_some(),
+            "{field} is missing: {report:#}"
+        );
     }
     let streams = report["streams"].as_array().expect("a list");
-    let seen: Vec<_> = streams.iter().map(|entry| (entry["stream"].as_str(), entry["action"].as_str(), entry["shards_after"].as_u64())).collect();
+    let seen: Vec<_> = streams
+        .iter()
+        .map(|entry| {
+            (
+                entry["stream"].as_str(),
+                entry["action"].as_str(),
+                entry["shards_after"].as_u64(),
+            )
+        })
+        .collect();
     let expected = [
         ("audit", "hold", None),
         ("clicks", "scale_down", Some(6)),
@@ -65,10 +97,25 @@ fn the_json_report_is_one_object_with_the_promised_fields() {
         ("payments", "sync_alarms", Some(3)),
         ("sessions", "hold", None),
     ];
-    assert_eq!(seen, expected.map(|(stream, action, after)| (Some(stream), Some(action), after)));
+    assert_eq!(
+        seen,
+        expected.map(|(stream, action, after)| (Some(stream), Some(action), after))
+    );
     for entry in streams {
         let fields: Vec<&String> = entry.as_object().expect("an object").keys().collect();
-        assert_eq!(fields, ["action", "detail", "error", "reason", "region", "shards_after", "shards_before", "stream"]);
+        assert_eq!(
+            fields,
+            [
+                "action",
+                "detail",
+                "error",
+                "reason",
+                "region",
+                "shards_after",
+                "shards_before",
+                "stream"
+            ]
+        );
     }
 }
 
@@ -77,15 +124,41 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a directory");
     let good = config(&folder);
     let bad = folder.path().join("bad.toml");
-    std::fs::write(&bad, "schedul = \"* * * * * *\"\n[[streams]]\nname = \"a b\"\n").expect("it is written");
+    std::fs::write(
+        &bad,
+        "schedul = \"* * * * * *\"\n[[streams]]\nname = \"a b\"\n",
+    )
+    .expect("it is written");
     let bad = bad.to_str().expect("UTF-8").to_owned();
     let cases: &[(&[&str], i32, &[&str])] = &[
-        (&["--once", "--config", "/nonexistent/config.toml"], 78, &["error: ", "/nonexistent/config.toml", "hint: "]),
-        (&["--once", "--config", &bad], 78, &["schedul", "did you mean", "schedule", "streams[0].name", "log.table"]),
-        (&["check", "--offline", "--config", &bad], 78, &["error: ", "streams[0].name"]),
+        (
+            &["--once", "--config", "/nonexistent/config.toml"],
+            78,
+            &["error: ", "/nonexistent/config.toml", "hint: "],
+        ),
+        (
+            &["--once", "--config", &bad],
+            78,
+            &[
+                "schedul",
+                "did you mean",
+                "schedule",
+                "streams[0].name",
+                "log.table",
+            ],
+        ),
+        (
+            &["check", "--offline", "--config", &bad],
+            78,
+            &["error: ", "streams[0].name"],
+        ),
         (&["--onec"], 2, &["--once"]),
         (&["scale", "orders"], 2, &["--to"]),
-        (&["--once", "--config", &good], 1, &["AWS cannot be reached", "AWS_ENDPOINT_URL"]),
+        (
+            &["--once", "--config", &good],
+            1,
+            &["AWS cannot be reached", "AWS_ENDPOINT_URL"],
+        ),
         (&["check", "--offline", "--config", &good], 0, &[]),
         (&["--version"], 0, &[]),
     ];
@@ -94,7 +167,10 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
         let errors = text(&output.stderr);
         assert_eq!(output.status.code(), Some(*code), "{args:?}: {errors}");
         for text in *said {
-            assert!(errors.contains(text), "{args:?}: {text:?} is not in\n{errors}");
+            assert!(
+                errors.contains(text),
+                "{args:?}: {text:?} is not in\n{errors}"
+            );
         }
     }
 }
@@ -103,21 +179,45 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
 fn without_credentials_it_says_where_they_are_looked_for() {
     let folder = tempfile::tempdir().expect("a directory");
     let mut command = program(&["--once", "--output", "json", "--config", &config(&folder)]);
-    let output = command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").output().expect("it starts");
+    let output = command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .output()
+        .expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).expect("a report all the same");
     let entry = &report["streams"][0];
-    assert!(entry["error"].as_str().unwrap_or_default().contains("credentials"), "{entry:#}");
-    assert!(entry["detail"].as_str().unwrap_or_default().contains("AWS_PROFILE"), "{entry:#}");
+    assert!(
+        entry["error"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("credentials"),
+        "{entry:#}"
+    );
+    assert!(
+        entry["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("AWS_PROFILE"),
+        "{entry:#}"
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let mut child = program(&["--sandbox", "--once"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut child = program(&["--sandbox", "--once"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
-    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+    assert!(
+        !text(&output.stderr).contains("panicked"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 /// Waits until the daemon has said `words` on standard error.
@@ -134,20 +234,31 @@ fn until_it_says(child: &mut Child, words: &str) -> BufReader<impl Read + use<>>
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().expect("kill");
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), child.id().to_string()])
+        .status()
+        .expect("kill");
     assert!(sent.success());
 }
 
 #[test]
 fn sigterm_and_sigint_stop_the_daemon_cleanly() {
     for name in ["TERM", "INT"] {
-        let mut child = program(&["--sandbox"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = program(&["--sandbox"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut errors = until_it_says(&mut child, "scale_up");
         let stopping = std::time::Instant::now();
         signal(&child, name);
         let mut rest = String::new();
         errors.read_to_string(&mut rest).expect("UTF-8");
-        assert_eq!(child.wait().expect("it ends").code(), Some(0), "SIG{name}: {rest}");
+        assert_eq!(
+            child.wait().expect("it ends").code(),
+            Some(0),
+            "SIG{name}: {rest}"
+        );
         assert!(rest.contains("stopped"), "SIG{name}: {rest}");
         // Not a claim of speed: systemd kills what has not stopped by then.
         assert!(stopping.elapsed() < Duration::from_secs(10), "SIG{name}");
@@ -158,7 +269,10 @@ fn sigterm_and_sigint_stop_the_daemon_cleanly() {
 fn one_state_directory_has_one_daemon() {
     let folder = tempfile::tempdir().expect("a directory");
     let config = config(&folder);
-    let mut first = program(&["--config", &config]).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut first = program(&["--config", &config])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
     drop(until_it_says(&mut first, "started"));
     let second = run(&["--config", &config]);
     let once = run(&["--once", "--config", &config]);
@@ -166,6 +280,14 @@ fn one_state_directory_has_one_daemon() {
     first.wait().expect("it ends");
     assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
     assert!(text(&second.stderr).contains("another kinesis-autoscaler uses the state directory"));
-    assert_eq!(once.status.code(), Some(0), "a run from cron leaves the work to the one under way");
-    assert!(text(&once.stderr).contains("another run is under way"), "{}", text(&once.stderr));
+    assert_eq!(
+        once.status.code(),
+        Some(0),
+        "a run from cron leaves the work to the one under way"
+    );
+    assert!(
+        text(&once.stderr).contains("another run is under way"),
+        "{}",
+        text(&once.stderr)
+    );
 }

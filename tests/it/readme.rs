@@ -23,6 +23,9 @@ fn every_exit_code_is_explained() {
 
 #[test]
 fn ci_runs_the_test_command() {
-    assert!(README.contains("$ cargo test\n"), "the README tells the test command");
+    assert!(
+        README.contains("$ cargo test\n"),
+        "the README tells the test command"
+    );
     assert!(CI.contains("\ncargo test --locked\n"), "CI runs it");
 }
