@@ -83,7 +83,9 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
     }
     suggest(context, &mut all).await;
     for (account, place) in context.aws.places() {
-        let (sized, name) = looked.of_account(account);
+        let Some((sized, name)) = looked.of_account(account) else {
+            continue;
+        };
         all.extend(account::place(context, account, place, &sized, name, &mut trouble).await);
     }
     all.extend(account::table(context, &mut trouble).await);
@@ -204,23 +206,27 @@ impl Looked<'_> {
         found
     }
 
-    /// The subscriptions of an account with their streams' shards, and a stream whose metrics can be asked for.
-    fn of_account(&self, account: &Account) -> (Vec<account::Sized<'_>>, Option<&str>) {
+    /// The streams of an account that may grow, and one whose metrics can be asked for; `None` for an account without subscriptions.
+    fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
         let subscriptions = &self.context.config.subscriptions;
-        let ours = |number: &usize| subscriptions[*number].account == *account;
-        let sized = |(number, summary): (&usize, &Summary)| {
-            let summary = summary
-                .as_ref()
-                .ok()
-                .filter(|it| it.status == StreamStatus::Active)?;
-            Some((&subscriptions[*number], summary.open_shards))
-        };
-        let summaries = self.summaries.iter().filter(|(number, _)| ours(number));
-        let name = self.names.iter().find(|(number, _)| ours(number));
-        (
-            summaries.filter_map(sized).collect(),
-            name.map(|(_, name)| name.as_str()),
-        )
+        subscriptions.iter().find(|it| it.account == *account)?;
+        let names = self.names.iter();
+        let ours: Vec<(&usize, &String)> = names
+            .filter(|(number, _)| subscriptions[**number].account == *account)
+            .collect();
+        let growing = ours.iter().filter_map(|(number, name)| {
+            let summary = self.summaries.get(number)?.as_ref().ok()?;
+            let grows = summary.status == StreamStatus::Active && !summary.on_demand;
+            grows.then_some(account::Sized {
+                subscription: &subscriptions[**number],
+                stream: name,
+                shards: summary.open_shards,
+            })
+        });
+        Some((
+            growing.collect(),
+            ours.first().map(|(_, name)| name.as_str()),
+        ))
     }
 }
 

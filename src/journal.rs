@@ -28,8 +28,14 @@ use crate::{
 
 /// The hash key of the markers.
 const OPEN: &str = "#open";
+/// Every marker's range key is an ARN.
+const FIRST_ARN: &str = "arn:";
 /// So many days of rows tell how much of the day's budget is used.
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Range keys that are tried for a new row, each a microsecond after the other.
+const KEYS_TO_TRY: u32 = 3;
+const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
 
 /// The log, with what of it is only known here.
 #[derive(Debug)]
@@ -114,27 +120,33 @@ impl Journal {
     /// Writes an intent together with the lease's `fence`, or spools it if `may_spool`: a scale-up is never blocked by the log, a scale-down is.
     pub async fn open(
         &self,
-        row: Scaling,
+        mut row: Scaling,
         may_spool: bool,
         fence: Option<Write>,
     ) -> Result<Opened, JournalError> {
-        let mut with_fence = writes(&row);
-        with_fence.extend(fence);
-        match self.table.write(with_fence).await {
-            Ok(()) => {
-                lock(&self.open).insert(row.stream_arn.clone(), row.clone());
-                Ok(Opened::Logged(row))
+        for _ in 0..KEYS_TO_TRY {
+            let mut with_fence = writes(&row);
+            with_fence.extend(fence.clone());
+            match self.table.write(with_fence).await {
+                Ok(()) => {
+                    lock(&self.open).insert(row.stream_arn.clone(), row.clone());
+                    return Ok(Opened::Logged(row));
+                }
+                // A stream of the same name in another Region may have a row of the same microsecond.
+                Err(error) if error.kind == Kind::Condition => {
+                    row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
+                }
+                Err(error) if may_spool => {
+                    lock(&self.spool)
+                        .put(row.clone())
+                        .map_err(JournalError::Both)?;
+                    lock(&self.open).insert(row.stream_arn.clone(), row.clone());
+                    return Ok(Opened::Spooled(row, error));
+                }
+                Err(error) => return Err(JournalError::Table(error)),
             }
-            Err(error) if error.kind == Kind::Condition => Ok(Opened::AlreadyOpen),
-            Err(error) if may_spool => {
-                lock(&self.spool)
-                    .put(row.clone())
-                    .map_err(JournalError::Both)?;
-                lock(&self.open).insert(row.stream_arn.clone(), row.clone());
-                Ok(Opened::Spooled(row, error))
-            }
-            Err(error) => Err(JournalError::Table(error)),
         }
+        Ok(Opened::AlreadyOpen)
     }
 
     /// Writes how a scaling ended; what DynamoDB does not take is spooled.
@@ -185,7 +197,7 @@ impl Journal {
 
     /// Reads from the table which scalings were left open, by any process on any host.
     pub async fn refresh_open(&self) -> Result<(), aws::Error> {
-        let markers = self.table.query(OPEN, "").await?;
+        let markers = self.table.query(OPEN, FIRST_ARN).await?;
         let mut open: BTreeMap<String, Scaling> = lock(&self.spool)
             .rows()
             .filter(|row| row.outcome == Outcome::Open)

@@ -204,7 +204,8 @@ impl Report {
             ""
         };
         format!(
-            "{table}\n\n{would}{}\nAWS calls: {}\n",
+            "{}\n\n{would}{}\nAWS calls: {}\n",
+            render(&mut table),
             self.in_words(),
             calls.join(", ")
         )
@@ -221,6 +222,14 @@ pub fn table(width: Option<u16>) -> Table {
             .set_content_arrangement(ContentArrangement::Dynamic);
     }
     table
+}
+
+/// The table's text: columns two spaces apart, and no space at the ends of lines.
+pub fn render(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
 }
 
 /// Whole milliseconds, for reports.

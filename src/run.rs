@@ -23,11 +23,14 @@ use crate::{
     logging,
     provision,
     report::Report,
-    sandbox::{Sandbox, demo},
+    sandbox::{RegionHandle, Sandbox, demo},
     scale::{self, Consent},
     schedule::{self, Plan, Reload},
     tick::Autoscaler,
 };
+
+/// The demo's daemon sees a day in six minutes: with a tick each second, one every four simulated minutes.
+const DEMO_SPEED: u32 = 240;
 
 /// A single run from cron ends when its work does; this only bounds a bug.
 const ONCE_WITHIN: Duration = Duration::from_secs(3600);
@@ -81,6 +84,8 @@ struct World {
     config: Config,
     transport: Transport,
     clock: Clock,
+    /// Set with `--sandbox`.
+    demo: Option<RegionHandle>,
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {
@@ -90,25 +95,42 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        return Ok(demo_world(cli.once));
+        return demo_world(cli.once);
     }
     Ok(World {
         config: load(cli)?,
         transport: Transport::network(),
         clock: Clock::system(),
+        demo: None,
     })
 }
 
-/// The demo's Region, at the present time; the daemon runs it at speed.
-fn demo_world(once: bool) -> World {
-    let speed = if once { 1 } else { demo::SPEED };
-    let clock = Clock::simulated(Timestamp::now(), speed);
+/// The demo's Region, as of now; the daemon runs it at speed.
+fn demo_world(once: bool) -> Result<World, Failure> {
+    let clock = Clock::simulated(
+        Timestamp::now() - demo::AGE_OF_ALARMS,
+        if once { 1 } else { DEMO_SPEED },
+    );
     let sandbox = Sandbox::new(clock.clone());
-    demo::build(&sandbox);
-    let mut config = demo::config();
+    demo::build(&sandbox, demo::REGION);
+    let streams: String = demo::STREAMS
+        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
+        .concat();
     // Each process has a folder of its own, so that two demos can run side by side.
-    config.state_dir = std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
-    World { config, transport: Transport::embedded(sandbox.http_client()), clock }
+    let folder =
+        std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
+    let config = Config::from_toml(&format!(
+        "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{streams}",
+        demo::REGION,
+        demo::TABLE,
+    ))?;
+    let transport = Transport::embedded(sandbox.http_client());
+    Ok(World {
+        config,
+        transport,
+        clock,
+        demo: Some(sandbox.region(demo::REGION)),
+    })
 }
 
 /// Makes the clients; no request is sent yet.
@@ -214,10 +236,46 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         ));
     };
     let aws = connect(&world).await?;
+    let narrator = world.demo.clone().map(|place| Narrator {
+        place,
+        clock: world.clock.clone(),
+        told: None,
+    });
+    let state_dir = narrator.as_ref().map(|_| world.config.state_dir.clone());
     let context = context(world, aws, cli.dry_run, Role::Daemon)?;
     let plan = plan(context).await;
-    schedule::run(plan, Reloader { cli: cli.clone() }).await?;
-    Ok(Exit::Done)
+    let ended = schedule::run(
+        plan,
+        Reloader {
+            cli: cli.clone(),
+            narrator,
+        },
+    )
+    .await;
+    if let Some(demo) = state_dir {
+        // A demo leaves nothing behind; if it does, it is in the folder for such things.
+        let _ = std::fs::remove_dir_all(demo);
+    }
+    ended.map(|()| Exit::Done)
+}
+
+/// Tells what the demo's streams have come to, once in every simulated hour.
+struct Narrator {
+    place: RegionHandle,
+    clock: Clock,
+    told: Option<String>,
+}
+
+impl Narrator {
+    fn tell(&mut self) {
+        let hour = self.clock.now().strftime("%a %H:00").to_string();
+        if self.told.as_ref() != Some(&hour) {
+            let shards = |name: &&str| Some(format!("{name} {}", self.place.stream(name)?.target));
+            let streams: Vec<String> = demo::STREAMS.iter().filter_map(shards).collect();
+            tracing::info!("{hour} in the sandbox, shards: {}", streams.join(", "));
+            self.told = Some(hour);
+        }
+    }
 }
 
 async fn plan(context: Arc<Context>) -> Plan {
@@ -249,6 +307,7 @@ async fn keep_lease(context: Arc<Context>) {
 /// Reads the configuration again, as the command line names it.
 struct Reloader {
     cli: Cli,
+    narrator: Option<Narrator>,
 }
 
 impl Reload for Reloader {
@@ -270,6 +329,9 @@ impl Reload for Reloader {
     }
 
     fn ticked(&mut self, report: &Report) {
+        if let Some(narrator) = &mut self.narrator {
+            narrator.tell();
+        }
         if self.cli.output == Output::Json {
             // Whoever read the reports is gone; the daemon goes on.
             let _ = print(&render(report, Output::Json));

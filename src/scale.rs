@@ -418,6 +418,17 @@ async fn carry_out(
         let decision = decision(plan, from, to);
         let subscription = &context.config.subscriptions[number];
         let applied = apply::apply(context, subscription, &seen, None, decision).await;
+        if let (Some(error), Some(to)) = (&applied.error, applied.action.target())
+            && is_under_way(context, number, plan, from, to).await
+        {
+            done.push(to);
+            let why = format!("the resharding from {from} to {to} shards has begun, but: {error}");
+            let hint = "the autoscaler's audit, or the next `scale`, mends the alarms";
+            return Err(Failure::new(
+                Exit::Failed,
+                on(context, number, why).hint(hint),
+            ));
+        }
         if let Some(error) = applied.error {
             let hint = "the autoscaler, or the next `scale`, finds out what became of it and mends the alarms";
             let report = stopped(error).hint(match applied.action {
@@ -440,6 +451,17 @@ async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Whether a call took effect that something after it has spoiled.
+async fn is_under_way(context: &Context, number: usize, plan: &Plan, from: u32, to: u32) -> bool {
+    let account = &context.config.subscriptions[number].account;
+    let kinesis = &context.aws.place(account).kinesis;
+    match kinesis.summary(&plan.stream, Priority::AUDIT).await {
+        Ok(now) if now.status == StreamStatus::Active => now.open_shards == to && to != from,
+        Ok(now) => now.status == StreamStatus::Updating,
+        Err(_) => false,
+    }
 }
 
 fn decision(plan: &Plan, from: u32, to: u32) -> Decision {

@@ -9,7 +9,10 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use kinesis_autoscaler::sandbox::{Fault, Load, Traffic};
+use kinesis_autoscaler::{
+    sandbox::{Fault, Load, Traffic},
+    tick::Autoscaler,
+};
 
 use crate::world::{TABLE, World, named, tick};
 
@@ -47,9 +50,8 @@ fn fault_at(world: &World, at: usize, fault: Fault) -> Arc<AtomicUsize> {
 }
 
 /// The world after the faults, whatever they were: scaled once, alarms right, logged once, nothing left open.
-async fn settles(world: &World, what: &str) {
+async fn settles(world: &World, mut autoscaler: Autoscaler, what: &str) {
     world.sandbox.clear_faults();
-    let mut autoscaler = world.start(&named(&["orders"])).await;
     for _ in 0..TICKS_TO_SETTLE {
         world.pass(SignedDuration::from_mins(1)).await;
         tick(&mut autoscaler).await;
@@ -105,7 +107,8 @@ async fn a_death_at_any_call_before_or_after_its_effect_is_recovered_from() {
                 break;
             }
             deaths += 1;
-            settles(&world, &format!("death at call {at}, {fault:?}")).await;
+            let next = world.start(&named(&["orders"])).await;
+            settles(&world, next, &format!("death at call {at}, {fault:?}")).await;
         }
     }
     assert!(
@@ -145,11 +148,10 @@ async fn any_call_failing_in_any_way_is_recovered_from() {
                 tick(&mut autoscaler).await;
                 world.pass(SignedDuration::from_mins(1)).await;
             }
-            drop(autoscaler);
             if calls.load(Ordering::Relaxed) <= at {
                 break;
             }
-            settles(&world, &format!("call {at}, {fault:?}")).await;
+            settles(&world, autoscaler, &format!("call {at}, {fault:?}")).await;
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod check;
 mod cli;
+mod commands;
 mod config;
 mod config_errors;
 mod decide;
+mod emulator;
 mod error;
 mod exhaustion;
 mod scene;

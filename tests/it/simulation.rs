@@ -12,7 +12,6 @@ use std::{
 };
 
 use fastrand::Rng;
-use jiff::SignedDuration;
 use kinesis_autoscaler::{
     sandbox::{Call, Fault, Load, Traffic},
     tick::Autoscaler,
