@@ -68,6 +68,17 @@ pub enum State {
     InsufficientData,
 }
 
+impl State {
+    /// The state as AWS writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Alarm => "ALARM",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
+}
+
 /// What the autoscaler needs to know of one alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {

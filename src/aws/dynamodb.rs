@@ -203,6 +203,29 @@ impl Table {
         }
     }
 
+    /// Reads the item with the highest range key under one hash key.
+    pub async fn newest(&self, hash: &str) -> Result<Option<Item>, Error> {
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(1);
+        let sent = request
+            .key_condition_expression("stream_name = :hash")
+            .expression_attribute_values(":hash", AttributeValue::S(hash.to_owned()))
+            .send()
+            .await;
+        let reply = sent.map_err(|error| Error::from_sdk(Operation::Query, error))?;
+        Ok(reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(from_sdk))
+    }
+
     /// Reads one item, consistently.
     pub async fn get(&self, hash: &str, range: &str) -> Result<Option<Item>, Error> {
         let request = self

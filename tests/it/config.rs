@@ -5,8 +5,8 @@ use std::{ffi::OsString, fs, path::Path, time::Duration};
 use kinesis_autoscaler::{
     alarm::AlarmNames,
     config::{
-        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Quotas,
-        Subscription, known_keys,
+        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign,
+        Quotas, Subscription, known_keys,
     },
 };
 use proptest::prelude::*;
