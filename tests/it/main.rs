@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod commands;
 mod config;
 mod config_errors;
 mod decide;
