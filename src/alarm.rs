@@ -1,6 +1,10 @@
 //! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, the stream it speaks of.
 
+mod settings;
+
 use jiff::Timestamp;
+
+pub use settings::{Dimension, Metric, MetricStat, Query, Settings};
 
 /// Which way an alarm, or a scaling, goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
-    aws::{self, Aws, Kind, Place, Rewrite},
+    aws::{self, Aws, Definition, Kind, Place, Rewrite},
     clock::Clock,
     config::{Config, Subscription},
     decide::{Action, Decision, Reason},
@@ -18,6 +20,9 @@ use crate::{
 
 /// So often a resharding is tried that AWS refuses for its rate.
 const TRIES_WHEN_THROTTLED: u32 = 5;
+
+/// When a scaling that AWS refused is tried again.
+const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// What every part of the program works with.
 #[derive(Debug)]
@@ -302,30 +307,33 @@ impl Hands<'_> {
         }
     }
 
+    /// AWS's own limit keeps us from asking again for a while, which the row tells every process; other refusals did just nothing.
     async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Decision {
-        if let Err(error) = self
+        let (outcome, reason) = match error.kind {
+            Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
+            _ => (Outcome::NotApplied, Reason::AwsError),
+        };
+        let closed = self
             .context
             .journal
-            .close(row, Outcome::Refused, Some(error.to_string()))
-            .await
-        {
+            .close(row, outcome, Some(error.to_string()))
+            .await;
+        if let Err(error) = closed {
             tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
         }
-        let reason = if error.kind == Kind::LimitExceeded {
-            Reason::DailyLimit
-        } else {
-            Reason::AwsError
-        };
         let mend = error.hint().unwrap_or_else(|| decision.detail.clone());
         let mut hold = Decision::failed(reason, error.to_string(), mend);
         hold.shards = decision.shards;
+        if error.kind != Kind::Throttled {
+            // What a person has to mend is not mended in a minute, and every try is a row in the log.
+            hold.recheck_at = self.context.clock.now().saturating_add(TRY_AGAIN).ok();
+        }
         hold
     }
 }
 
 /// Sets both alarms to `shard_count` and resets them, reading them afresh so that nothing written meanwhile is lost.
-///
-/// Whichever alarm already says so is not written again, so that doing it twice does no harm.
+/// Doing it twice does no harm.
 pub async fn rewrite_pair(
     place: &Place,
     subscription: &Subscription,
@@ -339,43 +347,39 @@ pub async fn rewrite_pair(
         .cloudwatch
         .alarms(&names.both(), false, priority)
         .await?;
-    let mut missing = None;
-    for direction in [Direction::Up, Direction::Down] {
+    let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
         let name = names.of(direction);
-        let Some(definition) = definitions
+        let definition = definitions
             .iter()
-            .find(|definition| definition.alarm.name == name)
-        else {
-            missing = Some(ContractError::Missing(name.to_owned()));
-            continue;
-        };
+            .find(|definition| definition.alarm.name == name);
+        definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
+    });
+    // Side by side, so that no other stream's alarms come between in the queue for the quota.
+    let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
+        let definition = definition.clone()?;
         definition.alarm.terms(subscription.stream.as_deref())?;
         let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
-        if definition.alarm.recorded_count() != Some(shard_count)
-            || definition.alarm.actions_enabled != actions_enabled
-        {
-            leave.ask()?;
+        let rewrite = Rewrite {
+            shard_count,
+            actions_enabled,
+        };
+        leave.ask()?;
+        Ok::<_, RewriteError>(
             place
                 .cloudwatch
-                .rewrite(
-                    definition,
-                    Rewrite {
-                        shard_count,
-                        actions_enabled,
-                    },
-                    priority,
-                )
-                .await?;
-        }
-    }
-    for definition in &definitions {
+                .rewrite(definition, rewrite, priority)
+                .await?,
+        )
+    };
+    let (of_up, of_down) =
+        tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
+    of_up.and(of_down)?;
+    let reset = async |name: &str| {
         leave.ask()?;
-        place
-            .cloudwatch
-            .reset(&definition.alarm.name, reason, priority)
-            .await?;
-    }
-    missing.map_or(Ok(()), |missing| Err(missing.into()))
+        Ok::<_, RewriteError>(place.cloudwatch.reset(name, reason, priority).await?)
+    };
+    let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
+    of_up.and(of_down)
 }
 
 fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<String>) -> Decision {

@@ -339,12 +339,15 @@ fn switched_off(
     None
 }
 
+/// Both alarms, scale-up first, with what they say.
+type Pair<'a> = ((&'a Alarm, &'a Alarm), (Terms, Terms));
+
 /// Rule 1 on the whole pair.
 fn pair<'a>(
     subscription: &Subscription,
     seen: &'a Observation,
     now: Timestamp,
-) -> Result<((&'a Alarm, &'a Alarm), (Terms, Terms)), Stop> {
+) -> Result<Pair<'a>, Stop> {
     let get = |alarm: &'a Seen<Alarm>, name: &str| match alarm {
         Seen::NotYet => Err(Stop::Need(Fact::Pair)),
         Seen::Missing => Err(broken(&ContractError::Missing(name.to_owned()), now)),

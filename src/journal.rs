@@ -28,6 +28,8 @@ use crate::{
 
 /// The hash key of the markers.
 const OPEN: &str = "#open";
+/// Every marker's range key is an ARN.
+const FIRST_ARN: &str = "arn:";
 /// So many days of rows tell how much of the day's budget is used.
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -194,7 +196,7 @@ impl Journal {
 
     /// Reads from the table which scalings were left open, by any process on any host.
     pub async fn refresh_open(&self) -> Result<(), aws::Error> {
-        let markers = self.table.query(OPEN, "").await?;
+        let markers = self.table.query(OPEN, FIRST_ARN).await?;
         let mut open: BTreeMap<String, Scaling> = lock(&self.spool)
             .rows()
             .filter(|row| row.outcome == Outcome::Open)

@@ -13,16 +13,18 @@ use jiff::Timestamp;
 use crate::{
     apply::Context,
     aws::{Aws, Transport},
-    cli::{Cli, Command, Output},
+    check,
+    cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
-    error::{Exit, Failure, Report as ErrorReport},
+    error::{Exit, Failure, Report as ErrorReport, wants_colour},
     history,
     journal::{Journal, Spool},
     lease::Lease,
-    logging, metrics,
+    logging, metrics, provision,
     report::Report,
     sandbox::{RegionHandle, Sandbox, demo},
+    scale::{self, Consent},
     schedule::{self, Plan, Reload},
     status,
     tick::Autoscaler,
@@ -39,17 +41,40 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None if cli.once => once(cli).await,
         None => daemon(cli).await,
-        Some(Command::Check { offline: true }) => {
+        Some(Command::Check { offline: true, .. }) => {
             load(cli)?;
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
-        Some(Command::Status) => status::run(&command(cli).await?, cli.output).await,
-        Some(Command::History(args)) => history::run(&command(cli).await?, args, cli.output).await,
-        Some(_) => Err(Failure::new(
-            Exit::Usage,
-            "this subcommand is not available yet",
-        )),
+        Some(Command::Check { policy, .. }) => {
+            check::run(&by_hand(cli).await?, cli.output, stdout_colour(), *policy).await
+        }
+        Some(Command::Alarms { command }) => {
+            provision::alarms::run(&by_hand(cli).await?, command, cli.output).await
+        }
+        Some(Command::Table {
+            command: TableCommand::Print { format },
+        }) => {
+            let table = world(cli)?.config.log.table;
+            print(&provision::table::print(&table, *format, cli.output))?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Table {
+            command: TableCommand::Create,
+        }) => {
+            print(&provision::table::create(&*by_hand(cli).await?, cli.output).await?)?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Scale(args)) => {
+            let consent = match (args.yes || cli.dry_run, io::stdin().is_terminal()) {
+                (true, _) => Consent::Given,
+                (false, true) => Consent::Ask,
+                (false, false) => Consent::Impossible,
+            };
+            scale::run(&by_hand(cli).await?, args, cli.output, consent).await
+        }
+        Some(Command::Status) => status::run(&by_hand(cli).await?, cli.output).await,
+        Some(Command::History(args)) => history::run(&by_hand(cli).await?, args, cli.output).await,
     }
 }
 
@@ -160,7 +185,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
 }
 
 /// What a person's command works with.
-async fn command(cli: &Cli) -> Result<Arc<Context>, Failure> {
+async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format);
     let aws = connect(&world).await?;
@@ -357,6 +382,10 @@ fn render(report: &Report, output: Output) -> String {
         Output::Json => report.to_json() + "\n",
         _ => report.to_text(terminal_width()),
     }
+}
+
+fn stdout_colour() -> bool {
+    wants_colour(&io::stdout(), std::env::var_os("NO_COLOR").as_deref())
 }
 
 /// The width of the terminal that standard output is; a pipe or a file has none.

@@ -19,6 +19,8 @@ use crate::{
 
 /// What is under way when the daemon stops has so long to end; what is cut then stays open in the log and is settled at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// And then the lease is given up, or runs out.
+const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 /// A tick that starts so much after its time was delayed by the one before it.
 const LATE: Duration = Duration::from_millis(1500);
 /// Beyond the tick's own deadline, for what it does before it waits.
@@ -52,12 +54,16 @@ pub struct Plan {
 impl Plan {
     /// Lets what is under way end, up to a deadline, and gives the lease up.
     async fn end(&mut self) {
-        self.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+        let deadline = Instant::now() + STOP_WITHIN;
+        self.autoscaler.finish(deadline).await;
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
         if let Some(lease) = self.autoscaler.lease() {
-            lease.release().await;
+            let release = tokio::time::timeout_at(deadline + RELEASE_WITHIN, lease.release());
+            if release.await.is_err() {
+                tracing::warn!("the lease could not be given up in time; it runs out by itself");
+            }
         }
     }
 }
@@ -150,6 +156,9 @@ async fn take_over(
         Err(problem) => {
             tracing::error!(
                 "the new configuration is wrong, the old one stays in force: {problem}"
+            );
+            systemd::status(
+                "the new configuration is wrong, the old one stays in force; see the log",
             );
             old
         }

@@ -1,5 +1,7 @@
 //! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of a stream.
 
+mod settings;
+
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::{
     Client,

@@ -72,6 +72,13 @@ pub struct TableState {
     pub ttl_attribute: Option<String>,
 }
 
+impl TableState {
+    /// Whether the keys are those of the original's table.
+    pub fn has_our_keys(&self) -> bool {
+        self.hash_key == HASH_KEY && self.range_key.as_deref() == Some(RANGE_KEY)
+    }
+}
+
 /// The log table.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -169,7 +176,9 @@ impl Table {
         Ok(built.build())
     }
 
-    /// Reads the items under one hash key whose range key is at least `from`, consistently, oldest first.
+    /// Reads the items under one hash key, consistently, in the order of their range keys, which are at least `from`.
+    ///
+    /// DynamoDB takes no empty key value, so `from` has to have a character.
     pub async fn query(&self, hash: &str, from: &str) -> Result<Vec<Item>, Error> {
         let mut found = Vec::new();
         let mut start = None;

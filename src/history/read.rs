@@ -14,7 +14,7 @@ use crate::{
     journal::Scaling,
     observe::{self, Observation},
     pace::Priority,
-    progress,
+    progress::Progress,
 };
 
 /// So many streams are read side by side.
@@ -76,7 +76,7 @@ fn unknown(stream: &str, known: &[String]) -> Failure {
 
 async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
     let names = names(context, log).await;
-    let bar = progress::bar(names.len(), "reading the log");
+    let bar = Progress::new(names.len(), "reading the log");
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut reads = JoinSet::new();
     for name in names {
@@ -90,7 +90,7 @@ async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
     }
     let mut any = false;
     while let Some(read) = reads.join_next().await {
-        bar.inc(1);
+        bar.advance(1);
         match read {
             Ok((_, Ok(rows))) => {
                 any = true;
@@ -103,7 +103,7 @@ async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
             Err(_) => {}
         }
     }
-    bar.finish_and_clear();
+    bar.end();
     log.failed.sort_by(|a, b| a.0.cmp(&b.0));
     match log.failed.first() {
         Some((_, error)) if !any => Err(unreadable(error)),

@@ -9,7 +9,7 @@ use super::{
     metrics,
     stream::Stream,
     traffic::minute_of,
-    watch::{Evaluation, Verdict, Watch},
+    watch::{Verdict, Watch},
 };
 
 /// Minutes that are evaluated one by one after a long time without a request; what is before them is skipped.
@@ -23,8 +23,46 @@ pub(super) struct Alarm {
     /// Every member that DescribeAlarms returns, known to anyone or not.
     pub wire: Map<String, Value>,
     pub tags: Option<Value>,
-    /// The rule; an alarm that cannot be read is never evaluated.
-    watch: Option<Box<Watch>>,
+    rule: Rule,
+}
+
+/// An alarm's rule, read when it is first needed: most alarms never are.
+#[derive(Clone, Debug)]
+enum Rule {
+    Unread,
+    Read(Box<Watch>),
+    /// It cannot be read, and so is never evaluated.
+    Unreadable,
+}
+
+impl Rule {
+    fn read(&mut self, wire: &Map<String, Value>) -> Option<&mut Watch> {
+        if matches!(self, Self::Unread) {
+            *self = match Watch::read(wire) {
+                Ok(watch) => Self::Read(Box::new(watch)),
+                Err(_) => Self::Unreadable,
+            };
+        }
+        match self {
+            Self::Read(watch) => Some(watch),
+            _ => None,
+        }
+    }
+}
+
+/// The streams that an alarm's metrics name.
+fn streams_of(wire: &Map<String, Value>) -> BTreeSet<&str> {
+    let queries = wire.get("Metrics").and_then(Value::as_array);
+    let queries = queries.into_iter().flatten();
+    let stats =
+        queries.filter_map(|query| query.get("MetricStat")?.get("Metric")?.get("Dimensions"));
+    stats
+        .chain(wire.get("Dimensions"))
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter(|dimension| dimension["Name"] == "StreamName")
+        .filter_map(|dimension| dimension["Value"].as_str())
+        .collect()
 }
 
 impl Alarm {
@@ -82,12 +120,12 @@ impl Alarms {
     /// Stores an alarm's wire form; the rule is read anew.
     pub(super) fn insert(&mut self, name: &str, wire: Map<String, Value>, tags: Option<Value>) {
         self.remove(name);
-        let watch = Watch::read(&wire).ok().map(Box::new);
-        for stream in watch.iter().flat_map(|watch| watch.streams()) {
+        for stream in streams_of(&wire) {
             let names = self.by_stream.entry(stream.to_owned()).or_default();
             names.insert(name.to_owned());
         }
-        let alarm = Alarm { wire, tags, watch };
+        let rule = Rule::Unread;
+        let alarm = Alarm { wire, tags, rule };
         if alarm.state() == "ALARM" {
             self.in_alarm.insert(name.to_owned());
         }
@@ -97,7 +135,7 @@ impl Alarms {
     pub(super) fn remove(&mut self, name: &str) -> Option<Alarm> {
         let alarm = self.by_name.remove(name)?;
         self.in_alarm.remove(name);
-        for stream in alarm.watch.iter().flat_map(|watch| watch.streams()) {
+        for stream in streams_of(&alarm.wire) {
             if let Some(names) = self.by_stream.get_mut(stream) {
                 names.remove(name);
             }
@@ -113,8 +151,8 @@ impl Alarms {
             self.live.remove(stream);
         }
         for name in self.by_stream.get(stream).into_iter().flatten() {
-            if let Some(watch) = self.by_name.get_mut(name).and_then(|a| a.watch.as_mut()) {
-                watch.forget();
+            if let Some(alarm) = self.by_name.get_mut(name) {
+                alarm.rule = Rule::Unread;
             }
         }
     }
@@ -178,10 +216,21 @@ impl Alarms {
             }
         }
         for minute in (last + 1).max(minute - CATCH_UP_MINUTES + 1)..=minute {
+            let Ok(at) = Timestamp::from_second(minute * 60) else {
+                continue;
+            };
             for name in &names {
-                self.evaluate(name, streams, minute, delay);
+                if self.is_due(name, minute) {
+                    self.evaluate(name, streams, at, delay);
+                }
             }
         }
+    }
+
+    fn is_due(&mut self, name: &str, minute: i64) -> bool {
+        let alarm = self.by_name.get_mut(name);
+        let watch = alarm.and_then(|alarm| alarm.rule.read(&alarm.wire));
+        watch.is_some_and(|watch| watch.is_due(minute))
     }
 
     /// Evaluates one alarm of a stream with traffic now, as CloudWatch does at its next evaluation.
@@ -192,39 +241,35 @@ impl Alarms {
         now: Timestamp,
         delay: SignedDuration,
     ) {
-        self.evaluate(name, streams, minute_of(now), delay);
+        self.evaluate(name, streams, now, delay);
     }
 
     fn evaluate(
         &mut self,
         name: &str,
         streams: &BTreeMap<String, Stream>,
-        minute: i64,
+        at: Timestamp,
         delay: SignedDuration,
     ) {
-        let Ok(at) = Timestamp::from_second(minute * 60) else {
-            return;
-        };
         let Some(alarm) = self.by_name.get_mut(name) else {
             return;
         };
-        let Some(watch) = alarm.watch.as_mut().filter(|watch| watch.is_due(minute)) else {
+        let Some(watch) = alarm.rule.read(&alarm.wire) else {
             return;
         };
-        let Ok(evaluation) = watch.evaluate(streams, metrics::arrived_until(at, delay)) else {
-            return;
-        };
-        let state = match evaluation.verdict {
-            Verdict::Ok => "OK",
-            Verdict::Alarm => "ALARM",
-            Verdict::InsufficientData => "INSUFFICIENT_DATA",
-            Verdict::Retain => return,
+        let end = metrics::arrived_until(at, delay);
+        let state = match watch.evaluate(streams, end) {
+            Ok(Verdict::Ok) => "OK",
+            Ok(Verdict::Alarm) => "ALARM",
+            Ok(Verdict::InsufficientData) => "INSUFFICIENT_DATA",
+            Ok(Verdict::Retain) | Err(_) => return,
         };
         let before = state_of(&alarm.wire);
         if before == state {
             return;
         }
-        let (reason, data) = explain(watch, &evaluation, state, before, at);
+        let points = watch.points(streams, end).unwrap_or_default();
+        let (reason, data) = explain(watch, &points, state, before, at);
         self.set_state(name, state, &reason, Some(&data), at);
     }
 }
@@ -232,14 +277,13 @@ impl Alarms {
 /// StateReason and StateReasonData in AWS's form.
 fn explain(
     watch: &Watch,
-    evaluation: &Evaluation,
+    points: &[(i64, Option<f64>)],
     state: &str,
     before: &str,
     at: Timestamp,
 ) -> (String, String) {
-    let starts = evaluation.starts.iter();
-    let real: Vec<(i64, f64)> = starts
-        .zip(&evaluation.points)
+    let real: Vec<(i64, f64)> = points
+        .iter()
         .filter_map(|(start, point)| point.map(|value| (*start, value)))
         .collect();
     let recent = &real[real.len().saturating_sub(watch.periods())..];

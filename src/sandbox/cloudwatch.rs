@@ -223,12 +223,10 @@ fn check_alarm(input: &Map<String, Value>) -> Result<&str, ApiError> {
         "Statistic",
         "ExtendedStatistic",
     ];
-    if *kind == "Metrics" {
-        if let Some(member) = single.iter().find(is_set) {
-            return Err(invalid(format!(
-                "{member} cannot be specified together with Metrics"
-            )));
-        }
+    if let ("Metrics", Some(member)) = (*kind, single.iter().find(is_set)) {
+        return Err(invalid(format!(
+            "{member} cannot be specified together with Metrics"
+        )));
     }
     if text("AlarmDescription").is_some_and(|text| text.chars().count() > 1_024) {
         return Err(invalid(

@@ -11,7 +11,7 @@ use super::{
     kinesis,
     region::Region,
     stream::{Mode, Stream},
-    traffic::Traffic,
+    traffic::{Load, Traffic},
 };
 use crate::alarm::AlarmNames;
 
@@ -26,7 +26,7 @@ pub struct RegionHandle {
 /// A stream as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamView {
-    /// `ACTIVE` or `UPDATING`.
+    /// `ACTIVE` or `UPDATING`, or what is forced.
     pub status: String,
     /// As DescribeStreamSummary reports it: transient while UPDATING.
     pub open_shards: u32,
@@ -110,6 +110,15 @@ impl RegionHandle {
         })
     }
 
+    /// Makes a stream report a status such as CREATING or DELETING; with `None` it has its own again.
+    pub fn force_status(&self, name: &str, status: Option<&str>) {
+        self.with(|region, _| {
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.forced_status = status.map(str::to_owned);
+            }
+        });
+    }
+
     /// Sets how long a resharding takes, in simulated time; 2 minutes at first.
     pub fn set_update_window(&self, window: Duration) {
         let window = SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX);
@@ -136,6 +145,19 @@ impl RegionHandle {
             region.catch_up(now);
             if let Some(stream) = region.streams.get_mut(name) {
                 stream.traffic = Some(traffic);
+                region.alarms.traffic_changed(name, true);
+            }
+        });
+    }
+
+    /// Sets what is sent in the minute of `at`, or with `None` leaves its metrics out; a stream without traffic gets
+    /// one of such points only.
+    pub fn set_point(&self, name: &str, at: Timestamp, load: Option<Load>) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(stream) = region.streams.get_mut(name) {
+                let traffic = stream.traffic.get_or_insert_with(Traffic::points);
+                traffic.set_point(at, load);
                 region.alarms.traffic_changed(name, true);
             }
         });
@@ -237,9 +259,14 @@ impl RegionHandle {
 
     /// Creates the log's table: hash key stream_name, range key scaling_datetime, TTL on expiration_datetime.
     pub fn create_log_table(&self, name: &str) {
+        let ttl = Some("expiration_datetime");
+        self.create_table(name, "stream_name", "scaling_datetime", ttl);
+    }
+
+    /// Creates a table with two keys of type S, and a TTL if one is named.
+    pub fn create_table(&self, name: &str, hash_key: &str, range_key: &str, ttl: Option<&str>) {
         self.with(|region, now| {
-            let ttl = Some("expiration_datetime");
-            let table = Table::new("stream_name", "scaling_datetime", ttl, now);
+            let table = Table::new(hash_key, range_key, ttl, now);
             region.tables.insert(name, table);
         });
     }

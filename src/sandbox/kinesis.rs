@@ -146,10 +146,13 @@ pub(super) fn reshard(
             ),
         ));
     }
-    if stream.update.is_some() {
+    if stream.status() != "ACTIVE" {
         return Err(ApiError::bad(
             "ResourceInUseException",
-            format!("Stream {name} under account {account} not ACTIVE, instead in state UPDATING"),
+            format!(
+                "Stream {name} under account {account} not ACTIVE, instead in state {}",
+                stream.status()
+            ),
         ));
     }
     let current = i64::from(stream.shards);

@@ -69,7 +69,7 @@ fn points(
     (from, until): (f64, f64),
     ctx: &Context,
 ) -> Result<Points, ApiError> {
-    let needed = needed(queries, query);
+    let needed = metrics::sorted(needed(queries, query)).map_err(invalid)?;
     let mut periods: Vec<i64> = needed
         .iter()
         .filter_map(|query| match &query.source {

@@ -184,45 +184,38 @@ impl Query {
                 return Err(format!("the Id {} is used twice", query.id));
             }
         }
-        order(&queries)?;
+        sorted(queries.clone())?;
         Ok(queries)
     }
 }
 
-/// The expressions in an order in which each comes after those it refers to.
-pub(super) fn order(queries: &[Query]) -> Result<Vec<(&str, &Expr)>, String> {
-    let mut open: Vec<(&str, &Expr)> = Vec::new();
-    let mut known: Vec<&str> = Vec::new();
-    for query in queries {
-        match &query.source {
-            Source::Metric(_) => known.push(&query.id),
-            Source::Expression(expr) => open.push((&query.id, expr)),
-        }
-    }
-    let mut ordered = Vec::new();
+/// The queries in an order in which each comes after those it refers to.
+pub(super) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
+    let (mut sorted, mut open): (Vec<Query>, Vec<Query>) = queries
+        .into_iter()
+        .partition(|query| matches!(query.source, Source::Metric(_)));
     while !open.is_empty() {
-        let before = open.len();
-        open.retain(|(id, expr)| {
+        let known: Vec<String> = sorted.iter().map(|query| query.id.clone()).collect();
+        let (ready, rest): (Vec<Query>, Vec<Query>) = open.into_iter().partition(|query| {
             let mut ids = Vec::new();
-            expr.ids(&mut ids);
-            let ready = ids.iter().all(|id| known.contains(id));
-            if ready {
-                known.push(id);
-                ordered.push((*id, *expr));
+            if let Source::Expression(expr) = &query.source {
+                expr.ids(&mut ids);
             }
-            !ready
+            ids.iter().all(|id| known.iter().any(|known| known == id))
         });
-        if open.len() == before {
+        if ready.is_empty() {
             return Err(format!(
                 "the expression {} refers to an Id that does not exist, or to itself",
-                open[0].0
+                rest.first().map_or("", |query| &query.id)
             ));
         }
+        sorted.extend(ready);
+        open = rest;
     }
-    Ok(ordered)
+    Ok(sorted)
 }
 
-/// Evaluates all queries on the axis of period starts `starts` (minutes since the epoch, oldest first).
+/// Evaluates [`sorted`] queries on the axis of period starts `starts` (minutes since the epoch, oldest first).
 pub(super) fn evaluate(
     queries: &[Query],
     streams: &BTreeMap<String, Stream>,
@@ -232,19 +225,21 @@ pub(super) fn evaluate(
 ) -> Result<BTreeMap<String, Value>, String> {
     let mut values = BTreeMap::new();
     for query in queries {
-        if let Source::Metric(metric) = &query.source {
-            let points = starts.iter().map(|start| metric.at(streams, *start, end));
-            values.insert(query.id.clone(), Value::Series(points.collect()));
-        }
-    }
-    for (id, expr) in order(queries)? {
-        let scope = Scope {
-            values: &values,
-            len: starts.len(),
-            fill_empty,
+        let value = match &query.source {
+            Source::Metric(metric) => {
+                let points = starts.iter().map(|start| metric.at(streams, *start, end));
+                Value::Series(points.collect())
+            }
+            Source::Expression(expr) => {
+                let scope = Scope {
+                    values: &values,
+                    len: starts.len(),
+                    fill_empty,
+                };
+                scope.eval(expr)?
+            }
         };
-        let value = scope.eval(expr)?;
-        values.insert(id.to_owned(), value);
+        values.insert(query.id.clone(), value);
     }
     Ok(values)
 }

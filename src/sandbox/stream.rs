@@ -42,6 +42,8 @@ pub(super) struct Stream {
     /// Open shards when no resharding runs.
     pub shards: u32,
     pub update: Option<Update>,
+    /// A status that is set by hand, such as CREATING.
+    pub forced_status: Option<String>,
     /// When UpdateShardCount was called, over the last 24 hours.
     pub updates: VecDeque<Timestamp>,
     pub traffic: Option<Traffic>,
@@ -56,6 +58,7 @@ impl Stream {
             mode,
             shards,
             update: None,
+            forced_status: None,
             updates: VecDeque::new(),
             traffic: None,
             history: vec![(created.as_second(), shards)],
@@ -77,10 +80,11 @@ impl Stream {
         self.history.push((at.as_second().max(last), shards));
     }
 
-    pub(super) fn status(&self) -> &'static str {
-        match self.update {
-            Some(_) => "UPDATING",
-            None => "ACTIVE",
+    pub(super) fn status(&self) -> &str {
+        match (&self.forced_status, self.update) {
+            (Some(status), _) => status,
+            (None, Some(_)) => "UPDATING",
+            (None, None) => "ACTIVE",
         }
     }
 
@@ -143,8 +147,8 @@ mod tests {
 
     #[test]
     fn the_transient_count_is_neither_the_old_nor_the_new_one() {
-        for from in 1..40 {
-            for to in (from + 1) / 2..=2 * from {
+        for from in 1..40_u32 {
+            for to in from.div_ceil(2)..=2 * from {
                 let update = Update {
                     from,
                     to,

@@ -130,8 +130,12 @@ impl Traffic {
 
     /// Sets what is sent in the minute of `at`.
     pub fn point(mut self, at: Timestamp, load: Load) -> Self {
-        self.explicit.insert(minute_of(at), Some(load));
+        self.set_point(at, Some(load));
         self
+    }
+
+    pub(super) fn set_point(&mut self, at: Timestamp, load: Option<Load>) {
+        self.explicit.insert(minute_of(at), load);
     }
 
     /// Leaves out the metrics of the minutes in `from..until`.

@@ -2,7 +2,7 @@
 //!
 //! Follows "Configuring how CloudWatch alarms treat missing data" in the CloudWatch user guide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Map, Value as Json};
 
@@ -27,7 +27,7 @@ pub(super) enum Verdict {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(super) enum Treatment {
     Missing,
     Ignore,
     Breaching,
@@ -52,18 +52,25 @@ pub(super) struct Watch {
     to_alarm: usize,
     pub threshold: f64,
     comparison: Comparison,
-    missing: Missing,
+    missing: Treatment,
     pointwise: bool,
-    /// Points already computed: (start modulo period, start) -> value, and which metrics had data.
-    points: BTreeMap<(i64, i64), (Option<f64>, u64)>,
+    /// The window of each minute within a period, as it slides.
+    windows: BTreeMap<i64, Window>,
 }
 
-/// What one evaluation saw, oldest point first.
-#[derive(Clone, Debug)]
-pub(super) struct Evaluation {
-    pub verdict: Verdict,
-    pub starts: Vec<i64>,
-    pub points: Vec<Option<f64>>,
+/// Points of consecutive periods that are computed already.
+#[derive(Clone, Debug, Default)]
+struct Window {
+    /// Start of the first.
+    first: i64,
+    points: VecDeque<Point>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    value: Option<f64>,
+    /// Which metrics had data, by their place in the queries.
+    with_data: u64,
 }
 
 impl Watch {
@@ -72,7 +79,7 @@ impl Watch {
         let text = |member: &str| alarm.get(member).and_then(Json::as_str);
         let count = |member: &str| alarm.get(member).and_then(Json::as_u64);
         let queries = match alarm.get("Metrics").and_then(Json::as_array) {
-            Some(metrics) if !metrics.is_empty() => Query::read_all(metrics)?,
+            Some(metrics) if !metrics.is_empty() => metrics::sorted(Query::read_all(metrics)?)?,
             _ => {
                 let stat = MetricStat::read(alarm, alarm.get("Period"), alarm.get("Statistic"))?;
                 vec![Query {
@@ -119,7 +126,7 @@ impl Watch {
             comparison: read_comparison(text("ComparisonOperator"))?,
             missing: read_missing(text("TreatMissingData"))?,
             pointwise,
-            points: BTreeMap::new(),
+            windows: BTreeMap::new(),
             queries,
         })
     }
@@ -136,26 +143,9 @@ impl Watch {
         self.to_alarm
     }
 
-    /// The streams whose metrics it reads.
-    pub(super) fn streams(&self) -> BTreeSet<&str> {
-        self.queries
-            .iter()
-            .filter_map(|query| match &query.source {
-                Source::Metric(metric) => Some(metric.stream.as_str()),
-                Source::Expression(_) => None,
-            })
-            .filter(|stream| !stream.is_empty())
-            .collect()
-    }
-
     /// Alarms that look back more than a day are evaluated hourly, all others every minute.
     pub(super) fn is_due(&self, minute: i64) -> bool {
         self.period_minutes * self.periods as i64 <= 1_440 || minute % 60 == 0
-    }
-
-    /// Forgets computed points, when the traffic they came from is another.
-    pub(super) fn forget(&mut self) {
-        self.points.clear();
     }
 
     /// Judges the window that ends with the minute `end`, the first whose metrics have not arrived.
@@ -163,24 +153,35 @@ impl Watch {
         &mut self,
         streams: &BTreeMap<String, Stream>,
         end: i64,
-    ) -> Result<Evaluation, String> {
-        let range = self.periods + EXTRA_POINTS;
-        let first = end - range as i64 * self.period_minutes;
-        let starts = (0..range as i64).map(|at| first + at * self.period_minutes);
-        let starts: Vec<i64> = starts.collect();
-        let points = match self.cached_points(streams, &starts)? {
-            Some(points) => points,
-            None => self.full_points(streams, &starts, end)?,
+    ) -> Result<Verdict, String> {
+        let (n, m) = (self.periods, self.to_alarm);
+        self.slide(streams, end)?;
+        if let Some(window) = self.window(end) {
+            let points = window.points.iter();
+            let breaching = points.map(|point| point.value.map(|value| self.breaches(value)));
+            return Ok(judge(breaching, n, m, self.missing));
+        }
+        let points = self.all_points(streams, end)?.into_iter();
+        let breaching = points.map(|point| point.map(|value| self.breaches(value)));
+        Ok(judge(breaching, n, m, self.missing))
+    }
+
+    /// The window's points: the starts of their periods, and their values.
+    pub(super) fn points(
+        &self,
+        streams: &BTreeMap<String, Stream>,
+        end: i64,
+    ) -> Result<Vec<(i64, Option<f64>)>, String> {
+        let points = match self.window(end) {
+            Some(window) => window.points.iter().map(|point| point.value).collect(),
+            None => self.all_points(streams, end)?,
         };
-        let breaching: Vec<Option<bool>> = points
-            .iter()
-            .map(|point| point.map(|value| self.breaches(value)))
-            .collect();
-        Ok(Evaluation {
-            verdict: judge(&breaching, self.periods, self.to_alarm, self.missing),
-            starts,
-            points,
-        })
+        Ok(self.starts(end).zip(points).collect())
+    }
+
+    fn starts(&self, end: i64) -> impl Iterator<Item = i64> + use<> {
+        let (period, range) = (self.period_minutes, (self.periods + EXTRA_POINTS) as i64);
+        (0..range).map(move |at| end - (range - at) * period)
     }
 
     pub(super) fn breaches(&self, value: f64) -> bool {
@@ -202,75 +203,71 @@ impl Watch {
         }
     }
 
-    /// Each point by itself, computed once. `None` when a metric has no data at all in the range, as FILL then
-    /// leaves it empty, or when the expression looks at more than one point at a time.
-    fn cached_points(
-        &mut self,
-        streams: &BTreeMap<String, Stream>,
-        starts: &[i64],
-    ) -> Result<Option<Vec<Option<f64>>>, String> {
-        let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
-            return Ok(None);
-        };
+    /// Moves the window to `end`, and computes the points that are new to it, each by itself.
+    fn slide(&mut self, streams: &BTreeMap<String, Stream>, end: i64) -> Result<(), String> {
         if !self.pointwise {
-            return Ok(None);
+            return Ok(());
         }
-        let phase = first.rem_euclid(self.period_minutes);
-        if self.points.len() > 2 * starts.len() * self.period_minutes.unsigned_abs() as usize + 64 {
-            self.points
-                .retain(|(_, start), _| (first - 60..=last).contains(start));
+        let phase = end.rem_euclid(self.period_minutes);
+        let mut window = self.windows.remove(&phase).unwrap_or_default();
+        let first = self.starts(end).next().unwrap_or(end);
+        while window.first < first && window.points.pop_front().is_some() {
+            window.first += self.period_minutes;
         }
-        let known = self.points.range((phase, first)..=(phase, last)).count();
-        if known < starts.len() {
-            for start in starts.iter().rev() {
-                if !self.points.contains_key(&(phase, *start)) {
-                    let point = self.one_point(streams, *start)?;
-                    self.points.insert((phase, *start), point);
-                }
-            }
+        // The first time, after a pause longer than the window, or when the clock was set back.
+        if window.points.is_empty() || window.first != first {
+            window.points.clear();
+            window.first = first;
         }
-        let mut with_data = 0;
-        let mut points = Vec::with_capacity(starts.len());
-        for (value, mask) in self
-            .points
-            .range((phase, first)..=(phase, last))
-            .map(|p| p.1)
-        {
-            with_data |= mask;
-            points.push(*value);
+        let mut next = window.first + window.points.len() as i64 * self.period_minutes;
+        while next < end {
+            window.points.push_back(self.one_point(streams, next)?);
+            next += self.period_minutes;
         }
-        let all = self.queries.iter().enumerate();
-        let all = all.filter(|(_, query)| matches!(query.source, Source::Metric(_)));
-        let all = all.fold(0, |mask, (at, _)| mask | 1 << at);
-        Ok((with_data == all).then_some(points))
+        self.windows.insert(phase, window);
+        Ok(())
     }
 
-    fn one_point(
-        &self,
-        streams: &BTreeMap<String, Stream>,
-        start: i64,
-    ) -> Result<(Option<f64>, u64), String> {
+    /// The window that ends with `end`. None when a metric has no data at all in it, as FILL then leaves it empty,
+    /// or when the expression looks at more than one point at a time.
+    fn window(&self, end: i64) -> Option<&Window> {
+        let window = self.windows.get(&end.rem_euclid(self.period_minutes))?;
+        if self.starts(end).next() != Some(window.first) {
+            return None;
+        }
+        let metrics = self.queries.iter().enumerate();
+        let metrics = metrics.filter(|(_, query)| matches!(query.source, Source::Metric(_)));
+        let all = metrics.fold(0, |mask, (at, _)| mask | 1 << at);
+        let mut seen = 0;
+        let complete = window.points.iter().any(|point| {
+            seen |= point.with_data;
+            seen == all
+        });
+        complete.then_some(window)
+    }
+
+    fn one_point(&self, streams: &BTreeMap<String, Stream>, start: i64) -> Result<Point, String> {
         let end = start + self.period_minutes;
         let values = metrics::evaluate(&self.queries, streams, &[start], end, true)?;
-        let mut mask = 0;
+        let mut with_data = 0;
         for (at, query) in self.queries.iter().enumerate() {
             let has_data =
                 matches!(values.get(&query.id), Some(Value::Series(p)) if p[0].is_some());
             if has_data && matches!(query.source, Source::Metric(_)) {
-                mask |= 1 << at;
+                with_data |= 1 << at;
             }
         }
-        let points = self.series(values)?;
-        Ok((points.first().copied().flatten(), mask))
+        let value = self.series(values)?.first().copied().flatten();
+        Ok(Point { value, with_data })
     }
 
-    fn full_points(
+    fn all_points(
         &self,
         streams: &BTreeMap<String, Stream>,
-        starts: &[i64],
         end: i64,
     ) -> Result<Vec<Option<f64>>, String> {
-        let values = metrics::evaluate(&self.queries, streams, starts, end, false)?;
+        let starts: Vec<i64> = self.starts(end).collect();
+        let values = metrics::evaluate(&self.queries, streams, &starts, end, false)?;
         self.series(values)
     }
 
@@ -292,44 +289,48 @@ fn read_comparison(text: Option<&str>) -> Result<Comparison, String> {
     }
 }
 
-fn read_missing(text: Option<&str>) -> Result<Missing, String> {
+fn read_missing(text: Option<&str>) -> Result<Treatment, String> {
     match text {
-        None | Some("missing") => Ok(Missing::Missing),
-        Some("ignore") => Ok(Missing::Ignore),
-        Some("breaching") => Ok(Missing::Breaching),
-        Some("notBreaching") => Ok(Missing::NotBreaching),
+        None | Some("missing") => Ok(Treatment::Missing),
+        Some("ignore") => Ok(Treatment::Ignore),
+        Some("breaching") => Ok(Treatment::Breaching),
+        Some("notBreaching") => Ok(Treatment::NotBreaching),
         Some(other) => Err(format!("TreatMissingData cannot be {other}")),
     }
 }
 
 /// Judges the points of the evaluation range, oldest first: breaching or not, or missing.
-pub(super) fn judge(points: &[Option<bool>], n: usize, m: usize, missing: Missing) -> Verdict {
+pub(super) fn judge(
+    points: impl DoubleEndedIterator<Item = Option<bool>>,
+    n: usize,
+    m: usize,
+    missing: Treatment,
+) -> Verdict {
     let alarm_if = |alarm: bool| if alarm { Verdict::Alarm } else { Verdict::Ok };
-    let real: Vec<bool> = points.iter().copied().flatten().collect();
-    let breaching = |real: &[bool]| real.iter().filter(|breaching| **breaching).count();
-    if real.len() >= n {
-        return alarm_if(breaching(&real[real.len() - n..]) >= m);
-    }
-    let count = breaching(&real);
-    match missing {
-        Missing::Breaching => alarm_if(count + (n - real.len()) >= m),
-        Missing::NotBreaching => alarm_if(count >= m),
-        _ if count >= m => Verdict::Alarm,
-        _ if count < real.len() => Verdict::Ok,
-        Missing::Ignore => Verdict::Retain,
-        Missing::Missing if real.is_empty() => Verdict::InsufficientData,
-        // Only breaching points, but fewer than M: an alarm once the oldest of the last N is M points old, so that
-        // a single late point is not taken for an alarm too early. Until then AWS only says that it is none yet.
-        Missing::Missing => {
-            let newest_first = points.iter().rev().take(n).enumerate();
-            let mut ages = newest_first.filter(|(_, point)| point.is_some());
-            let oldest = ages.next_back().map_or(0, |(age, _)| age + 1);
-            if oldest >= m {
-                Verdict::Alarm
-            } else {
-                Verdict::Retain
+    let (mut real, mut breaching, mut oldest_age) = (0, 0, 0);
+    for (age, point) in (1..).zip(points.rev()) {
+        if let Some(is_breaching) = point {
+            real += 1;
+            breaching += usize::from(is_breaching);
+            if age <= n {
+                oldest_age = age;
             }
         }
+        if real == n {
+            return alarm_if(breaching >= m);
+        }
+    }
+    match missing {
+        Treatment::Breaching => alarm_if(breaching + (n - real) >= m),
+        Treatment::NotBreaching => alarm_if(breaching >= m),
+        _ if breaching >= m => Verdict::Alarm,
+        _ if breaching < real => Verdict::Ok,
+        Treatment::Ignore => Verdict::Retain,
+        Treatment::Missing if real == 0 => Verdict::InsufficientData,
+        // Only breaching points, but fewer than M: an alarm once the oldest of the last N is M points old, so that
+        // a single late point is not taken for an alarm too early. Until then AWS only says that it is none yet.
+        Treatment::Missing if oldest_age >= m => Verdict::Alarm,
+        Treatment::Missing => Verdict::Retain,
     }
 }
 

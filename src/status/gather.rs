@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -19,7 +18,8 @@ use crate::{
     journal::{Outcome, Scaling},
     observe::{self, Observation, Reader, Seen, StreamStatus, Traffic},
     pace::Priority,
-    progress, tick,
+    progress::Progress,
+    tick,
 };
 
 /// So many streams are read side by side; the quotas pace them further.
@@ -41,14 +41,14 @@ struct Gathered {
 /// Reads every subscription. Never fails as a whole: what fails is told per stream.
 pub async fn gather(context: &Arc<Context>) -> Status {
     let subscriptions = &context.config.subscriptions;
-    let bar = progress::bar(subscriptions.len(), "reading streams");
+    let bar = Progress::new(subscriptions.len(), "reading streams");
     let mut all: Vec<Gathered> = Vec::new();
     all.resize_with(subscriptions.len(), Gathered::default);
     pairs(context, &mut all).await;
     let traffic = spawn_traffic(context, &all);
     streams(context, &mut all, &bar).await;
     take_traffic(traffic, &mut all).await;
-    bar.finish_and_clear();
+    bar.end();
     let now = context.clock.now();
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
     let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
@@ -122,7 +122,7 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
 }
 
 /// Reads stream and log of each subscription whose stream's name is known.
-async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &ProgressBar) {
+async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &Progress) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut reads = JoinSet::new();
     for (number, gathered) in all.iter_mut().enumerate() {
@@ -141,7 +141,7 @@ async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &ProgressBar
         });
     }
     while let Some(read) = reads.join_next().await {
-        bar.inc(1);
+        bar.advance(1);
         if let Ok((number, gathered)) = read {
             all[number] = gathered;
         }

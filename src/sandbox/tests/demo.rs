@@ -46,3 +46,99 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
     }
     assert!(region.items(demo::TABLE).is_empty());
 }
+
+/// Scales by the states of the alarms for a day, as roughly as can be, and tells what it did.
+fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
+    let mut done = Vec::new();
+    for _ in 0..24 * 60 {
+        clock.jump(SignedDuration::from_mins(1));
+        for stream in demo::STREAMS {
+            let names = [
+                format!("{stream}-scale-up-alarm"),
+                format!("{stream}-scale-down-alarm"),
+            ];
+            let [up, down] = [&names[0], &names[1]].map(|name| {
+                let alarm = region.alarm(name).unwrap();
+                alarm["StateValue"] == "ALARM" && alarm["ActionsEnabled"] == true
+            });
+            let view = region.stream(stream).unwrap();
+            let n = view.open_shards;
+            if view.status != "ACTIVE" || !(up || down) {
+                continue;
+            }
+            let target = if up {
+                n + n.div_ceil(2)
+            } else {
+                n.div_ceil(2).max(2)
+            };
+            if target != n && region.reshard_by_hand(stream, target).is_ok() {
+                done.push((stream.to_owned(), n, target));
+            }
+            for name in &names {
+                region.edit_alarm(name, |alarm| {
+                    alarm["Metrics"][0]["Expression"] = target.to_string().into()
+                });
+                region.set_alarm_state(name, "INSUFFICIENT_DATA", "rewritten");
+            }
+        }
+    }
+    done
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demos_day_has_ups_and_downs() {
+    let world = World::new();
+    demo::build(&world.sandbox, demo::REGION);
+    let region = world.sandbox.region(demo::REGION);
+    let done = scalings(&region, &world.clock);
+    let ups = done.iter().filter(|(_, from, to)| to > from).count();
+    assert!((3..=12).contains(&ups), "{done:?}");
+    assert!((2..=6).contains(&(done.len() - ups)), "{done:?}");
+    assert!(
+        done.iter().all(|(stream, ..)| stream != "audit"),
+        "{done:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demos_clicks_used_2_6_shards_at_most() {
+    use aws_sdk_cloudwatch::{
+        primitives::DateTime,
+        types::{Dimension, Metric, MetricDataQuery, MetricStat},
+    };
+    let world = World::new();
+    demo::build(&world.sandbox, demo::REGION);
+    let dimension = Dimension::builder()
+        .name("StreamName")
+        .value("clicks")
+        .build();
+    let metric = Metric::builder()
+        .namespace("AWS/Kinesis")
+        .metric_name("IncomingBytes")
+        .dimensions(dimension);
+    let stat = MetricStat::builder()
+        .metric(metric.build())
+        .period(300)
+        .stat("Sum")
+        .build();
+    let now = world.now().as_second();
+    let call = world.cloudwatch().get_metric_data().metric_data_queries(
+        MetricDataQuery::builder()
+            .id("bytes")
+            .metric_stat(stat)
+            .build(),
+    );
+    let call = call
+        .start_time(DateTime::from_secs(now - 86_400))
+        .end_time(DateTime::from_secs(now));
+    let result = call
+        .send()
+        .await
+        .unwrap()
+        .metric_data_results
+        .unwrap()
+        .remove(0);
+    assert!(result.values().len() >= 287);
+    let most = result.values().iter().copied().fold(0.0, f64::max) / (1_048_576.0 * 300.0);
+    assert!((2.51..=2.99).contains(&most), "{most}");
+}

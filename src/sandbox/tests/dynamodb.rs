@@ -199,6 +199,13 @@ async fn items_are_put_got_updated_and_deleted() {
     );
 }
 
+/// (condition, values, range keys found).
+type RangeCase = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+
 #[tokio::test(start_paused = true)]
 async fn queries_take_a_range_a_filter_and_pages() {
     let (_world, client) = world().await;
@@ -209,7 +216,7 @@ async fn queries_take_a_range_a_filter_and_pages() {
             .key_condition_expression(condition);
         call.expression_attribute_values(":s", s("a"))
     };
-    let cases: [(&str, &[(&str, &str)], &[&str]); 7] = [
+    let cases: [RangeCase; 7] = [
         ("stream_name = :s", &[], &["1", "2", "3"]),
         (
             "stream_name = :s AND scaling_datetime > :a",

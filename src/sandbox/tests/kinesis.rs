@@ -197,3 +197,15 @@ async fn quotas_throttle_by_account_region_and_operation() {
     assert_eq!(world.sandbox.throttled()["ListStreams"], 2);
     assert_eq!(world.sandbox.calls()["ListStreams"], 8);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_status_is_reported_and_refuses_updates() {
+    let world = World::new();
+    world.region.create_stream("s", 2);
+    world.region.force_status("s", Some("CREATING"));
+    assert_eq!(open_shards(&world, "s").await.0, StreamStatus::Creating);
+    let refused = update(&world, "s", 3).await;
+    assert!(refused.contains("instead in state CREATING"), "{refused}");
+    world.region.force_status("s", None);
+    assert_eq!(update(&world, "s", 3).await, "ok");
+}
