@@ -4,9 +4,10 @@ The Rust SDK speaks Smithy RPC v2 CBOR with CloudWatch, which moto answers with 
 same call on moto through boto3 (which speaks JSON), and encodes the answer. Kinesis and DynamoDB go to moto directly.
 
 Usage: gateway.py [--kinesis-local PACKAGE_FOLDER [--update-seconds N] [--shard-limit N]]
+                  [--record [--moto-latency-ms N] [--cloudwatch-latency-ms N]]
 
 When everything answers, one line of JSON on standard output tells where: {"moto": URL, "cloudwatch": URL, "pid": N, "kinesis_local": URL
-or null}. Ends, with all that it started, when standard input ends: no server outlives its test.
+or null, "calls": URL or null}. With --record all of moto is behind a recorder (recorder.py), and "calls" gives its notes. Ends, with all that it started, when standard input ends: no server outlives its test.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from moto.server import ThreadedMotoServer
 
 import kinesis_local
 import moto_repairs
+import recorder
 
 PATH = re.compile(r"^/service/GraniteServiceVersion20100801/operation/(\w+)$")
 # The scope of a SigV4 signature: key id, date, region.
@@ -168,6 +170,9 @@ def main():
     parser.add_argument("--kinesis-local", metavar="PACKAGE_FOLDER")
     parser.add_argument("--update-seconds", type=int, default=3)
     parser.add_argument("--shard-limit", type=int, default=500)
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--moto-latency-ms", type=int, default=0)
+    parser.add_argument("--cloudwatch-latency-ms", type=int, default=0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -180,6 +185,13 @@ def main():
     gateway = Gateway(moto_url)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
 
+    cloudwatch_url, calls = f"http://127.0.0.1:{gateway.server_port}", None
+    if options.record:
+        ledger = recorder.Ledger()
+        moto_url = recorder.Recorder(moto_url, ledger, options.moto_latency_ms).start()
+        cloudwatch_url = recorder.Recorder(cloudwatch_url, ledger, options.cloudwatch_latency_ms).start()
+        calls = f"{moto_url}/calls"
+
     kinesis = None
     if options.kinesis_local:
         kinesis = kinesis_local.KinesisLocal(options.kinesis_local, options.update_seconds, options.shard_limit)
@@ -188,9 +200,10 @@ def main():
             json.dumps(
                 {
                     "moto": moto_url,
-                    "cloudwatch": f"http://127.0.0.1:{gateway.server_port}",
+                    "cloudwatch": cloudwatch_url,
                     "pid": os.getpid(),
                     "kinesis_local": kinesis and kinesis.url,
+                    "calls": calls,
                 }
             ),
             flush=True,

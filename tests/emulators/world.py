@@ -4,10 +4,12 @@ world.py seed     {…services, "streams": [STREAM, …], "table": {"name": …,
 world.py dump     {…services, "table": {"name": …}} -> {"streams": {name: summary}, "alarms": {name: all fields}, "items": [raw item, …]}
 world.py state    {…services, "alarms": {name: state}} -> {}
 world.py active   {…services, "streams": [{"name": …}, …]} -> {} once all of them are ACTIVE
+world.py calls    {…services, "calls": URL, "from": N} -> [call, …], the recorder's notes from the Nth on (recorder.py)
+world.py serve    a line {"command": one of the above, …its object} at a time, each answered by a line, until standard input ends
 
 services: "region", and the endpoints "kinesis", "cloudwatch", "dynamodb".
 STREAM:   "name", "shards" (null: there is no such stream), "mode" ("PROVISIONED"), "alarm_name" ("{stream}-{direction}-alarm"),
-          "up" and "down": ALARM, or null for none; "traffic": [[bytes, records] or null of each 300 s, the last full period last].
+          "up" and "down": ALARM, or null for none; "traffic": [[bytes, records] or null of each 300 s, the last full period last], or so many later: "periods_ahead" (0).
 ALARM:    "state" ("OK"), "shard_count" (the stream's own; null: no such query), "stream" (its own name; null: no incoming metric),
           "actions_enabled" (true), "fields": further members of PutMetricAlarm, or others in place of the usual ones (null: left out).
 """
@@ -16,6 +18,7 @@ import datetime
 import json
 import sys
 import time
+import urllib.request
 
 import boto3
 import botocore.config
@@ -64,7 +67,7 @@ def seed(aws, spec):
                 definition = metric_alarm(stream, f"scale-{direction}", alarm)
                 aws.cloudwatch.put_metric_alarm(**definition)
                 states[definition["AlarmName"]] = alarm.get("state", "OK")
-        put_traffic(aws.cloudwatch, stream["name"], stream.get("traffic") or [])
+        put_traffic(aws.cloudwatch, stream["name"], stream.get("traffic") or [], stream.get("periods_ahead", 0))
     if table := spec.get("table"):
         create_log_table(aws.dynamodb, table)
     state(aws, {"alarms": states})
@@ -146,10 +149,10 @@ def expression(id, text, label, return_data=False):
     return {"Id": id, "Expression": text, "Label": label, "ReturnData": return_data}
 
 
-def put_traffic(cloudwatch, stream, traffic):
+def put_traffic(cloudwatch, stream, traffic, periods_ahead):
     """One datum per metric and period: moto does not refuse the namespace, which is AWS's own."""
     now = datetime.datetime.now(datetime.UTC).timestamp()
-    end = now - now % PERIOD_SECONDS
+    end = now - now % PERIOD_SECONDS + periods_ahead * PERIOD_SECONDS
     data = []
     for age, sums in enumerate(reversed(traffic), start=1):
         if sums is None:
@@ -233,6 +236,19 @@ def active(aws, spec):
     return {}
 
 
+def calls(aws, spec):
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{spec['calls']}?from={spec['from']}") as reply:
+        return json.load(reply)
+
+
+def serve(commands):
+    aws = None
+    for line in sys.stdin:
+        spec = json.loads(line)
+        aws = aws or Services(spec)
+        print(json.dumps(commands[spec["command"]](aws, spec), default=plain), flush=True)
+
+
 def plain(value):
     """What JSON has no type for: times, as UTC to the microsecond."""
     if isinstance(value, datetime.datetime):
@@ -241,7 +257,10 @@ def plain(value):
 
 
 def main():
-    commands = {"seed": seed, "dump": dump, "state": state, "active": active}
+    commands = {"seed": seed, "dump": dump, "state": state, "active": active, "calls": calls}
+    if sys.argv[1:] == ["serve"]:
+        serve(commands)
+        return
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     spec = json.load(sys.stdin)

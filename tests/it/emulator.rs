@@ -3,7 +3,9 @@
 //! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and npm.
 
 mod cases;
-mod harness;
+pub mod daemon;
+pub mod harness;
+pub mod play;
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -26,6 +26,11 @@ const DEADLINE_SECONDS: &str = "120";
 pub enum Kinesis {
     /// Resharding takes no time.
     Moto,
+    /// The same, with a note of each call; Kinesis and DynamoDB on the one hand, CloudWatch on the other take so long for each.
+    Recorded {
+        moto_latency_ms: u32,
+        cloudwatch_latency_ms: u32,
+    },
     /// A resharded stream is UPDATING for so long.
     Local { update_seconds: u32 },
 }
@@ -33,8 +38,15 @@ pub enum Kinesis {
 /// Running emulators, empty at first, and a folder for the program's files. Ends with its owner.
 pub struct Emulator {
     server: Child,
+    pub(super) services: Value,
+    pub(super) folder: TempDir,
+}
+
+/// A `world.py` that goes on from one command to the next.
+pub struct World {
+    process: Child,
+    answers: BufReader<ChildStdout>,
     services: Value,
-    folder: TempDir,
 }
 
 /// One tick of the program.
@@ -53,12 +65,25 @@ impl Emulator {
         }
         let installed = installed();
         let mut command = python(installed, "gateway.py");
-        if let Kinesis::Local { update_seconds } = kinesis {
-            let package = installed.join("node/node_modules/kinesis-local");
-            command
-                .arg("--kinesis-local")
-                .arg(package)
-                .args(["--update-seconds", &update_seconds.to_string()]);
+        match kinesis {
+            Kinesis::Moto => {}
+            Kinesis::Recorded {
+                moto_latency_ms,
+                cloudwatch_latency_ms,
+            } => {
+                command
+                    .args(["--record", "--moto-latency-ms"])
+                    .arg(moto_latency_ms.to_string())
+                    .arg("--cloudwatch-latency-ms")
+                    .arg(cloudwatch_latency_ms.to_string());
+            }
+            Kinesis::Local { update_seconds } => {
+                let package = installed.join("node/node_modules/kinesis-local");
+                command
+                    .arg("--kinesis-local")
+                    .arg(package)
+                    .args(["--update-seconds", &update_seconds.to_string()]);
+            }
         }
         // The gateway ends when its standard input does, even if this process is killed.
         let mut server = command
@@ -71,22 +96,38 @@ impl Emulator {
             .read_line(&mut line)
             .expect("the gateway writes");
         let urls: Value = serde_json::from_str(&line).expect("the gateway tells where it listens");
-        let stream_service = if kinesis == Kinesis::Moto {
-            "moto"
-        } else {
-            "kinesis_local"
+        let stream_service = match kinesis {
+            Kinesis::Local { .. } => "kinesis_local",
+            _ => "moto",
         };
         let services = json!({
             "region": REGION,
             "kinesis": urls[stream_service],
             "cloudwatch": urls["cloudwatch"],
             "dynamodb": urls["moto"],
+            "calls": urls["calls"],
         });
         Some(Self {
             server,
             services,
             folder: TempDir::new().expect("a folder for the program"),
         })
+    }
+
+    /// Starts a `world.py` for many commands.
+    pub fn serve(&self) -> World {
+        let mut process = python(installed(), "world.py")
+            .arg("serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("world.py starts");
+        let answers = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        World {
+            process,
+            answers,
+            services: self.services.clone(),
+        }
     }
 
     /// Creates streams with their alarms and traffic, as `world.py` describes them.
@@ -162,26 +203,31 @@ impl Emulator {
 
     /// The program with nothing but the emulators in its environment.
     fn program(&self) -> Command {
+        let mut command = Command::new("timeout");
+        command.args([DEADLINE_SECONDS, env!("CARGO_BIN_EXE_kinesis-autoscaler")]);
+        self.surround(&mut command, "test");
+        command
+    }
+
+    /// Sets the environment of a program that meets AWS under a key id.
+    pub(super) fn surround(&self, command: &mut Command, key_id: &str) {
         let url = |service: &str| {
             self.services[service]
                 .as_str()
                 .expect("an address")
                 .to_owned()
         };
-        let mut command = Command::new("timeout");
         command
-            .args([DEADLINE_SECONDS, env!("CARGO_BIN_EXE_kinesis-autoscaler")])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
-            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_ACCESS_KEY_ID", key_id)
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", REGION)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL_KINESIS", url("kinesis"))
             .env("AWS_ENDPOINT_URL_CLOUDWATCH", url("cloudwatch"))
             .env("AWS_ENDPOINT_URL_DYNAMODB", url("dynamodb"));
-        command
     }
 
     /// Runs one command of `world.py`.
@@ -209,6 +255,29 @@ impl Emulator {
             text(&output.stderr)
         );
         serde_json::from_slice(&output.stdout).expect("world.py writes JSON")
+    }
+}
+
+impl World {
+    /// Runs one command.
+    pub fn ask(&mut self, command: &str, mut spec: Value) -> Value {
+        let fields = spec.as_object_mut().expect("a specification has keys");
+        fields.extend(self.services.as_object().expect("services by name").clone());
+        fields.insert("command".to_owned(), command.into());
+        let input = self.process.stdin.as_mut().expect("stdin is piped");
+        writeln!(input, "{spec}").expect("world.py reads");
+        let mut answer = String::new();
+        self.answers
+            .read_line(&mut answer)
+            .expect("world.py writes");
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("world.py {command}: {error}"))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
     }
 }
 
