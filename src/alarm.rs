@@ -1,6 +1,10 @@
 //! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, the stream it speaks of.
 
+mod settings;
+
 use jiff::Timestamp;
+
+pub use settings::{Dimension, Metric, MetricStat, Query, Settings};
 
 /// Which way an alarm, or a scaling, goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +66,17 @@ pub enum State {
     Ok,
     Alarm,
     InsufficientData,
+}
+
+impl State {
+    /// The state as AWS writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Alarm => "ALARM",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+        }
+    }
 }
 
 /// What the autoscaler needs to know of one alarm.

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
-    aws::{self, Aws, Kind, Place, Rewrite},
+    aws::{self, Aws, Definition, Kind, Place, Rewrite},
     clock::Clock,
     config::{Config, Subscription},
     decide::{Action, Decision, Reason},
@@ -347,16 +347,16 @@ pub async fn rewrite_pair(
         .cloudwatch
         .alarms(&names.both(), false, priority)
         .await?;
-    let mut missing = None;
-    for direction in [Direction::Up, Direction::Down] {
+    let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
         let name = names.of(direction);
-        let Some(definition) = definitions
+        let definition = definitions
             .iter()
-            .find(|definition| definition.alarm.name == name)
-        else {
-            missing = Some(ContractError::Missing(name.to_owned()));
-            continue;
-        };
+            .find(|definition| definition.alarm.name == name);
+        definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
+    });
+    // Side by side, so that no other stream's alarms come between in the queue for the quota.
+    let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
+        let definition = definition.clone()?;
         definition.alarm.terms(subscription.stream.as_deref())?;
         let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
         let rewrite = Rewrite {
@@ -364,19 +364,22 @@ pub async fn rewrite_pair(
             actions_enabled,
         };
         leave.ask()?;
-        place
-            .cloudwatch
-            .rewrite(definition, rewrite, priority)
-            .await?;
-    }
-    for definition in &definitions {
+        Ok::<_, RewriteError>(
+            place
+                .cloudwatch
+                .rewrite(definition, rewrite, priority)
+                .await?,
+        )
+    };
+    let (of_up, of_down) =
+        tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
+    of_up.and(of_down)?;
+    let reset = async |name: &str| {
         leave.ask()?;
-        place
-            .cloudwatch
-            .reset(&definition.alarm.name, reason, priority)
-            .await?;
-    }
-    missing.map_or(Ok(()), |missing| Err(missing.into()))
+        Ok::<_, RewriteError>(place.cloudwatch.reset(name, reason, priority).await?)
+    };
+    let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
+    of_up.and(of_down)
 }
 
 fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<String>) -> Decision {

@@ -85,6 +85,10 @@ pub enum Command {
         /// Check the configuration only; ask AWS nothing
         #[arg(long)]
         offline: bool,
+
+        /// Print the IAM policy that the autoscaler needs, too
+        #[arg(long, conflicts_with = "offline")]
+        policy: bool,
     },
     /// Show every subscription as it stands now
     Status,
@@ -121,11 +125,22 @@ pub struct History {
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AlarmsCommand {
-    /// Print the pairs as JSON
+    /// Print the pairs as JSON, one alarm a line, each as `aws cloudwatch put-metric-alarm --cli-input-json` takes it
     Print {
         /// This stream only
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
+
+        /// Shard count to write into the alarms; without it AWS is asked
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        shards: Option<u32>,
+
+        /// Form of the definition
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+
+        #[command(flatten)]
+        design: Design,
     },
     /// Create the pairs that are missing
     Create {
@@ -133,16 +148,57 @@ pub enum AlarmsCommand {
         #[arg(long, value_name = "NAME")]
         stream: Option<String>,
 
-        /// Replace alarms that are there already
+        /// Replace alarms that are there already, their actions included
         #[arg(long)]
         replace: bool,
+
+        #[command(flatten)]
+        design: Design,
     },
+}
+
+/// The numbers of a pair; what is not given is as under `[alarms]` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Args)]
+pub struct Design {
+    /// Usage from which to scale up [default: 0.75]
+    #[arg(long, value_name = "RATIO")]
+    pub up_threshold: Option<f64>,
+
+    /// Usage from which to scale down [default: 0.25]
+    #[arg(long, value_name = "RATIO")]
+    pub down_threshold: Option<f64>,
+
+    /// Periods before scaling up [default: 1]
+    #[arg(long, value_name = "N")]
+    pub up_periods: Option<u32>,
+
+    /// Periods before scaling down [default: 288]
+    #[arg(long, value_name = "N")]
+    pub down_periods: Option<u32>,
+
+    /// Length of a period [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub period_seconds: Option<u32>,
+}
+
+/// The form of a definition that is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Input for the AWS CLI, one JSON object a line
+    #[default]
+    Json,
+    /// A CloudFormation template
+    Cloudformation,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum TableCommand {
-    /// Print the table's definition
-    Print,
+    /// Print the table's definition: one line for `aws dynamodb create-table`, one for `update-time-to-live`
+    Print {
+        /// Form of the definition
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Create the table, pay per request, with its TTL
     Create,
 }
@@ -155,6 +211,10 @@ pub struct Scale {
 
     #[command(flatten)]
     pub target: Target,
+
+    /// The stream's Region, where several have a stream of this name
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
 
     /// Wait until the stream is ACTIVE again
     #[arg(long)]

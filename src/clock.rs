@@ -62,6 +62,15 @@ impl Clock {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
+    /// The same clock on another machine: it runs alike, and jumps alone.
+    pub fn apart(&self) -> Self {
+        let mut clock = self.clone();
+        if let Source::Simulated { jumped, .. } = &mut clock.0 {
+            *jumped = Arc::new(AtomicI64::new(jumped.load(Ordering::Relaxed)));
+        }
+        clock
+    }
+
     /// How many seconds of this clock pass in one second of real time.
     pub fn speed(&self) -> u32 {
         match &self.0 {

@@ -1,6 +1,7 @@
 //! The configuration: figment's layers -> what was written -> [`Config`], which cannot be invalid.
 
 mod check;
+mod design;
 mod format;
 mod layers;
 mod problem;
@@ -18,9 +19,10 @@ use serde::Deserialize;
 use crate::alarm::AlarmNames;
 
 pub use self::{
+    design::PairDesign,
     layers::{CONFIG_VARIABLE, Overrides, Setting},
-    problem::{Error, Origin, Problem},
-    schema::known_keys,
+    problem::{Complaint, Error, Origin, Problem},
+    schema::{known_keys, nearest},
 };
 
 /// Where the configuration is looked for when nothing names another file.
@@ -45,6 +47,8 @@ pub struct Config {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
+    /// What `alarms print` and `alarms create` make.
+    pub alarms: PairDesign,
     pub subscriptions: Vec<Subscription>,
 }
 

@@ -339,12 +339,15 @@ fn switched_off(
     None
 }
 
+/// Both alarms, scale-up first, with what they say.
+type Pair<'a> = ((&'a Alarm, &'a Alarm), (Terms, Terms));
+
 /// Rule 1 on the whole pair.
 fn pair<'a>(
     subscription: &Subscription,
     seen: &'a Observation,
     now: Timestamp,
-) -> Result<((&'a Alarm, &'a Alarm), (Terms, Terms)), Stop> {
+) -> Result<Pair<'a>, Stop> {
     let get = |alarm: &'a Seen<Alarm>, name: &str| match alarm {
         Seen::NotYet => Err(Stop::Need(Fact::Pair)),
         Seen::Missing => Err(broken(&ContractError::Missing(name.to_owned()), now)),
@@ -667,6 +670,15 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
     Err(Decision::hold(Reason::DailyLimit, detail)
         .until(next.unwrap_or(after(now, SLOW_RECHECK)))
         .into())
+}
+
+/// Of the calls that AWS allows in a rolling day, how many are left by our own count.
+pub fn calls_left(calls: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> usize {
+    let used = calls
+        .into_iter()
+        .filter(|call| now.duration_since(*call) < DAY)
+        .count();
+    CALLS_PER_DAY.saturating_sub(used)
 }
 
 fn asks(alarm: &Alarm) -> String {

@@ -78,11 +78,10 @@ impl Journal {
             .filter(|row| row.outcome == Outcome::Open)
             .map(|row| (row.stream_arn.clone(), row.clone()))
             .collect();
-        let open = Mutex::new(open);
         Self {
             table,
             spool: Mutex::new(spool),
-            open,
+            open: Mutex::new(open),
             retention,
             host,
             sequence: AtomicU64::new(0),
@@ -248,7 +247,20 @@ impl Journal {
         Ok(rows.into_values().collect())
     }
 
-    /// The stream's rows from `since` on, oldest first, as the table has them.
+    /// The stream's newest scaling, however old; rows of a stream with the same name elsewhere are not looked behind.
+    pub async fn newest(
+        &self,
+        stream: &str,
+        stream_arn: &str,
+    ) -> Result<Option<Scaling>, aws::Error> {
+        let item = self.table.newest(stream).await?;
+        Ok(item
+            .as_ref()
+            .and_then(row::from_item)
+            .filter(|row| row.stream_arn.is_empty() || row.stream_arn == stream_arn))
+    }
+
+    /// The stream's rows from `since` on, oldest first: those of the table, and those that wait in this host's spool.
     pub async fn history(
         &self,
         stream: &str,
@@ -258,7 +270,16 @@ impl Journal {
             .table
             .query(stream, &row::format_datetime(since))
             .await?;
-        Ok(items.iter().filter_map(row::from_item).collect())
+        let mut rows: BTreeMap<(Timestamp, String), Scaling> = BTreeMap::new();
+        let of_spool: Vec<Scaling> = lock(&self.spool)
+            .rows()
+            .filter(|row| row.stream_name == stream && row.at >= since)
+            .cloned()
+            .collect();
+        for row in items.iter().filter_map(row::from_item).chain(of_spool) {
+            rows.insert((row.at, row.stream_arn.clone()), row);
+        }
+        Ok(rows.into_values().collect())
     }
 }
 

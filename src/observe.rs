@@ -192,6 +192,14 @@ pub async fn pairs(
         .collect())
 }
 
+/// Where the last 24 h of traffic begin: at the start of a period, so that the first sum is whole.
+pub fn traffic_start(now: Timestamp) -> Timestamp {
+    let period = i64::from(PERIOD_SECONDS);
+    let day_before = now - SignedDuration::from_hours(24);
+    let start = day_before.as_second().div_euclid(period) * period;
+    Timestamp::from_second(start).unwrap_or(now)
+}
+
 /// Where the missing facts of one stream are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -229,12 +237,7 @@ impl Reader<'_> {
                 seen.log = Some(scalings.map_err(|error| error.to_string()));
             }
             Fact::Traffic => {
-                let period = i64::from(PERIOD_SECONDS);
-                let start = (self.now - SignedDuration::from_hours(24))
-                    .as_second()
-                    .div_euclid(period)
-                    * period;
-                let start = Timestamp::from_second(start).unwrap_or(self.now);
+                let start = traffic_start(self.now);
                 let stream = seen.stream_name(self.subscription);
                 seen.traffic = Some(
                     place

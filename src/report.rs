@@ -19,6 +19,9 @@ pub struct StreamReport {
     pub reason: &'static str,
     pub detail: String,
     pub error: Option<String>,
+    /// The calls of the last 24 h that count, where the log was read.
+    #[serde(skip)]
+    pub calls: Option<Vec<Timestamp>>,
 }
 
 impl StreamReport {
@@ -33,6 +36,7 @@ impl StreamReport {
             reason: decision.reason.code(),
             detail: decision.detail.clone(),
             error: decision.error.clone(),
+            calls: None,
         }
     }
 
@@ -111,6 +115,12 @@ pub struct Report {
     /// Set when another host holds the lease: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby: Option<String>,
+    /// The Regions whose alarms could not be polled, and why.
+    #[serde(skip)]
+    pub unpolled: Vec<String>,
+    /// How much later than the schedule has it the tick began, if that was much.
+    #[serde(skip)]
+    pub late_by: Option<Duration>,
 }
 
 impl Report {

@@ -13,16 +13,20 @@ use jiff::Timestamp;
 use crate::{
     apply::Context,
     aws::{Aws, Transport},
-    cli::{Cli, Command, Output},
+    check,
+    cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
-    error::{Exit, Failure, Report as ErrorReport},
+    error::{Exit, Failure, Report as ErrorReport, wants_colour},
+    history,
     journal::{Journal, Spool},
     lease::Lease,
-    logging,
+    logging, metrics, provision,
     report::Report,
     sandbox::{RegionHandle, Sandbox, demo},
+    scale::{self, Consent},
     schedule::{self, Plan, Reload},
+    status,
     tick::Autoscaler,
 };
 
@@ -37,15 +41,40 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None if cli.once => once(cli).await,
         None => daemon(cli).await,
-        Some(Command::Check { offline: true }) => {
+        Some(Command::Check { offline: true, .. }) => {
             load(cli)?;
             print("the configuration is good\n")?;
             Ok(Exit::Done)
         }
-        Some(_) => Err(Failure::new(
-            Exit::Usage,
-            "this subcommand is not available yet",
-        )),
+        Some(Command::Check { policy, .. }) => {
+            check::run(&by_hand(cli).await?, cli.output, stdout_colour(), *policy).await
+        }
+        Some(Command::Alarms { command }) => {
+            provision::alarms::run(&by_hand(cli).await?, command, cli.output).await
+        }
+        Some(Command::Table {
+            command: TableCommand::Print { format },
+        }) => {
+            let table = world(cli)?.config.log.table;
+            print(&provision::table::print(&table, *format, cli.output))?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Table {
+            command: TableCommand::Create,
+        }) => {
+            print(&provision::table::create(&*by_hand(cli).await?, cli.output).await?)?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Scale(args)) => {
+            let consent = match (args.yes || cli.dry_run, io::stdin().is_terminal()) {
+                (true, _) => Consent::Given,
+                (false, true) => Consent::Ask,
+                (false, false) => Consent::Impossible,
+            };
+            scale::run(&by_hand(cli).await?, args, cli.output, consent).await
+        }
+        Some(Command::Status) => status::run(&by_hand(cli).await?, cli.output).await,
+        Some(Command::History(args)) => history::run(&by_hand(cli).await?, args, cli.output).await,
     }
 }
 
@@ -65,7 +94,7 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        return demo_world(cli.once);
+        return demo_world(cli.once || cli.command.is_some());
     }
     Ok(World {
         config: load(cli)?,
@@ -126,7 +155,7 @@ enum Role {
 fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Context>, Failure> {
     let World { config, clock, .. } = world;
     let spool = match role {
-        Role::Command => Spool::none(),
+        Role::Command => Spool::peek(&config.state_dir),
         _ => Spool::open(&config.state_dir).map_err(|error| {
             let hint = "mend the state directory's rights, or set `state_dir`";
             Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
@@ -153,6 +182,14 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
         dry_run,
         lease,
     }))
+}
+
+/// What a person's command works with.
+async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format);
+    let aws = connect(&world).await?;
+    context(world, aws, cli.dry_run, Role::Command)
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -198,6 +235,7 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         ));
     };
     let aws = connect(&world).await?;
+    let metrics = metrics::Change::to(world.config.metrics.as_ref(), None).await?;
     let narrator = world.demo.clone().map(|place| Narrator {
         place,
         clock: world.clock.clone(),
@@ -205,11 +243,13 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     });
     let state_dir = narrator.as_ref().map(|_| world.config.state_dir.clone());
     let context = context(world, aws, cli.dry_run, Role::Daemon)?;
+    let metrics = metrics.make(None, &context);
     let plan = plan(context).await;
     let ended = schedule::run(
         plan,
         Reloader {
             cli: cli.clone(),
+            metrics,
             narrator,
         },
     )
@@ -269,11 +309,12 @@ async fn keep_lease(context: Arc<Context>) {
 /// Reads the configuration again, as the command line names it.
 struct Reloader {
     cli: Cli,
+    metrics: Option<metrics::Endpoint>,
     narrator: Option<Narrator>,
 }
 
 impl Reload for Reloader {
-    type Prepared = (World, Aws);
+    type Prepared = (World, Aws, metrics::Change);
 
     async fn prepare(&mut self) -> Result<Self::Prepared, String> {
         if self.cli.sandbox {
@@ -283,14 +324,23 @@ impl Reload for Reloader {
         let aws = connect(&world)
             .await
             .map_err(|failure| failure.to_string())?;
-        Ok((world, aws))
+        let change = metrics::Change::to(world.config.metrics.as_ref(), self.metrics.as_ref());
+        let change = change
+            .await
+            .map_err(|error| Failure::from(error).to_string())?;
+        Ok((world, aws, change))
     }
 
-    async fn plan(&mut self, (world, aws): Self::Prepared) -> Result<Plan, Failure> {
-        Ok(plan(context(world, aws, self.cli.dry_run, Role::Daemon)?).await)
+    async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
+        let context = context(world, aws, self.cli.dry_run, Role::Daemon)?;
+        self.metrics = change.make(self.metrics.take(), &context);
+        Ok(plan(context).await)
     }
 
     fn ticked(&mut self, report: &Report) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().ticked(report);
+        }
         if let Some(narrator) = &mut self.narrator {
             narrator.tell();
         }
@@ -332,6 +382,10 @@ fn render(report: &Report, output: Output) -> String {
         Output::Json => report.to_json() + "\n",
         _ => report.to_text(terminal_width()),
     }
+}
+
+fn stdout_colour() -> bool {
+    wants_colour(&io::stdout(), std::env::var_os("NO_COLOR").as_deref())
 }
 
 /// The width of the terminal that standard output is; a pipe or a file has none.

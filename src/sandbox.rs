@@ -12,7 +12,7 @@ mod dynamodb;
 mod handle;
 mod http;
 mod kinesis;
-mod math;
+pub(crate) mod math;
 mod metric_data;
 mod metrics;
 mod region;

@@ -19,6 +19,8 @@ use crate::{
 
 /// What is under way when the daemon stops has so long to end; what is cut then stays open in the log and is settled at the next start.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// And then the lease is given up, or runs out.
+const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 /// A tick that starts so much after its time was delayed by the one before it.
 const LATE: Duration = Duration::from_millis(1500);
 /// Beyond the tick's own deadline, for what it does before it waits.
@@ -52,12 +54,16 @@ pub struct Plan {
 impl Plan {
     /// Lets what is under way end, up to a deadline, and gives the lease up.
     async fn end(&mut self) {
-        self.autoscaler.finish(Instant::now() + STOP_WITHIN).await;
+        let deadline = Instant::now() + STOP_WITHIN;
+        self.autoscaler.finish(deadline).await;
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
         if let Some(lease) = self.autoscaler.lease() {
-            lease.release().await;
+            let release = tokio::time::timeout_at(deadline + RELEASE_WITHIN, lease.release());
+            if release.await.is_err() {
+                tracing::warn!("the lease could not be given up in time; it runs out by itself");
+            }
         }
     }
 }
@@ -84,13 +90,15 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     let watchdog = Watchdog::start();
     systemd::ready();
     tracing::info!(schedule = plan.schedule, "started");
+    let mut late_by = None;
     loop {
         watchdog.tick_begins(plan.tick_timeout + WATCHDOG_SLACK);
-        let report = tokio::select! {
+        let mut report = tokio::select! {
             report = plan.autoscaler.tick(plan.tick_timeout) => report,
             () = signals.stop() => break,
         };
         watchdog.tick_ends();
+        report.late_by = late_by.take();
         let words = report.in_words();
         tracing::debug!(calls = ?report.api_calls, "{words}");
         systemd::status(&words);
@@ -98,7 +106,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
         loop {
             let signalled = tokio::select! {
                 due = cron.due() => {
-                    tell_if_late(due);
+                    late_by = lateness(due);
                     break;
                 }
                 signalled = signals.next() => signalled,
@@ -112,14 +120,17 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     stop(plan).await
 }
 
-fn tell_if_late(due: Instant) {
-    if due.elapsed() > LATE {
-        let late_seconds = due.elapsed().as_secs();
-        tracing::warn!(
-            late_seconds,
-            "the tick is late: the one before it took longer than the schedule allows"
-        );
+/// How late a tick is that was due at `due`, if that is worth telling.
+fn lateness(due: Instant) -> Option<Duration> {
+    let late = due.elapsed();
+    if late <= LATE {
+        return None;
     }
+    tracing::warn!(
+        late_seconds = late.as_secs(),
+        "the tick is late: the one before it took longer than the schedule allows"
+    );
+    Some(late)
 }
 
 /// Puts a new configuration in force; a bad one is told, and the old one stays.
@@ -145,6 +156,9 @@ async fn take_over(
         Err(problem) => {
             tracing::error!(
                 "the new configuration is wrong, the old one stays in force: {problem}"
+            );
+            systemd::status(
+                "the new configuration is wrong, the old one stays in force; see the log",
             );
             old
         }

@@ -83,3 +83,21 @@ impl Watchdog {
             .is_none_or(|deadline| Instant::now() <= deadline)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tick_past_its_deadline_silences_the_pings_until_it_ends() {
+        let watchdog = Watchdog::default();
+        assert!(watchdog.in_time(), "no tick is under way");
+        watchdog.tick_begins(Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(watchdog.in_time());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!watchdog.in_time());
+        watchdog.tick_ends();
+        assert!(watchdog.in_time());
+    }
+}

@@ -22,7 +22,7 @@ use crate::{
     audit,
     aws::{self, ALARMS_PER_CALL},
     config::Account,
-    decide::{Decision, Fact, Reason, Verdict, after, decide},
+    decide::{Action, Decision, Fact, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
     observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
     pace::Priority,
@@ -44,6 +44,8 @@ pub struct Autoscaler {
     /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no other stream waits for it.
     under_way: JoinSet<Settled>,
     busy: HashMap<Id, usize>,
+    /// The Regions that the tick could not poll, and why.
+    unpolled: Vec<String>,
 }
 
 /// The subscriptions of one account and Region.
@@ -62,6 +64,8 @@ struct Settled {
     stream: String,
     polled: Vec<Alarm>,
     decision: Decision,
+    /// The calls of the last 24 h that count, where the log was read.
+    calls: Option<Vec<Timestamp>>,
 }
 
 impl Autoscaler {
@@ -88,6 +92,7 @@ impl Autoscaler {
             report_all,
             under_way: JoinSet::new(),
             busy: HashMap::new(),
+            unpolled: Vec::new(),
         }
     }
 
@@ -144,6 +149,8 @@ impl Autoscaler {
             streams: Vec::new(),
             at_rest: self.context.config.subscriptions.len(),
             standby: Some(holder.unwrap_or_else(|| "nobody that is known".to_owned())),
+            unpolled: Vec::new(),
+            late_by: None,
         }
     }
 
@@ -283,7 +290,11 @@ impl Autoscaler {
             self.groups[group_number].mode = mode;
             match polled {
                 Ok(alarms) => firing.extend(alarms),
-                Err(error) => self.fail_group(group_number, &error, reports),
+                Err(error) => {
+                    let region = &self.groups[group_number].region;
+                    self.unpolled.push(format!("{region}: {error}"));
+                    self.fail_group(group_number, &error, reports);
+                }
             }
         }
         firing
@@ -401,8 +412,9 @@ impl Autoscaler {
             match joined {
                 Ok((id, settled)) => {
                     self.busy.remove(&id);
-                    let report =
+                    let mut report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
+                    report.calls = settled.calls;
                     reports.insert(settled.number, report);
                     self.memory
                         .remember(settled.number, settled.polled, settled.decision);
@@ -459,6 +471,8 @@ impl Autoscaler {
             streams,
             at_rest,
             standby: None,
+            unpolled: std::mem::take(&mut self.unpolled),
+            late_by: None,
         }
     }
 }
@@ -502,11 +516,31 @@ async fn look_after(
         number,
         stream: stream.to_owned(),
         polled,
+        calls: calls(&context, &seen, &decision, now),
         decision,
     }
 }
 
-fn failure(error: &aws::Error) -> Decision {
+/// The calls that count of those in the log, with the one that was just made.
+fn calls(
+    context: &Context,
+    seen: &Observation,
+    decision: &Decision,
+    now: Timestamp,
+) -> Option<Vec<Timestamp>> {
+    let rows = seen.log.as_ref()?.as_ref().ok()?;
+    let counted = rows.iter().filter(|row| row.counts());
+    let mut calls: Vec<Timestamp> = counted.map(|row| row.at).collect();
+    let scaled = matches!(
+        decision.action,
+        Action::ScaleUp { .. } | Action::ScaleDown { .. }
+    );
+    calls.extend((scaled && !context.dry_run).then_some(now));
+    Some(calls)
+}
+
+/// A stream of which something could not be read.
+pub(crate) fn failure(error: &aws::Error) -> Decision {
     let mend = error
         .hint()
         .unwrap_or_else(|| "it is tried again at the next tick".to_owned());

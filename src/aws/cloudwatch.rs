@@ -1,5 +1,7 @@
 //! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of a stream.
 
+mod settings;
+
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::{
     Client,
@@ -26,6 +28,8 @@ use crate::{
 
 /// AWS takes at most so many names, and gives at most so many alarms, in one DescribeAlarms call.
 pub const ALARMS_PER_CALL: usize = 100;
+/// AWS takes at most 500 queries in one GetMetricData call, and a stream's traffic is two.
+pub const STREAMS_PER_CALL: usize = 250;
 
 /// The CloudWatch of one account and Region.
 #[derive(Clone, Debug)]
@@ -182,19 +186,36 @@ impl CloudWatch {
         end: Timestamp,
         period_seconds: i32,
     ) -> Result<Traffic, Error> {
-        let mut traffic = Traffic::default();
+        let all = self
+            .traffic_of(&[stream], start, end, period_seconds)
+            .await?;
+        Ok(all.into_iter().next().unwrap_or_default())
+    }
+
+    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call, pages apart; the result is in the order of `streams`.
+    pub async fn traffic_of(
+        &self,
+        streams: &[&str],
+        start: Timestamp,
+        end: Timestamp,
+        period_seconds: i32,
+    ) -> Result<Vec<Traffic>, Error> {
+        let queries: Vec<MetricDataQuery> = streams
+            .iter()
+            .enumerate()
+            .flat_map(|(number, stream)| {
+                [("bytes", "IncomingBytes"), ("records", "IncomingRecords")].map(|(id, metric)| {
+                    incoming(&format!("{id}{number}"), metric, stream, period_seconds)
+                })
+            })
+            .collect();
+        let mut traffic = vec![Traffic::default(); streams.len()];
         let mut next = None;
         loop {
             let reply = self
                 .client
                 .get_metric_data()
-                .metric_data_queries(incoming("bytes", "IncomingBytes", stream, period_seconds))
-                .metric_data_queries(incoming(
-                    "records",
-                    "IncomingRecords",
-                    stream,
-                    period_seconds,
-                ))
+                .set_metric_data_queries(Some(queries.clone()))
                 .start_time(DateTime::from_secs(start.as_second()))
                 .end_time(DateTime::from_secs(end.as_second()))
                 .set_next_token(next.take())
@@ -202,10 +223,8 @@ impl CloudWatch {
                 .await
                 .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
             for result in reply.metric_data_results() {
-                match result.id() {
-                    Some("bytes") => add(&mut traffic.bytes, result),
-                    Some("records") => add(&mut traffic.records, result),
-                    _ => {}
+                if let Some(series) = series_of(&mut traffic, result.id().unwrap_or_default()) {
+                    add(series, result);
                 }
             }
             next = reply
@@ -216,6 +235,17 @@ impl CloudWatch {
                 return Ok(traffic);
             }
         }
+    }
+}
+
+/// Where the result of the query `id` belongs.
+fn series_of<'a>(traffic: &'a mut [Traffic], id: &str) -> Option<&'a mut Series> {
+    let number = id.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let one = traffic.get_mut(number.parse::<usize>().ok()?)?;
+    match &id[..id.len() - number.len()] {
+        "bytes" => Some(&mut one.bytes),
+        "records" => Some(&mut one.records),
+        _ => None,
     }
 }
 

@@ -72,6 +72,13 @@ pub struct TableState {
     pub ttl_attribute: Option<String>,
 }
 
+impl TableState {
+    /// Whether the keys are those of the original's table.
+    pub fn has_our_keys(&self) -> bool {
+        self.hash_key == HASH_KEY && self.range_key.as_deref() == Some(RANGE_KEY)
+    }
+}
+
 /// The log table.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -194,6 +201,29 @@ impl Table {
                 return Ok(found);
             }
         }
+    }
+
+    /// Reads the item with the highest range key under one hash key.
+    pub async fn newest(&self, hash: &str) -> Result<Option<Item>, Error> {
+        let request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(1);
+        let sent = request
+            .key_condition_expression("stream_name = :hash")
+            .expression_attribute_values(":hash", AttributeValue::S(hash.to_owned()))
+            .send()
+            .await;
+        let reply = sent.map_err(|error| Error::from_sdk(Operation::Query, error))?;
+        Ok(reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(from_sdk))
     }
 
     /// Reads one item, consistently.

@@ -120,4 +120,21 @@ impl Kinesis {
         let count = |n: i32| u32::try_from(n).unwrap_or(0);
         Ok((count(reply.shard_limit), count(reply.open_shard_count)))
     }
+
+    /// Reads the names of the account's streams, up to `most` (ListStreams).
+    pub async fn stream_names(&self, most: usize) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        let mut next = None;
+        loop {
+            let sent = self.client.list_streams().set_next_token(next).send().await;
+            let reply = sent.map_err(|error| Error::from_sdk(Operation::ListStreams, error))?;
+            names.extend(reply.stream_names);
+            next = reply.next_token.filter(|_| reply.has_more_streams);
+            if next.is_none() || names.len() >= most {
+                return Ok(names);
+            }
+            // Under the account's 5 calls a second.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
 }

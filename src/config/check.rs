@@ -13,6 +13,9 @@ use crate::alarm::AlarmNames;
 /// Checks the whole; `None` only with a problem.
 pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {
     let subscriptions = subscriptions(&raw, problems);
+    if let Err((key, complaint)) = raw.alarms.check() {
+        problems.add(format!("alarms.{key}"), complaint);
+    }
     let Some(table) = raw.log.table else {
         problems.add(
             "log.table",
@@ -36,6 +39,7 @@ pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {
         quotas: raw.quotas,
         high_availability: raw.high_availability,
         metrics: raw.metrics,
+        alarms: raw.alarms,
         subscriptions,
     })
 }

@@ -42,6 +42,13 @@ set_alarm_state = 2.5
 describe_stream_summary = 16.0
 update_shard_count = 8.0
 
+[alarms]
+up_threshold = 0.75
+down_threshold = 0.25
+up_periods = 1
+down_periods = 288
+period_seconds = 300
+
 [defaults]
 alarm_name = "{stream}-{direction}-alarm"
 min_shards = 1

@@ -113,7 +113,7 @@ impl Display for Origin {
 
 /// What is wrong with a value, before it is known where that was written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
+pub struct Complaint {
     pub message: String,
     pub hint: Option<String>,
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Account, HighAvailability, LogFormat, Metrics, Quotas};
+use super::{Account, HighAvailability, LogFormat, Metrics, PairDesign, Quotas};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {
@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
+    pub alarms: PairDesign,
     pub defaults: RawDefaults,
     #[serde(default)]
     pub streams: Vec<RawStream>,

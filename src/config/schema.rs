@@ -32,12 +32,14 @@ enum Kind {
     },
     /// Calls per second.
     Rate,
+    /// Above 0, and at most 1.
+    Ratio,
     Table(Keys),
     /// An array of tables.
     Tables(Keys),
 }
 
-use Kind::{Rate, Table, Tables, Text, Whole};
+use Kind::{Rate, Ratio, Table, Tables, Text, Whole};
 
 const fn key(name: &'static str, kind: Kind) -> Key {
     Key { name, kind }
@@ -48,6 +50,10 @@ const DURATION_OR_ZERO: Kind = Kind::Duration { zero: true };
 const SHARDS: Kind = Whole {
     min: 1,
     max: 10_000,
+};
+const PERIODS: Kind = Whole {
+    min: 1,
+    max: 10_080,
 };
 const SCALE_UPS: Kind = Whole { min: 0, max: 10 };
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -64,6 +70,7 @@ static ROOT: Keys = &[
     key("quotas", Table(QUOTAS)),
     key("high_availability", Table(HIGH_AVAILABILITY)),
     key("metrics", Table(METRICS)),
+    key("alarms", Table(ALARMS)),
     key("defaults", Table(STREAM_DEFAULTS)),
     key("streams", Tables(STREAM)),
 ];
@@ -90,6 +97,20 @@ static QUOTAS: Keys = &[
 static HIGH_AVAILABILITY: Keys = &[key("lease_duration", DURATION)];
 
 static METRICS: Keys = &[key("listen", Text(format::listen))];
+
+static ALARMS: Keys = &[
+    key("up_threshold", Ratio),
+    key("down_threshold", Ratio),
+    key("up_periods", PERIODS),
+    key("down_periods", PERIODS),
+    key(
+        "period_seconds",
+        Whole {
+            min: 60,
+            max: 86_400,
+        },
+    ),
+];
 
 static STREAM_DEFAULTS: Keys = &[
     key("alarm_name", Text(format::default_alarm_name)),
@@ -221,6 +242,13 @@ impl Walk<'_> {
                 }
                 Ok(Value::from(number))
             }
+            Ratio => {
+                let number = rate(value, bare).ok_or_else(|| expected("a number", value))?;
+                if !(number > 0.0 && number <= 1.0) {
+                    return Err(wrong(format!("must be above 0 and at most 1, is {number}")));
+                }
+                Ok(Value::from(number))
+            }
             Table(keys) => {
                 let dict = value.as_dict().ok_or_else(|| {
                     let names: Vec<_> = keys.iter().map(|key| key.name).collect();
@@ -320,7 +348,7 @@ fn variables() -> Vec<String> {
 }
 
 /// The candidate that a typing error could have made of `name`.
-pub(super) fn nearest<'c>(name: &str, candidates: &'c [String]) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: &'c [String]) -> Option<&'c str> {
     candidates
         .iter()
         .map(|it| (strsim::damerau_levenshtein(name, it), it.as_str()))

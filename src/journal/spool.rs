@@ -82,6 +82,19 @@ impl Spool {
         Ok(spool)
     }
 
+    /// What can be read of a spool that another process may be writing; it takes nothing, and is never mended.
+    pub fn peek(state_dir: &Path) -> Self {
+        let path = spool_file(state_dir);
+        let bytes = fs::read(&path).unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::debug!(%error, path = %path.display(), "the spool cannot be read");
+            }
+            Vec::new()
+        });
+        let rows = parse(&String::from_utf8_lossy(&bytes)).rows;
+        Self { path: None, rows }
+    }
+
     /// A spool that takes nothing.
     pub fn none() -> Self {
         Self {

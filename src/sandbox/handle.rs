@@ -259,9 +259,14 @@ impl RegionHandle {
 
     /// Creates the log's table: hash key stream_name, range key scaling_datetime, TTL on expiration_datetime.
     pub fn create_log_table(&self, name: &str) {
+        let ttl = Some("expiration_datetime");
+        self.create_table(name, "stream_name", "scaling_datetime", ttl);
+    }
+
+    /// Creates a table with two keys of type S, and a TTL if one is named.
+    pub fn create_table(&self, name: &str, hash_key: &str, range_key: &str, ttl: Option<&str>) {
         self.with(|region, now| {
-            let ttl = Some("expiration_datetime");
-            let table = Table::new("stream_name", "scaling_datetime", ttl, now);
+            let table = Table::new(hash_key, range_key, ttl, now);
             region.tables.insert(name, table);
         });
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// A parsed expression.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Expr {
+pub(crate) enum Expr {
     Number(f64),
     Id(String),
     Array(Vec<Expr>),
@@ -21,7 +21,7 @@ pub(super) enum Expr {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(crate) enum Operator {
     Add,
     Subtract,
     Multiply,
@@ -38,7 +38,7 @@ pub(super) enum Operator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Function {
+pub(crate) enum Function {
     Max,
     Min,
     Sum,
@@ -50,14 +50,14 @@ pub(super) enum Function {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Filling {
+pub(crate) enum Filling {
     With(Box<Expr>),
     Repeat,
     Linear,
 }
 
 /// Parses `text`; the error says what is wrong or not supported.
-pub(super) fn parse(text: &str) -> Result<Expr, String> {
+pub(crate) fn parse(text: &str) -> Result<Expr, String> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
         tokens,
@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, String> {
 
 impl Expr {
     /// The ids that it refers to.
-    pub(super) fn ids<'a>(&'a self, found: &mut Vec<&'a str>) {
+    pub(crate) fn ids<'a>(&'a self, found: &mut Vec<&'a str>) {
         match self {
             Self::Number(_) => {}
             Self::Id(id) => found.push(id),
@@ -95,7 +95,7 @@ impl Expr {
     }
 
     /// Whether each point of the result depends on the metrics' points of the same time only.
-    pub(super) fn is_pointwise(&self) -> bool {
+    pub(crate) fn is_pointwise(&self) -> bool {
         use Function::{Avg, Max, Min, Sum};
         match self {
             Self::Number(_) | Self::Id(_) => true,
@@ -300,17 +300,17 @@ fn fill(args: Vec<Expr>) -> Result<Expr, String> {
 }
 
 /// Points on a common time axis, oldest first.
-pub(super) type Series = Vec<Option<f64>>;
+pub(crate) type Series = Vec<Option<f64>>;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar(f64),
     Series(Series),
     Array(Vec<Value>),
 }
 
 /// What the ids of an expression stand for.
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     pub values: &'a BTreeMap<String, Value>,
     /// Points on the axis.
     pub len: usize,
@@ -319,7 +319,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    pub(super) fn eval(&self, expr: &Expr) -> Result<Value, String> {
+    pub(crate) fn eval(&self, expr: &Expr) -> Result<Value, String> {
         Ok(match expr {
             Expr::Number(number) => Value::Scalar(*number),
             Expr::Id(id) => self

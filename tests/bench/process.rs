@@ -59,21 +59,17 @@ fn measure(streams: usize) {
         .expect("it polls");
     let start_up = first.duration_since(started);
     // The first ticks warm up; the next ones count.
-    (0..4).for_each(|_| {
-        drop(
-            polls
-                .recv_timeout(Duration::from_secs(60))
-                .expect("it polls"),
-        )
-    });
+    for _ in 0..4 {
+        polls
+            .recv_timeout(Duration::from_secs(60))
+            .expect("it polls");
+    }
     let before = cpu(&child);
-    (0..TICKS).for_each(|_| {
-        drop(
-            polls
-                .recv_timeout(Duration::from_secs(60))
-                .expect("it polls"),
-        )
-    });
+    for _ in 0..TICKS {
+        polls
+            .recv_timeout(Duration::from_secs(60))
+            .expect("it polls");
+    }
     let tick = (cpu(&child) - before) / TICKS;
     let memory = status(&child, "VmRSS:");
     println!(

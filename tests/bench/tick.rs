@@ -5,12 +5,14 @@ use std::{hint::black_box, time::Duration};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kinesis_autoscaler::{
     decide::{decide, scale_down_target, scale_up_target},
+    observe::{Series, Traffic},
     tick::Autoscaler,
 };
 use tokio::runtime::Runtime;
 
 #[path = "../it/scene.rs"]
 mod scene;
+#[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../it/world.rs"]
 mod world;
 
@@ -25,13 +27,33 @@ fn decision(c: &mut Criterion) {
     c.bench_function("decide: scale down", |b| {
         b.iter(|| decide(black_box(&subscription), black_box(&down), scene::now()))
     });
-    let traffic = scene::day_of_traffic();
+    let traffic = day_of_traffic();
     c.bench_function("scale-down target from a day of traffic", |b| {
         b.iter(|| scale_down_target(black_box(10), black_box(&traffic), scene::ago(1200)));
     });
     c.bench_function("scale-up target", |b| {
         b.iter(|| scale_up_target(black_box(50)))
     });
+}
+
+/// Sums of every 300 s of a day, for both metrics.
+fn day_of_traffic() -> Traffic {
+    let sum = |i: i64| (i % 97) as f64 * 3_000_000.0;
+    let series = Series {
+        points: (1..=288).map(|i| (scene::ago(300 * i), sum(i))).collect(),
+        complete: true,
+    };
+    Traffic {
+        bytes: series.clone(),
+        records: Series {
+            points: series
+                .points
+                .iter()
+                .map(|(at, v)| (*at, v / 1000.0))
+                .collect(),
+            ..series
+        },
+    }
 }
 
 fn runtime() -> Runtime {

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, History, Output, Scale, Step, TableCommand, Target,
+    AlarmsCommand, Cli, Command, Design, Format, History, Output, Scale, Step, TableCommand, Target,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -52,8 +52,10 @@ fn flags_parse() {
 fn commands_parse() {
     let command = |line: &str, command| check(line, |it| it.command = Some(command));
     let stream = Some("s".to_owned());
-    command("check", Command::Check { offline: false });
-    command("check --offline", Command::Check { offline: true });
+    let checked = |offline, policy| Command::Check { offline, policy };
+    command("check", checked(false, false));
+    command("check --offline", checked(true, false));
+    command("check --policy", checked(false, true));
     command("status", Command::Status);
     let history = |stream, days: u64, svg: Option<&str>| {
         Command::History(History {
@@ -70,19 +72,40 @@ fn commands_parse() {
     let alarms = |command| Command::Alarms { command };
     command(
         "alarms print",
-        alarms(AlarmsCommand::Print { stream: None }),
+        alarms(AlarmsCommand::Print {
+            stream: None,
+            shards: None,
+            format: Format::Json,
+            design: Design::default(),
+        }),
+    );
+    command(
+        "alarms print --shards 4 --format cloudformation --up-threshold 0.8 --period-seconds 60",
+        alarms(AlarmsCommand::Print {
+            stream: None,
+            shards: Some(4),
+            format: Format::Cloudformation,
+            design: Design {
+                up_threshold: Some(0.8),
+                period_seconds: Some(60),
+                ..Design::default()
+            },
+        }),
     );
     command(
         "alarms create --stream s --replace",
         alarms(AlarmsCommand::Create {
             stream,
             replace: true,
+            design: Design::default(),
         }),
     );
     command(
         "table print",
         Command::Table {
-            command: TableCommand::Print,
+            command: TableCommand::Print {
+                format: Format::Json,
+            },
         },
     );
     command(
@@ -96,6 +119,7 @@ fn commands_parse() {
         Command::Scale(Scale {
             stream,
             target,
+            region: None,
             wait,
             yes,
         })
@@ -157,6 +181,9 @@ fn wrong_usage_exits_with_2() {
         "--set streams[0].name=a",
         "alarms",
         "alarms print --replace",
+        "alarms print --shards 0",
+        "alarms print --up-threshold high",
+        "check --offline --policy",
         "table",
         "history --since 0s",
         "history --since yesterday",

@@ -5,8 +5,8 @@ use std::{ffi::OsString, fs, path::Path, time::Duration};
 use kinesis_autoscaler::{
     alarm::AlarmNames,
     config::{
-        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, Quotas,
-        Subscription, known_keys,
+        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign,
+        Quotas, Subscription, known_keys,
     },
 };
 use proptest::prelude::*;
@@ -56,6 +56,13 @@ fn minimal() -> Config {
         },
         high_availability: None,
         metrics: None,
+        alarms: PairDesign {
+            up_threshold: 0.75,
+            down_threshold: 0.25,
+            up_periods: 1,
+            down_periods: 288,
+            period_seconds: 300,
+        },
         subscriptions: vec![orders()],
     }
 }
@@ -120,6 +127,12 @@ fn every_key_is_read() {
         lease_duration = "1m"
         [metrics]
         listen = "[::]:80"
+        [alarms]
+        up_threshold = 1
+        down_threshold = 0.5
+        up_periods = 2
+        down_periods = 24
+        period_seconds = 3600
         [defaults]
         alarm_name = "{direction}/{stream}"
         min_shards = 2
@@ -149,6 +162,16 @@ fn every_key_is_read() {
     assert_eq!(config.call_timeout, Duration::from_millis(1500));
     assert_eq!(config.home.region.as_deref(), Some("eu-west-1"));
     assert_eq!(config.quotas.put_metric_alarm, 0.5);
+    assert_eq!(
+        config.alarms,
+        PairDesign {
+            up_threshold: 1.0,
+            down_threshold: 0.5,
+            up_periods: 2,
+            down_periods: 24,
+            period_seconds: 3600,
+        }
+    );
     let [a, b, clicks] = &config.subscriptions[..] else {
         panic!("three streams")
     };

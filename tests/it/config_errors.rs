@@ -91,6 +91,15 @@ high_availability.lease_duration = "0s"           => high_availability.lease_dur
 high_availability = true                          => high_availability: expected a table
 metrics.listen = "localhost:9184"                 => metrics.listen: an IP address, not a host name
 metrics.listen = "127.0.0.1"                      => metrics.listen: no address with a port
+alarms.up_threshold = 0                           => alarms.up_threshold: above 0 and at most 1
+alarms.up_threshold = 75                          => alarms.up_threshold: above 0 and at most 1
+alarms.down_threshold = nan                       => alarms.down_threshold: above 0 and at most 1
+alarms.down_threshold = 0.8                       => alarms.down_threshold: not below up_threshold, which is 0.75
+alarms.period_seconds = 90                        => alarms.period_seconds: multiple of 60, is 90 | Kinesis gives its metrics once a minute
+alarms.period_seconds = 10                        => alarms.period_seconds: from 60 to 86400
+alarms.up_periods = 0                             => alarms.up_periods: from 1 to 10080
+alarms.down_periods = 289                         => alarms.down_periods: 86700 s | CloudWatch looks back at most 86400 s
+alarms = { period_seconds = 3600, down_periods = 169 } => alarms.down_periods: at most 604800 s
 defaults.min_shards = 0                           => defaults.min_shards: from 1 to 10000, is 0
 defaults.max_shards = 10001                       => defaults.max_shards: from 1 to 10000, is 10001
 defaults.max_shards = 4.5                         => defaults.max_shards: expected a whole number, found 4.5

@@ -1,5 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod check;
 mod cli;
 mod config;
 mod config_errors;
@@ -8,8 +9,16 @@ mod decide;
 mod emulator;
 mod error;
 mod exhaustion;
+mod history;
 mod hosts;
+mod metrics;
+mod package;
+mod provision;
+mod scale;
 mod scene;
 mod simulation;
+mod status;
+mod storm;
+mod systemd;
 mod tick;
 mod world;

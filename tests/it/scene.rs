@@ -78,23 +78,3 @@ pub fn up(n: u32) -> Observation {
 pub fn down(n: u32, used: f64) -> Observation {
     scene(n, State::Ok, State::Alarm, used)
 }
-
-/// Sums of every 300 s of a day, for both metrics.
-pub fn day_of_traffic() -> Traffic {
-    let sum = |i: i64| (i % 97) as f64 * 3_000_000.0;
-    let series = Series {
-        points: (1..=288).map(|i| (ago(300 * i), sum(i))).collect(),
-        complete: true,
-    };
-    Traffic {
-        bytes: series.clone(),
-        records: Series {
-            points: series
-                .points
-                .iter()
-                .map(|(at, v)| (*at, v / 1000.0))
-                .collect(),
-            ..series
-        },
-    }
-}

@@ -9,6 +9,7 @@ use kinesis_autoscaler::{
     clock::Clock,
     config::Config,
     journal::{Journal, Spool},
+    lease::Lease,
     report::{Report, StreamReport},
     sandbox::{RegionHandle, Sandbox},
     tick::Autoscaler,
@@ -122,20 +123,40 @@ impl World {
             .await
             .expect("the Region is set");
         let spool = Spool::open(&config.state_dir).expect("the spool can be read");
-        let journal = Journal::new(&config, aws.log.clone(), "test-host".to_owned(), spool);
+        let host = config
+            .state_dir
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let lease = config.high_availability.as_ref().filter(|_| !dry_run);
+        let lease = lease.map(|high| {
+            Lease::new(
+                aws.log.clone(),
+                self.clock.clone(),
+                &host,
+                high.lease_duration,
+            )
+        });
+        let journal = Journal::new(&config, aws.log.clone(), host, spool);
         Arc::new(Context {
             config,
             aws,
             journal,
-            clock: self.clock.clone(),
+            clock: self.clock.apart(),
             dry_run,
-            lease: None,
+            lease,
         })
     }
 
     /// A process that has just started.
     pub async fn start(&self, text: &str) -> Autoscaler {
         Autoscaler::new(self.context(self.config(text), false).await, true)
+    }
+
+    /// A process on one of several hosts, each with a state directory of its own.
+    pub async fn start_on(&self, host: &str, text: &str) -> Arc<Context> {
+        let mut config = self.config(text);
+        config.state_dir.push(host);
+        self.context(config, false).await
     }
 
     pub async fn pass(&self, time: SignedDuration) {

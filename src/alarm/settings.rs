@@ -1,0 +1,102 @@
+//! An alarm's settings under CloudWatch's own names: serialized, they are what `aws cloudwatch put-metric-alarm` takes.
+
+use serde::Serialize;
+
+/// What an alarm measures, and when it fires.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Settings {
+    pub alarm_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm_description: Option<String>,
+    pub actions_enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alarm_actions: Vec<String>,
+    pub evaluation_periods: u32,
+    /// As many as the evaluation periods when it is `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datapoints_to_alarm: Option<u32>,
+    /// `None` for alarms that compare with a band of expected values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// `GreaterThanOrEqualToThreshold` and the like.
+    pub comparison_operator: String,
+    pub treat_missing_data: String,
+    pub metrics: Vec<Query>,
+    /// The alarm waits for a warm-up period, which a rewrite may begin anew.
+    #[serde(skip)]
+    pub warms_up: bool,
+}
+
+/// One metric, or one expression over others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Query {
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_stat: Option<MetricStat>,
+    /// True for the one query that is compared with the threshold.
+    pub return_data: bool,
+}
+
+/// A statistic of a metric over a period.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MetricStat {
+    pub metric: Metric,
+    #[serde(rename = "Period")]
+    pub period_seconds: u32,
+    pub stat: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Metric {
+    pub namespace: String,
+    pub metric_name: String,
+    pub dimensions: Vec<Dimension>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Dimension {
+    pub name: String,
+    pub value: String,
+}
+
+impl Settings {
+    /// Whether it fires at high values, at low ones, or neither.
+    pub fn fires_above(&self) -> Option<bool> {
+        match self.comparison_operator.as_str() {
+            "GreaterThanThreshold" | "GreaterThanOrEqualToThreshold" => Some(true),
+            "LessThanThreshold" | "LessThanOrEqualToThreshold" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The statistics that it reads, with the ids of their queries.
+    pub fn stats(&self) -> impl Iterator<Item = (&str, &MetricStat)> {
+        self.metrics
+            .iter()
+            .filter_map(|query| Some((query.id.as_str(), query.metric_stat.as_ref()?)))
+    }
+
+    /// The length of its periods: the longest, where they differ.
+    pub fn period_seconds(&self) -> Option<u32> {
+        self.stats().map(|(_, stat)| stat.period_seconds).max()
+    }
+
+    /// How far back it looks: periods times length.
+    pub fn window_seconds(&self) -> Option<u64> {
+        Some(u64::from(self.evaluation_periods) * u64::from(self.period_seconds()?))
+    }
+
+    /// How many of the periods must breach.
+    pub fn datapoints(&self) -> u32 {
+        self.datapoints_to_alarm.unwrap_or(self.evaluation_periods)
+    }
+}

@@ -1,0 +1,130 @@
+//! Alarm settings to and from the SDK's types.
+
+use aws_sdk_cloudwatch::types::{
+    ComparisonOperator, Dimension, Metric, MetricDataQuery, MetricStat,
+};
+
+use super::{CloudWatch, Definition};
+use crate::{
+    alarm::{self, Query, Settings},
+    aws::{Error, Operation},
+    pace::Priority,
+};
+
+impl Definition {
+    /// What the alarm measures, and when it fires.
+    pub fn settings(&self) -> Settings {
+        let whole = &self.whole;
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Settings {
+            alarm_name: text(whole.alarm_name()),
+            alarm_description: whole.alarm_description().map(ToOwned::to_owned),
+            actions_enabled: whole.actions_enabled().unwrap_or(true),
+            alarm_actions: whole.alarm_actions().to_vec(),
+            evaluation_periods: count(whole.evaluation_periods()),
+            datapoints_to_alarm: whole.datapoints_to_alarm().map(|n| count(Some(n))),
+            threshold: whole.threshold(),
+            comparison_operator: text(whole.comparison_operator().map(ComparisonOperator::as_str)),
+            treat_missing_data: whole.treat_missing_data().unwrap_or("missing").to_owned(),
+            metrics: whole.metrics().iter().map(query).collect(),
+            warms_up: whole.warm_up_configuration().is_some(),
+        }
+    }
+}
+
+impl CloudWatch {
+    /// Creates an alarm, or replaces all of one but its state and its tags.
+    pub async fn put(&self, settings: &Settings, priority: Priority) -> Result<(), Error> {
+        self.pace.put_metric_alarm.turn(priority).await;
+        let periods = i32::try_from(settings.evaluation_periods).unwrap_or(i32::MAX);
+        let sent = self
+            .client
+            .put_metric_alarm()
+            .alarm_name(&settings.alarm_name)
+            .set_alarm_description(settings.alarm_description.clone())
+            .actions_enabled(settings.actions_enabled)
+            .set_alarm_actions(Some(settings.alarm_actions.clone()))
+            .evaluation_periods(periods)
+            .set_datapoints_to_alarm(
+                settings
+                    .datapoints_to_alarm
+                    .map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
+            )
+            .set_threshold(settings.threshold)
+            .comparison_operator(settings.comparison_operator.as_str().into())
+            .treat_missing_data(&settings.treat_missing_data)
+            .set_metrics(Some(settings.metrics.iter().map(sdk_query).collect()))
+            .send()
+            .await;
+        sent.map_err(|error| {
+            self.pace
+                .put_metric_alarm
+                .heed(Error::from_sdk(Operation::PutMetricAlarm, error))
+        })?;
+        Ok(())
+    }
+}
+
+fn count(n: Option<i32>) -> u32 {
+    n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
+}
+
+fn query(query: &MetricDataQuery) -> Query {
+    Query {
+        id: query.id().unwrap_or_default().to_owned(),
+        label: query.label().map(ToOwned::to_owned),
+        expression: query.expression().map(ToOwned::to_owned),
+        metric_stat: query.metric_stat().map(metric_stat),
+        // What DescribeAlarms leaves out is true.
+        return_data: query.return_data().unwrap_or(true),
+    }
+}
+
+fn metric_stat(stat: &MetricStat) -> alarm::MetricStat {
+    let metric = stat.metric();
+    let dimensions = metric.map(Metric::dimensions).unwrap_or_default();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    alarm::MetricStat {
+        metric: alarm::Metric {
+            namespace: text(metric.and_then(Metric::namespace)),
+            metric_name: text(metric.and_then(Metric::metric_name)),
+            dimensions: dimensions
+                .iter()
+                .map(|dimension| alarm::Dimension {
+                    name: text(dimension.name()),
+                    value: text(dimension.value()),
+                })
+                .collect(),
+        },
+        period_seconds: count(stat.period()),
+        stat: text(stat.stat()),
+    }
+}
+
+fn sdk_query(query: &Query) -> MetricDataQuery {
+    let stat = query.metric_stat.as_ref().map(|stat| {
+        let dimensions = stat.metric.dimensions.iter().map(|dimension| {
+            Dimension::builder()
+                .name(&dimension.name)
+                .value(&dimension.value)
+                .build()
+        });
+        let metric = Metric::builder()
+            .namespace(&stat.metric.namespace)
+            .metric_name(&stat.metric.metric_name)
+            .set_dimensions(Some(dimensions.collect()))
+            .build();
+        MetricStat::builder()
+            .metric(metric)
+            .period(i32::try_from(stat.period_seconds).unwrap_or(i32::MAX))
+            .stat(&stat.stat)
+            .build()
+    });
+    MetricDataQuery::builder()
+        .id(&query.id)
+        .set_label(query.label.clone())
+        .set_expression(query.expression.clone())
+        .set_metric_stat(stat)
+        .return_data(query.return_data)
+        .build()
+}

@@ -1,0 +1,519 @@
+//! `scale`: a person's scaling, through the same hands as the autoscaler's own: logged before and after, alarms kept in sync.
+
+mod plan;
+
+use std::{
+    io::{self, BufRead, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::json;
+
+pub use plan::{Budget, Impossible, Plan, budget, steps, target};
+
+use crate::{
+    alarm::{Direction, State},
+    apply::{self, Context},
+    aws::{self, Place},
+    cli::{self, Output},
+    config::Subscription,
+    decide::{Action, Decision, Fact, Reason, Verdict, decide, shards_used},
+    error::{Exit, Failure, Report},
+    observe::{Observation, Reader, Seen, StreamStatus, StreamSummary},
+    pace::Priority,
+    progress::Progress,
+    run,
+    subscriptions::{self, OnStream, failed_call},
+};
+
+/// How often a stream that is being resharded is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A resharding of thousands of shards takes its time; beyond this something is wrong.
+const LOOKS: u32 = 4 * 720;
+/// So many looks in a row may fail.
+const FAILED_LOOKS: u32 = 12;
+
+/// Whether the person is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// `--yes`.
+    Given,
+    Ask,
+    /// There is no terminal to ask on.
+    Impossible,
+}
+
+/// Plans the scaling, asks, and carries it out.
+pub async fn run(
+    context: &Arc<Context>,
+    args: &cli::Scale,
+    output: Output,
+    consent: Consent,
+) -> Result<Exit, Failure> {
+    let number = find(context, args).await?;
+    let (plan, seen) = plan(context, number, args.target).await?;
+    if context.dry_run {
+        run::print(&match output {
+            Output::Json => told(&plan, &[], true, None),
+            _ => plan.to_text() + "dry run, nothing was changed\n",
+        })?;
+        return Ok(Exit::Done);
+    }
+    if output != Output::Json {
+        tell(&plan.to_text());
+    }
+    if !agreed(&plan, consent)? {
+        tell("nothing was changed\n");
+        return Ok(Exit::Failed);
+    }
+    let mut done = Vec::new();
+    let result = carry_out(context, number, &plan, seen, args.wait, &mut done).await;
+    let error = result.as_ref().err().map(ToString::to_string);
+    if output == Output::Json {
+        run::print(&told(&plan, &done, false, error))?;
+    }
+    result?;
+    if output != Output::Json {
+        let end = match args.wait {
+            true => "has",
+            false => "is being resharded to",
+        };
+        run::print(&format!(
+            "{} ({}) {end} {} shards; its alarms are in sync, and it is logged\n",
+            plan.stream, plan.region, plan.to
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Words for the person, beside the data on standard output.
+fn tell(text: &str) {
+    // With standard error closed there is nobody to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn told(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> String {
+    // A plan is strings, numbers and lists of them, which always serialize.
+    let mut object = serde_json::to_value(plan).unwrap_or_default();
+    object["dry_run"] = json!(dry_run);
+    object["done"] = json!(done);
+    object["error"] = json!(error);
+    object.to_string() + "\n"
+}
+
+/// The one subscription that is meant.
+async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
+    let subscriptions = &context.config.subscriptions;
+    let mut found = subscriptions::select(context, Some(&args.stream)).await?;
+    if let Some(region) = &args.region {
+        found.retain(|number| {
+            subscriptions::region(context, &subscriptions[*number]) == region.as_str()
+        });
+    }
+    match &found[..] {
+        [one] => Ok(*one),
+        [] => {
+            let report = Report::new(format!(
+                "the stream {} is not subscribed in the Region {}",
+                args.stream,
+                args.region.as_deref().unwrap_or_default()
+            ));
+            Err(Failure::new(
+                Exit::Failed,
+                report.hint("leave --region out, or mend it"),
+            ))
+        }
+        many => {
+            let places: Vec<String> = many
+                .iter()
+                .map(|number| {
+                    let subscription = &subscriptions[*number];
+                    let region = subscriptions::region(context, subscription);
+                    format!("{} in {region}", subscription.alarms.scale_up)
+                })
+                .collect();
+            let text = format!(
+                "{} subscriptions have the stream {}",
+                many.len(),
+                args.stream
+            );
+            let hint = format!(
+                "name one by --region, or by its alarm in place of the stream: {}",
+                places.join(", ")
+            );
+            Err(Failure::new(Exit::Usage, Report::new(text).hint(hint)))
+        }
+    }
+}
+
+/// Looks at the stream, refuses what cannot be, and thinks the way through.
+pub async fn plan(
+    context: &Arc<Context>,
+    number: usize,
+    wanted: cli::Target,
+) -> Result<(Plan, Observation), Failure> {
+    let subscription = &context.config.subscriptions[number];
+    let (seen, stream) = ready(context, number).await?;
+    let n = stream.open_shards;
+    let refuse = |text: String, hint: String| {
+        Failure::new(Exit::Failed, on(context, number, text).hint(hint))
+    };
+    let to = plan::target(n, wanted).map_err(|why| {
+        let hint = match why {
+            Impossible::Same(_) => "there is nothing to do",
+            Impossible::OutOfRange { .. } => "name the count with --to",
+        };
+        refuse(why.to_string(), hint.to_owned())
+    })?;
+    let steps = plan::steps(n, to);
+    let (budget, log_failure) = match &seen.log {
+        Some(Ok(scalings)) => (Some(plan::budget(scalings, context.clock.now())), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    if let (Some(why), true) = (log_failure, to < n) {
+        let text = format!("nothing is scaled down while the log cannot be read: {why}");
+        let hint = "`kinesis-autoscaler check` tells what is wrong with the log";
+        return Err(refuse(text, hint.to_owned()));
+    }
+    if let Some(budget) = budget.filter(|budget| steps.len() > budget.left) {
+        let (text, hint) = plan::too_many_calls(n, &steps, budget);
+        return Err(refuse(text, hint));
+    }
+    let mut warnings = plan::warnings(subscription, to, steps.len(), budget);
+    warnings
+        .extend(log_failure.map(|why| {
+            format!("the log cannot be read, and the scaling may not be logged: {why}")
+        }));
+    warnings.extend(alarm_warning(&seen, to > n));
+    let place = context.aws.place(&subscription.account);
+    warnings.extend(limit_warning(place, n, to).await);
+    warnings.extend(usage_warning(context, place, seen.stream_name(subscription), n, to).await);
+    let plan = Plan {
+        stream: seen.stream_name(subscription).to_owned(),
+        region: place.region.clone(),
+        from: n,
+        to,
+        steps,
+        calls_left: budget.map(|budget| budget.left),
+        warnings,
+    };
+    Ok((plan, seen))
+}
+
+/// An alarm that asks for the opposite will have its way at the next tick.
+fn alarm_warning(seen: &Observation, up: bool) -> Option<String> {
+    let (against, mend) = match up {
+        true => (&seen.down, "raise min_shards to keep them"),
+        false => (&seen.up, "lower max_shards to keep it so"),
+    };
+    let alarm = against
+        .found()
+        .filter(|alarm| alarm.state == State::Alarm)?;
+    Some(format!(
+        "{} is in ALARM: the autoscaler may take this back; {mend}",
+        alarm.name
+    ))
+}
+
+async fn limit_warning(place: &Place, n: u32, to: u32) -> Option<String> {
+    if to <= n {
+        return None;
+    }
+    // Without the right to ask there is no warning; AWS's own refusal comes then.
+    let (limit, open) = place.kinesis.shard_limit().await.ok()?;
+    let after = u64::from(open) + u64::from(to - n);
+    (after > u64::from(limit)).then(|| {
+        format!(
+            "the account would have {after} open shards, and its limit is {limit}: AWS may refuse"
+        )
+    })
+}
+
+async fn usage_warning(
+    context: &Context,
+    place: &Place,
+    stream: &str,
+    n: u32,
+    to: u32,
+) -> Option<String> {
+    if to >= n {
+        return None;
+    }
+    let now = context.clock.now();
+    let start = now
+        .saturating_sub(jiff::SignedDuration::from_hours(24))
+        .ok()?;
+    let period = crate::decide::PERIOD_SECONDS;
+    let traffic = place
+        .cloudwatch
+        .traffic(stream, start, now, period)
+        .await
+        .ok()?;
+    let used = shards_used(&traffic);
+    (used > f64::from(to)).then(|| {
+        format!("the last 24 h used up to {used:.2} shards, so that {to} would throttle writers")
+    })
+}
+
+/// Reads the stream, and settles what an earlier scaling has left open; refuses unless the stream can be resharded now.
+///
+/// The decision itself judges that, with both alarms taken for quiet.
+async fn ready(
+    context: &Arc<Context>,
+    number: usize,
+) -> Result<(Observation, StreamSummary), Failure> {
+    let subscription = &context.config.subscriptions[number];
+    // A second round, after settling.
+    for round in 0..2 {
+        let mut seen = read_pair(context, number).await?;
+        let decision = quiet_decision(context, number, &mut seen).await?;
+        if let Some(error) = &decision.error {
+            let report = on(context, number, error.clone()).hint(decision.detail.clone());
+            return Err(Failure::new(Exit::Failed, report));
+        }
+        if !decision.settles.is_empty() && !context.dry_run && round == 0 {
+            let settled = apply::apply(context, subscription, &seen, None, decision).await;
+            if let Some(error) = settled.error {
+                return Err(Failure::new(Exit::Failed, on(context, number, error)));
+            }
+            continue;
+        }
+        let holds = decision.action == Action::Hold && decision.reason != Reason::NoAlarm;
+        match seen.stream.found().cloned() {
+            Some(stream) if !holds => return Ok((seen, stream)),
+            _ => {
+                let hint = match decision.reason {
+                    Reason::OnDemand => "only provisioned streams have shards to scale",
+                    _ => "try again in a few minutes",
+                };
+                let report = on(context, number, decision.detail).hint(hint);
+                return Err(Failure::new(Exit::Failed, report));
+            }
+        }
+    }
+    let text = "an earlier scaling cannot be settled";
+    let report = on(context, number, text.to_owned()).hint("try again in a few minutes");
+    Err(Failure::new(Exit::Failed, report))
+}
+
+async fn read_pair(context: &Context, number: usize) -> Result<Observation, Failure> {
+    let mut pairs = subscriptions::pairs(context, &[number], |_| ()).await;
+    match pairs.remove(&number) {
+        Some(Ok(pair)) => Ok(pair.observation()),
+        Some(Err(error)) => Err(call_failed(context, number, error)),
+        // Every number that is asked for has a result.
+        None => Ok(Observation::default()),
+    }
+}
+
+/// What the decision says of the stream when no alarm asks for anything; what it needs is read into `seen` too.
+async fn quiet_decision(
+    context: &Context,
+    number: usize,
+    seen: &mut Observation,
+) -> Result<Decision, Failure> {
+    let subscription = &context.config.subscriptions[number];
+    let now = context.clock.now();
+    let reader = Reader {
+        aws: &context.aws,
+        journal: &context.journal,
+        subscription,
+        now,
+    };
+    (seen.must_look, seen.must_settle) = (true, true);
+    loop {
+        let verdict = decide(subscription, &quiet(seen), now);
+        let fact: Fact = match verdict {
+            Verdict::Decided(decision) => return Ok(decision),
+            Verdict::Need(fact) => fact,
+        };
+        let read = reader.read(fact, seen).await;
+        read.map_err(|error| call_failed(context, number, error))?;
+    }
+}
+
+fn quiet(seen: &Observation) -> Observation {
+    let mut seen = seen.clone();
+    for alarm in [&mut seen.up, &mut seen.down] {
+        if let Seen::Found(alarm) = alarm {
+            alarm.state = State::Ok;
+        }
+    }
+    seen
+}
+
+/// Asks on the terminal, unless consent is given.
+fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
+    match consent {
+        Consent::Given => Ok(true),
+        Consent::Impossible => {
+            let report = Report::new("there is no terminal to ask on before scaling");
+            let hint = "add --yes to scale without being asked, or --dry-run to see the plan";
+            Err(Failure::new(Exit::Usage, report.hint(hint)))
+        }
+        Consent::Ask => {
+            tell(&format!(
+                "scale {} from {} to {} shards? [y/N] ",
+                plan.stream, plan.from, plan.to
+            ));
+            let mut answer = String::new();
+            let read = io::stdin().lock().read_line(&mut answer);
+            read.map_err(|error| Failure::new(Exit::Failed, error))?;
+            let answer = answer.trim().to_ascii_lowercase();
+            Ok(matches!(answer.as_str(), "y" | "yes"))
+        }
+    }
+}
+
+/// It ended before the last step.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped at {at} shards, {done} of {all} calls done: {why}")]
+struct Stopped {
+    at: u32,
+    done: usize,
+    all: usize,
+    why: String,
+}
+
+/// Makes one call after the other, waiting for the stream in between, and at the end too if `wait`.
+async fn carry_out(
+    context: &Arc<Context>,
+    number: usize,
+    plan: &Plan,
+    mut seen: Observation,
+    wait: bool,
+    done: &mut Vec<u32>,
+) -> Result<(), Failure> {
+    let progress = Progress::words();
+    let all = plan.steps.len();
+    for (step, to) in plan.steps.iter().copied().enumerate() {
+        let from = done.last().copied().unwrap_or(plan.from);
+        let stopped = |why: String| {
+            let stopped = Stopped {
+                at: from,
+                done: step,
+                all,
+                why,
+            };
+            on(context, number, stopped.to_string())
+        };
+        if step > 0 {
+            let (fresh, stream) = ready(context, number).await?;
+            if stream.open_shards != from {
+                let why = format!(
+                    "the stream has {} shards, for somebody else has resharded it",
+                    stream.open_shards
+                );
+                return Err(Failure::new(Exit::Failed, stopped(why)));
+            }
+            seen = fresh;
+        }
+        progress.say(format!(
+            "{}: call {} of {all}, {from} -> {to} shards",
+            plan.stream,
+            step + 1
+        ));
+        let decision = decision(plan, from, to);
+        let subscription = &context.config.subscriptions[number];
+        let applied = apply::apply(context, subscription, &seen, None, decision).await;
+        if let Some(error) = applied.error {
+            let hint = "the autoscaler, or the next `scale`, finds out what became of it and mends the alarms";
+            let report = stopped(error).hint(match applied.action {
+                Action::Hold => applied.detail,
+                _ => hint.to_owned(),
+            });
+            return Err(Failure::new(Exit::Failed, report));
+        }
+        if applied.action == Action::Hold {
+            return Err(Failure::new(Exit::Failed, stopped(applied.detail)));
+        }
+        done.push(to);
+        if wait || step + 1 < all {
+            let asked = format!(
+                "{}: call {} of {all}, {from} -> {to} shards",
+                plan.stream,
+                step + 1
+            );
+            wait_until_active(context, number, plan, &asked, &progress).await?;
+        }
+    }
+    Ok(())
+}
+
+fn decision(plan: &Plan, from: u32, to: u32) -> Decision {
+    let detail = format!(
+        "a person scales {} from {} to {}",
+        plan.stream, plan.from, plan.to
+    );
+    let mut decision = Decision::hold(Reason::Manual, detail);
+    decision.action = match direction(from, to) {
+        Direction::Up => Action::ScaleUp { to },
+        Direction::Down => Action::ScaleDown { to },
+    };
+    decision.shards = Some(from);
+    decision
+}
+
+fn direction(from: u32, to: u32) -> Direction {
+    match to > from {
+        true => Direction::Up,
+        false => Direction::Down,
+    }
+}
+
+async fn wait_until_active(
+    context: &Context,
+    number: usize,
+    plan: &Plan,
+    asked: &str,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let subscription: &Subscription = &context.config.subscriptions[number];
+    let kinesis = &context.aws.place(&subscription.account).kinesis;
+    let started = context.clock.now();
+    let mut failed = 0;
+    for _ in 0..LOOKS {
+        tokio::time::sleep(LOOK_EVERY / context.clock.speed().max(1)).await;
+        let waited = context.clock.now().duration_since(started).as_secs();
+        match kinesis.summary(&plan.stream, Priority::AUDIT).await {
+            Ok(summary) if summary.status == StreamStatus::Active => return Ok(()),
+            Ok(summary) => {
+                failed = 0;
+                let (status, open) = (summary.status.name(), summary.open_shards);
+                progress.say(format!(
+                    "{asked}: {status} for {waited} s, {open} open shards"
+                ));
+            }
+            Err(error) => {
+                failed += 1;
+                if failed >= FAILED_LOOKS {
+                    return Err(call_failed(context, number, error));
+                }
+            }
+        }
+    }
+    let text = "the stream does not become ACTIVE again".to_owned();
+    let report = on(context, number, text)
+        .hint("its alarms are in sync, and it is logged; run `scale` again for the rest");
+    Err(Failure::new(Exit::Failed, report))
+}
+
+fn on(context: &Context, number: usize, why: String) -> Report {
+    let subscription = &context.config.subscriptions[number];
+    Report::new(OnStream {
+        label: subscription.label().to_owned(),
+        region: subscriptions::region(context, subscription).to_owned(),
+        source: why.into(),
+    })
+}
+
+fn call_failed(context: &Context, number: usize, error: aws::Error) -> Failure {
+    let subscription = &context.config.subscriptions[number];
+    let region = subscriptions::region(context, subscription);
+    Failure::new(
+        Exit::Failed,
+        failed_call(subscription.label(), region, error),
+    )
+}

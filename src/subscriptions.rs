@@ -1,0 +1,222 @@
+//! What commands share: finding the subscriptions that a person names, and reading many of them within the quotas.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    apply::Context,
+    aws::{self, ALARMS_PER_CALL, Definition},
+    config::{Account, Subscription, nearest},
+    error::{Exit, Failure, Report},
+    observe::{Observation, Seen},
+    pace::Priority,
+};
+
+/// So many streams are read side by side; the quotas pace them further.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The two alarms of a subscription, as far as they exist.
+#[derive(Clone, Debug, Default)]
+pub struct Pair {
+    pub up: Option<Definition>,
+    pub down: Option<Definition>,
+}
+
+/// A failure that belongs to one stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{label} ({region})")]
+pub struct OnStream {
+    pub label: String,
+    pub region: String,
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Pair {
+    /// The stream that the alarms name, where the subscription does not.
+    pub fn stream(&self) -> Option<&str> {
+        let alarms = [&self.up, &self.down].into_iter().flatten();
+        alarms
+            .filter_map(|definition| definition.alarm.streams.first())
+            .map(String::as_str)
+            .find(|stream| !stream.is_empty())
+    }
+
+    /// The pair as the decision sees it.
+    pub fn observation(&self) -> Observation {
+        let seen = |definition: &Option<Definition>| match definition {
+            Some(definition) => Seen::Found(definition.alarm.clone()),
+            None => Seen::Missing,
+        };
+        Observation {
+            up: seen(&self.up),
+            down: seen(&self.down),
+            ..Observation::default()
+        }
+    }
+}
+
+/// The failure of an AWS call that was made for one stream.
+pub fn failed_call(label: &str, region: &str, error: aws::Error) -> Report {
+    let hint = error.hint();
+    let report = Report::new(OnStream {
+        label: label.to_owned(),
+        region: region.to_owned(),
+        source: error.into(),
+    });
+    hint.into_iter().fold(report, Report::hint)
+}
+
+/// The subscription's Region.
+pub fn region<'a>(context: &'a Context, subscription: &Subscription) -> &'a str {
+    &context.aws.place(&subscription.account).region
+}
+
+/// Reads the pairs of many subscriptions, 50 with one call; `done` hears how many have been read since the last time.
+pub async fn pairs(
+    context: &Context,
+    numbers: &[usize],
+    mut done: impl FnMut(usize),
+) -> BTreeMap<usize, Result<Pair, aws::Error>> {
+    let subscriptions = &context.config.subscriptions;
+    let mut groups: BTreeMap<&Account, Vec<usize>> = BTreeMap::new();
+    for number in numbers {
+        let account = &subscriptions[*number].account;
+        groups.entry(account).or_default().push(*number);
+    }
+    let mut pairs = BTreeMap::new();
+    for (account, numbers) in groups {
+        // A right that is missing, or AWS being away, is not found out again for every 50.
+        let mut failed: Option<aws::Error> = None;
+        for numbers in numbers.chunks(ALARMS_PER_CALL / 2) {
+            let read = match &failed {
+                Some(error) => Err(error.clone()),
+                None => read_pairs(context, account, numbers).await,
+            };
+            match read {
+                Ok(found) => {
+                    pairs.extend(found.into_iter().map(|(number, pair)| (number, Ok(pair))))
+                }
+                Err(error) => {
+                    pairs.extend(numbers.iter().map(|number| (*number, Err(error.clone()))));
+                    failed = Some(error);
+                }
+            }
+            done(numbers.len());
+        }
+    }
+    pairs
+}
+
+async fn read_pairs(
+    context: &Context,
+    account: &Account,
+    numbers: &[usize],
+) -> Result<Vec<(usize, Pair)>, aws::Error> {
+    let subscriptions = &context.config.subscriptions;
+    let names: Vec<&str> = numbers
+        .iter()
+        .flat_map(|number| subscriptions[*number].alarms.both())
+        .collect();
+    let cloudwatch = &context.aws.place(account).cloudwatch;
+    let found = cloudwatch.alarms(&names, false, Priority::POLL).await?;
+    let mut found: HashMap<String, Definition> = found
+        .into_iter()
+        .map(|definition| (definition.alarm.name.clone(), definition))
+        .collect();
+    let mut take = |number: &usize| {
+        let names = &subscriptions[*number].alarms;
+        let up = found.remove(&names.scale_up);
+        let down = found.remove(&names.scale_down);
+        (*number, Pair { up, down })
+    };
+    Ok(numbers.iter().map(&mut take).collect())
+}
+
+/// Does `work` for each number, some side by side; `done` is called after each.
+pub async fn each<T, F>(
+    numbers: impl IntoIterator<Item = usize>,
+    work: impl Fn(usize) -> F,
+    mut done: impl FnMut(),
+) -> BTreeMap<usize, T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut numbers = numbers.into_iter();
+    let mut tasks = JoinSet::new();
+    let mut results = BTreeMap::new();
+    loop {
+        while tasks.len() < SIDE_BY_SIDE
+            && let Some(number) = numbers.next()
+        {
+            let work = work(number);
+            tasks.spawn(async move { (number, work.await) });
+        }
+        match tasks.join_next().await {
+            Some(Ok((number, result))) => {
+                results.insert(number, result);
+                done();
+            }
+            // Nothing cancels these tasks, so one that did not end has panicked: a bug, which is not to be hidden.
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => return results,
+        }
+    }
+}
+
+/// The subscriptions that `stream` names, by the stream's name or either alarm's; all of them without a name.
+pub async fn select(context: &Context, stream: Option<&str>) -> Result<Vec<usize>, Failure> {
+    let subscriptions = &context.config.subscriptions;
+    let Some(stream) = stream else {
+        return Ok((0..subscriptions.len()).collect());
+    };
+    let named = |subscription: &Subscription| {
+        subscription.stream.as_deref() == Some(stream)
+            || subscription.alarms.both().contains(&stream)
+    };
+    let mut found: Vec<usize> = (0..subscriptions.len())
+        .filter(|number| named(&subscriptions[*number]))
+        .collect();
+    let by_alarm: Vec<usize> = (0..subscriptions.len())
+        .filter(|number| subscriptions[*number].stream.is_none())
+        .collect();
+    let mut known: Vec<String> = subscriptions
+        .iter()
+        .filter_map(|subscription| subscription.stream.clone())
+        .collect();
+    if found.is_empty() {
+        for (number, pair) in pairs(context, &by_alarm, |_| ()).await {
+            let pair = pair.map_err(|error| {
+                let subscription = &subscriptions[number];
+                let region = region(context, subscription);
+                Failure::new(
+                    Exit::Failed,
+                    failed_call(subscription.label(), region, error),
+                )
+            })?;
+            let Some(name) = pair.stream() else { continue };
+            if name == stream {
+                found.push(number);
+            }
+            known.push(name.to_owned());
+        }
+    }
+    if found.is_empty() {
+        return Err(unknown(stream, &known));
+    }
+    Ok(found)
+}
+
+fn unknown(stream: &str, known: &[String]) -> Failure {
+    let hint = match nearest(stream, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("subscribe it first:\n[[streams]]\nname = {stream:?}"),
+    };
+    let report = Report::new(format!("no subscription has the stream {stream}"));
+    Failure::new(Exit::Failed, report.hint(hint))
+}

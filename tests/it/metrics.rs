@@ -1,0 +1,454 @@
+//! What Prometheus and health checks are told, and over which wire.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    apply::Context,
+    config,
+    metrics::{Change, Endpoint, Metrics},
+    report::Report,
+    tick::Autoscaler,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::world::{World, named, tick};
+
+/// A process with its metrics.
+struct Process {
+    context: Arc<Context>,
+    autoscaler: Autoscaler,
+    metrics: Metrics,
+}
+
+impl Process {
+    async fn new(world: &World, config: &str) -> Self {
+        let context = world.context(world.config(config), false).await;
+        Self {
+            autoscaler: Autoscaler::new(context.clone(), false),
+            metrics: Metrics::new(context.clone()),
+            context,
+        }
+    }
+
+    async fn tick(&mut self) -> Report {
+        let report = tick(&mut self.autoscaler).await;
+        self.metrics.ticked(&report);
+        report
+    }
+}
+
+#[track_caller]
+fn has(text: &str, lines: &[&str]) {
+    for line in lines {
+        let name = format!("kinesis_autoscaler_{line}");
+        assert!(
+            text.lines().any(|it| it == name),
+            "no line {name:?} in\n{text}"
+        );
+    }
+}
+
+#[track_caller]
+fn lacks(text: &str, part: &str) {
+    assert!(!text.contains(part), "{part:?} is in\n{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
+    let world = World::new();
+    for (name, shards) in [("orders", 2), ("paused", 4), ("quiet", 1)] {
+        world.stream(name, shards);
+    }
+    world.fire("orders", "scale-up");
+    world.place.edit_alarm("paused-scale-up-alarm", |alarm| {
+        alarm.insert("ActionsEnabled".to_owned(), Value::Bool(false));
+    });
+    world.fire("paused", "scale-up");
+    let mut process = Process::new(&world, &named(&["orders", "paused", "quiet"])).await;
+    has(
+        &process.metrics.text(),
+        &[
+            "ticks_total{result=\"ok\"} 0",
+            "subscriptions 3.0",
+            "spool_rows 0.0",
+        ],
+    );
+    process.tick().await;
+    let text = process.metrics.text();
+    let orders = "stream=\"orders\",region=\"eu-west-1\"";
+    has(
+        &text,
+        &[
+            "ticks_total{result=\"ok\"} 1",
+            "ticks_total{result=\"failed\"} 0",
+            "late_ticks_total 0",
+            "tick_duration_seconds_count 1",
+            "standby 0.0",
+            &format!(
+                "build_info{{version=\"{}\"}} 1.0",
+                env!("CARGO_PKG_VERSION")
+            ),
+            "api_calls_total{operation=\"DescribeAlarms\"} 3",
+            "api_calls_total{operation=\"UpdateShardCount\"} 1",
+            &format!("stream_shards{{{orders}}} 4.0"),
+            &format!("stream_target_shards{{{orders}}} 4.0"),
+            &format!("stream_daily_budget_left{{{orders}}} 9.0"),
+            &format!("scalings_total{{{orders},direction=\"up\"}} 1"),
+            "holds_total{stream=\"paused\",region=\"eu-west-1\",reason=\"paused\"} 1",
+        ],
+    );
+    lacks(&text, "stream=\"quiet\"");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+
+    // The call of now frees its slot in a day.
+    world.pass(SignedDuration::from_hours(24)).await;
+    has(
+        &process.metrics.text(),
+        &[&format!("stream_daily_budget_left{{{orders}}} 10.0")],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_and_errors_are_counted() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.fire("orders", "scale-up");
+    world.sandbox.deny("kinesis:DescribeStreamSummary");
+    let mut process = Process::new(&world, &named(&["orders"])).await;
+    process.tick().await;
+    has(
+        &process.metrics.text(),
+        &[
+            "ticks_total{result=\"failed\"} 1",
+            "api_errors_total{operation=\"DescribeStreamSummary\"} 1",
+            "stream_failures_total{stream=\"orders\",region=\"eu-west-1\"} 1",
+        ],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_counts_no_scaling_and_shows_the_target() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.fire("orders", "scale-up");
+    let context = world.context(world.config(&named(&["orders"])), true).await;
+    let metrics = Metrics::new(context.clone());
+    metrics.ticked(&tick(&mut Autoscaler::new(context, true)).await);
+    let text = metrics.text();
+    let orders = "stream=\"orders\",region=\"eu-west-1\"";
+    has(
+        &text,
+        &[
+            &format!("stream_shards{{{orders}}} 2.0"),
+            &format!("stream_target_shards{{{orders}}} 4.0"),
+            &format!("stream_daily_budget_left{{{orders}}} 10.0"),
+        ],
+    );
+    lacks(&text, "scalings_total{");
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_go_on_over_a_reload_and_streams_that_are_gone_go() {
+    let world = World::new();
+    for name in ["orders", "clicks"] {
+        world.stream(name, 2);
+        world.fire(name, "scale-up");
+    }
+    let mut process = Process::new(&world, &named(&["orders", "clicks"])).await;
+    process.tick().await;
+    let calls = |text: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.contains("_calls_total{operation=\"DescribeAlarms\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+    };
+    let before = calls(&process.metrics.text());
+    assert!(before > Some(0), "{before:?}");
+    let next = world
+        .context(world.config(&named(&["orders"])), false)
+        .await;
+    process.metrics.adopt(next);
+    let text = process.metrics.text();
+    assert_eq!(calls(&text), before, "{text}");
+    has(
+        &text,
+        &["subscriptions 1.0", "ticks_total{result=\"ok\"} 1"],
+    );
+    has(
+        &text,
+        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4.0"],
+    );
+    lacks(&text, "clicks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_the_truth() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let config = format!(
+        "schedule = \"0 * * * * *\"\ntick_timeout = \"50s\"\n{}",
+        named(&["orders"])
+    );
+    let mut process = Process::new(&world, &config).await;
+    let health = |process: &Process| {
+        let health = process.metrics.health();
+        (health.healthy, health.reason.unwrap_or_default())
+    };
+    assert_eq!(
+        health(&process),
+        (false, "no tick has ended yet".to_owned())
+    );
+
+    process.tick().await;
+    assert_eq!(health(&process), (true, String::new()), "after a tick");
+    assert_eq!(process.metrics.health().limit_seconds, 170.0);
+    world.pass(SignedDuration::from_secs(170)).await;
+    assert_eq!(health(&process), (true, String::new()), "at the limit");
+    world.pass(SignedDuration::from_secs(1)).await;
+    let (healthy, reason) = health(&process);
+    assert!(!healthy && reason.contains("171 s ago"), "{reason}");
+
+    process.tick().await;
+    assert_eq!(
+        health(&process),
+        (true, String::new()),
+        "after the next tick"
+    );
+
+    // A failing stream is no fault of the daemon's; AWS out of reach is one that a check has to see.
+    world.place.delete_alarm("orders-scale-down-alarm");
+    world.fire("orders", "scale-up");
+    let report = process.tick().await;
+    assert!(report.failed(), "{report:#?}");
+    assert_eq!(
+        health(&process),
+        (true, String::new()),
+        "with a failing stream"
+    );
+    world.sandbox.deny("cloudwatch:DescribeAlarms");
+    process.tick().await;
+    let (healthy, reason) = health(&process);
+    assert!(
+        !healthy && reason.contains("eu-west-1") && reason.contains("AccessDenied"),
+        "{reason}"
+    );
+}
+
+/// Sends one request and reads the whole answer: status line and headers, body.
+async fn request(address: SocketAddr, request: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.to_owned(), body.to_owned())
+}
+
+async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    request(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"),
+    )
+    .await
+}
+
+fn listen(address: &str) -> config::Metrics {
+    let listen = address.parse().expect("an address");
+    config::Metrics { listen }
+}
+
+async fn endpoint(context: &Arc<Context>, address: &str) -> Endpoint {
+    let change = Change::to(Some(&listen(address)), None)
+        .await
+        .expect("bound");
+    change.make(None, context).expect("an endpoint")
+}
+
+#[tokio::test]
+async fn the_endpoint_serves_metrics_and_health() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let process = Process::new(&world, &named(&["orders"])).await;
+    let endpoint = endpoint(&process.context, "127.0.0.1:0").await;
+    let address = endpoint.server().address;
+
+    let (head, body) = get(address, "/healthz").await;
+    assert!(
+        head.starts_with("HTTP/1.1 503"),
+        "before the first tick: {head}"
+    );
+    let json: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(json["healthy"], false, "{body}");
+
+    let mut autoscaler = Autoscaler::new(process.context.clone(), false);
+    endpoint.metrics().ticked(&tick(&mut autoscaler).await);
+    let (head, body) = get(address, "/healthz").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let json: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(json["healthy"], true, "{body}");
+    assert_eq!(
+        json["last_tick"]["unpolled"],
+        serde_json::json!([]),
+        "{body}"
+    );
+
+    let (head, body) = get(address, "/metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    has(&body, &["ticks_total{result=\"ok\"} 1"]);
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: test\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.1\r\n\r\n";
+    let (head, _) = request(address, scrape).await;
+    assert!(
+        head.contains("application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
+
+    for (wire, status) in [
+        ("GET / HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
+        ("HEAD /metrics HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
+        ("GET /favicon.ico HTTP/1.1\r\nHost: test\r\n\r\n", "404"),
+        (
+            "POST /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n",
+            "405",
+        ),
+        ("nonsense\r\n\r\n", "400"),
+    ] {
+        let (head, _) = request(address, wire).await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{wire:?}: {head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_moves_only_when_its_address_changes() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let process = Process::new(&world, &named(&["orders"])).await;
+    let context = &process.context;
+    let first = endpoint(context, "127.0.0.1:0").await;
+    let address = first.server().address;
+
+    let change = Change::to(Some(&listen("127.0.0.1:0")), Some(&first)).await;
+    let kept = change
+        .expect("kept")
+        .make(Some(first), context)
+        .expect("an endpoint");
+    assert_eq!(
+        kept.server().address,
+        address,
+        "the same address is not bound anew"
+    );
+
+    // What is taken is an error, and the old endpoint goes on.
+    let taken = Change::to(Some(&listen(&address.to_string())), None).await;
+    let error = taken.expect_err("the address is in use");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    assert!(error.hint().contains("another process"), "{}", error.hint());
+    assert!(get(address, "/").await.0.contains("200"));
+
+    let change = Change::to(None, Some(&kept))
+        .await
+        .expect("nothing to bind");
+    assert!(
+        change.make(Some(kept), context).is_none(),
+        "the section is gone"
+    );
+    // The server's task ends at its next turn.
+    tokio::task::yield_now().await;
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_never_asks_keeps_no_other_from_its_answer() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let process = Process::new(&world, &named(&["orders"])).await;
+    let endpoint = endpoint(&process.context, "127.0.0.1:0").await;
+    let address = endpoint.server().address;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(TcpStream::connect(address).await.expect("a connection"));
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(5), get(address, "/metrics")).await;
+    assert!(answer.expect("in time").0.contains("200"));
+}
+
+/// Every name that an expression speaks of.
+fn names(text: &str) -> BTreeSet<String> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !part(c))
+        .filter(|word| word.starts_with("kinesis_autoscaler_"))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_dashboard_speaks_of_all_metrics_and_of_no_other() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let mut process = Process::new(&world, &named(&["orders"])).await;
+    process.tick().await;
+    let mut exposed = BTreeSet::new();
+    for line in process.metrics.text().lines() {
+        let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|it| it.split_once(' '))
+        else {
+            continue;
+        };
+        exposed.insert(match kind {
+            "counter" => format!("{name}_total"),
+            "histogram" => format!("{name}_bucket"),
+            _ => name.to_owned(),
+        });
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/grafana-dashboard.json");
+    let dashboard = std::fs::read_to_string(path).expect("the dashboard");
+    let json: Value = serde_json::from_str(&dashboard).expect("JSON");
+    assert_eq!(names(&dashboard), exposed);
+
+    let panels = json["panels"].as_array().expect("panels");
+    let ids: BTreeSet<i64> = panels
+        .iter()
+        .filter_map(|panel| panel["id"].as_i64())
+        .collect();
+    assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+    for panel in panels {
+        let title = panel["title"].as_str().expect("a title");
+        assert!(
+            panel["description"].is_string(),
+            "{title} says what it shows"
+        );
+        for target in panel["targets"].as_array().expect("targets") {
+            let expression = target["expr"].as_str().expect("an expression");
+            let balanced = |open: char, close: char| {
+                expression.matches(open).count() == expression.matches(close).count()
+            };
+            assert!(
+                balanced('(', ')') && balanced('{', '}'),
+                "{title}: {expression}"
+            );
+            // A counter is read by its rate.
+            for counter in names(expression)
+                .iter()
+                .filter(|name| name.ends_with("_total"))
+            {
+                let rated = [format!("rate({counter}"), format!("increase({counter}")];
+                assert!(
+                    rated.iter().any(|it| expression.contains(it)),
+                    "{title}: {expression}"
+                );
+            }
+        }
+    }
+}

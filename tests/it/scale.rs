@@ -1,0 +1,541 @@
+//! `scale`: what is refused, the way through several calls, and what is left behind.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    apply::Context,
+    cli::{Output, Scale, Step, Target},
+    error::{Exit, Failure},
+    sandbox::{Fault, Load, Traffic},
+    scale::{self, Consent, Impossible},
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::world::{TABLE, World, named};
+
+fn to(count: u32) -> Target {
+    Target {
+        to: Some(count),
+        by: None,
+    }
+}
+
+fn by(step: &str) -> Target {
+    Target {
+        to: None,
+        by: Some(step.parse::<Step>().expect("a step")),
+    }
+}
+
+fn args(stream: &str, target: Target) -> Scale {
+    Scale {
+        stream: stream.to_owned(),
+        target,
+        region: None,
+        wait: false,
+        yes: true,
+    }
+}
+
+async fn context(world: &World, text: &str) -> Arc<Context> {
+    world.context(world.config(text), false).await
+}
+
+async fn scaled(world: &World, stream: &str, target: Target) -> Result<Exit, Failure> {
+    let context = context(world, &named(&["orders"])).await;
+    scale::run(
+        &context,
+        &args(stream, target),
+        Output::Text,
+        Consent::Given,
+    )
+    .await
+}
+
+#[test]
+fn targets_are_counts_differences_or_percentages_rounded_up() {
+    let cases: &[(u32, Target, Result<u32, Impossible>)] = &[
+        (4, to(9), Ok(9)),
+        (4, to(4), Err(Impossible::Same(4))),
+        (4, by("+4"), Ok(8)),
+        (4, by("-3"), Ok(1)),
+        (
+            4,
+            by("-4"),
+            Err(Impossible::OutOfRange {
+                from: 4,
+                step: "-4".to_owned(),
+                to: 0,
+            }),
+        ),
+        (
+            9_999,
+            by("+2"),
+            Err(Impossible::OutOfRange {
+                from: 9_999,
+                step: "+2".to_owned(),
+                to: 10_001,
+            }),
+        ),
+        (4, by("25%"), Ok(5)),
+        (2, by("25%"), Ok(3)),
+        (3, by("100%"), Ok(6)),
+        (10, by("-25%"), Ok(8)),
+        (7, by("-50%"), Ok(4)),
+        (1, by("-50%"), Err(Impossible::Same(1))),
+        (
+            9_000,
+            by("100%"),
+            Err(Impossible::OutOfRange {
+                from: 9_000,
+                step: "+100%".to_owned(),
+                to: 18_000,
+            }),
+        ),
+    ];
+    for (n, target, expected) in cases {
+        assert_eq!(scale::target(*n, *target), *expected, "{n} {target:?}");
+    }
+}
+
+#[test]
+fn the_way_doubles_and_halves() {
+    let cases: &[(u32, u32, &[u32])] = &[
+        (2, 4, &[4]),
+        (2, 3, &[3]),
+        (2, 5, &[4, 5]),
+        (1, 10, &[2, 4, 8, 10]),
+        (10, 5, &[5]),
+        (10, 4, &[5, 4]),
+        (7, 1, &[4, 2, 1]),
+        (
+            1,
+            10_000,
+            &[
+                2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 10_000,
+            ],
+        ),
+    ];
+    for (from, to, expected) in cases {
+        assert_eq!(scale::steps(*from, *to), *expected, "{from} -> {to}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_step_is_one_that_aws_takes(from in 1_u32..=10_000, to in 1_u32..=10_000) {
+        let steps = scale::steps(from, to);
+        prop_assert_eq!(steps.last().copied().unwrap_or(from), to);
+        prop_assert!(steps.len() <= 14);
+        let mut at = from;
+        for step in steps {
+            prop_assert!(step != at && step <= 2 * at && step >= at.div_ceil(2));
+            at = step;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_reshards_syncs_both_alarms_and_is_logged_as_manual() {
+    let world = World::new();
+    world.stream("orders", 4);
+    scaled(&world, "orders", by("25%")).await.expect("it works");
+    assert_eq!(world.shards("orders"), 5);
+    for alarm in ["orders-scale-up-alarm", "orders-scale-down-alarm"] {
+        assert_eq!(world.recorded(alarm), "5", "{alarm}");
+        assert_eq!(world.state_of(alarm), "INSUFFICIENT_DATA", "{alarm}");
+    }
+    let rows = world.rows();
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    for (key, value) in [
+        ("shard_count", json!({"N": "4"})),
+        ("target_shard_count", json!({"N": "5"})),
+        ("scaling_type", json!({"S": "SCALE_UP"})),
+        ("reason", json!({"S": "manual"})),
+        ("outcome", json!({"S": "done"})),
+    ] {
+        assert_eq!(rows[0][key], value, "{key}");
+    }
+    assert_eq!(world.place.items(TABLE).len(), 1, "no marker is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_far_count_takes_several_calls_each_on_an_active_stream() {
+    for (from, to, calls) in [(2, 16, 3), (9, 2, 3)] {
+        let world = World::new();
+        world.stream("orders", from);
+        let context = context(&world, &named(&["orders"])).await;
+        let mut far = args("orders", self::to(to));
+        far.wait = true;
+        scale::run(&context, &far, Output::Json, Consent::Given)
+            .await
+            .expect("it works");
+        let stream = world.place.stream("orders").expect("there");
+        assert_eq!(
+            (
+                stream.status.as_str(),
+                stream.open_shards,
+                stream.update_calls_24h
+            ),
+            ("ACTIVE", to, calls)
+        );
+        assert_eq!(world.recorded("orders-scale-up-alarm"), to.to_string());
+        assert_eq!(world.rows().len(), calls);
+        assert!(world.rows().iter().all(|row| row["outcome"]["S"] == "done"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_can_be_named_by_its_alarm_and_found_by_it() {
+    let world = World::new();
+    world.stream("clicks", 2);
+    for name in ["clicks", "clicks-scale-down-alarm"] {
+        let before = world.shards("clicks");
+        let context = context(&world, "[[streams]]\nalarm = \"clicks-scale-up-alarm\"\n").await;
+        let mut one = args(name, by("+1"));
+        one.wait = true;
+        scale::run(&context, &one, Output::Text, Consent::Given)
+            .await
+            .expect("it works");
+        assert_eq!(world.shards("clicks"), before + 1, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_prints_the_plan_and_writes_nothing() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let context = world.context(world.config(&named(&["orders"])), true).await;
+    for output in [Output::Text, Output::Json] {
+        scale::run(&context, &args("orders", to(16)), output, Consent::Given)
+            .await
+            .expect("it is planned");
+    }
+    assert_eq!((world.shards("orders"), world.rows().len()), (2, 0));
+    assert!(!world.sandbox.calls().contains_key("PutMetricAlarm"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_consent_nothing_happens() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let context = context(&world, &named(&["orders"])).await;
+    let refused = scale::run(
+        &context,
+        &args("orders", to(4)),
+        Output::Text,
+        Consent::Impossible,
+    )
+    .await;
+    let failure = refused.expect_err("there is no terminal");
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.to_string().contains("--yes"), "{failure}");
+    assert_eq!(world.shards("orders"), 2);
+}
+
+type Seed = fn(&World);
+
+/// What is seeded, the stream, the target, and words of the refusal.
+const REFUSALS: &[(&str, Seed, &str, u32, &[&str])] = &[
+    (
+        "an unknown stream",
+        |_| (),
+        "ordres",
+        4,
+        &[
+            "no subscription has the stream ordres",
+            "did you mean orders?",
+        ],
+    ),
+    (
+        "the count that it has",
+        |_| (),
+        "orders",
+        2,
+        &["2 shards already"],
+    ),
+    (
+        "a stream in flux",
+        |w| w.place.reshard_by_hand("orders", 3).expect("it may"),
+        "orders",
+        4,
+        &["UPDATING", "try again"],
+    ),
+    (
+        "an on-demand stream",
+        |w| w.place.create_on_demand_stream("orders"),
+        "orders",
+        8,
+        &["on-demand"],
+    ),
+    (
+        "no stream",
+        |w| w.place.delete_stream("orders"),
+        "orders",
+        4,
+        &["does not exist"],
+    ),
+    (
+        "no alarm",
+        |w| w.place.delete_alarm("orders-scale-down-alarm"),
+        "orders",
+        4,
+        &["orders-scale-down-alarm does not exist", "alarms create"],
+    ),
+    (
+        "no right to reshard",
+        |w| w.sandbox.deny("kinesis:UpdateShardCount"),
+        "orders",
+        4,
+        &[
+            "stopped at 2 shards, 0 of 1 calls done",
+            "kinesis:UpdateShardCount",
+        ],
+    ),
+    (
+        "no right to read alarms",
+        |w| w.sandbox.deny("cloudwatch:DescribeAlarms"),
+        "orders",
+        4,
+        &["allow the action `cloudwatch:DescribeAlarms`"],
+    ),
+    (
+        "no right to describe",
+        |w| w.sandbox.deny("kinesis:DescribeStreamSummary"),
+        "orders",
+        4,
+        &["allow the action `kinesis:DescribeStreamSummary`"],
+    ),
+    (
+        "no log to scale down by",
+        |w| w.sandbox.deny("dynamodb:Query"),
+        "orders",
+        1,
+        &[
+            "nothing is scaled down while the log cannot be read",
+            "check",
+        ],
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_is_refused_with_a_hint_and_nothing_is_resharded() {
+    for (what, seed, stream, count, words) in REFUSALS {
+        let world = World::new();
+        world.stream("orders", 2);
+        seed(&world);
+        let before = world.place.stream("orders");
+        let failure = scaled(&world, stream, to(*count)).await.expect_err(what);
+        let text = failure.to_string();
+        for words in *words {
+            assert!(text.contains(words), "{what}: {words:?} in {text}");
+        }
+        assert_eq!(failure.exit, Exit::Failed, "{what}");
+        assert_eq!(world.place.stream("orders"), before, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_days_calls_are_counted_and_a_way_that_needs_more_is_refused() {
+    let world = World::new();
+    world.stream("orders", 2);
+    for _ in 0..4 {
+        for count in [4, 2] {
+            scaled(&world, "orders", to(count)).await.expect("it works");
+            world.pass(SignedDuration::from_mins(10)).await;
+        }
+    }
+    let failure = scaled(&world, "orders", to(16))
+        .await
+        .expect_err("two calls are left, three needed");
+    let text = failure.to_string();
+    for words in [
+        "takes 3 of the 10",
+        "2 are left",
+        "--to 8 can be reached now",
+        "frees at 2026-11-23T12:0",
+    ] {
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+    assert_eq!(world.shards("orders"), 2);
+    scaled(&world, "orders", to(8))
+        .await
+        .expect("two calls are left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_scaling_has_left_open_is_settled_first() {
+    let world = World::new();
+    world.stream("orders", 2);
+    // The answer is lost, and the process is gone with the row open and the alarms at the old count.
+    world
+        .sandbox
+        .set_faults(|call| match call.operation.as_str() {
+            "UpdateShardCount" => Fault::ResetAfter,
+            _ => Fault::None,
+        });
+    let failure = scaled(&world, "orders", to(4))
+        .await
+        .expect_err("it is in doubt")
+        .to_string();
+    assert!(failure.contains("found out at the next look"), "{failure}");
+    world.sandbox.clear_faults();
+    assert_eq!(world.rows()[0]["outcome"]["S"], "open");
+    let failure = scaled(&world, "orders", to(6))
+        .await
+        .expect_err("it is UPDATING")
+        .to_string();
+    assert!(failure.contains("UPDATING"), "{failure}");
+    world.pass(SignedDuration::from_mins(5)).await;
+    scaled(&world, "orders", to(6))
+        .await
+        .expect("settled, then scaled");
+    let outcomes: Vec<_> = world
+        .rows()
+        .iter()
+        .map(|row| (row["shard_count"]["N"].clone(), row["outcome"]["S"].clone()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [(json!("2"), json!("done")), (json!("4"), json!("done"))]
+    );
+    assert_eq!(world.recorded("orders-scale-up-alarm"), "6");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_resharding_between_two_calls_stops_it() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let place = world.place.clone();
+    let mut looks = 0;
+    world.sandbox.set_faults(move |call| {
+        // The second DescribeLimits-free look after the first call finds the stream ACTIVE; then a person is faster.
+        if call.operation == "DescribeStreamSummary"
+            && place
+                .stream("orders")
+                .is_some_and(|it| it.status == "ACTIVE" && it.open_shards == 4)
+        {
+            looks += 1;
+            if looks == 2 {
+                place.reshard_by_hand("orders", 5).expect("it may");
+            }
+        }
+        Fault::None
+    });
+    let failure = scaled(&world, "orders", to(16))
+        .await
+        .expect_err("it stops")
+        .to_string();
+    assert!(
+        failure.contains("UPDATING") || failure.contains("somebody else"),
+        "{failure}"
+    );
+    assert_eq!(world.shards("orders"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_up_goes_on_without_the_log_and_says_so() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.sandbox.deny("dynamodb:Query");
+    world.sandbox.deny("dynamodb:PutItem");
+    let _ = scaled(&world, "orders", to(4)).await;
+    assert_eq!(world.shards("orders"), 4);
+    assert_eq!(world.recorded("orders-scale-up-alarm"), "4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_the_same_name_are_told_apart_by_region() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let far = world.sandbox.region("us-east-1");
+    far.create_stream("orders", 2);
+    far.pair("orders", 2);
+    let streams = named(&["orders"]) + "[[streams]]\nname = \"orders\"\nregion = \"us-east-1\"\n";
+    let context = context(&world, &streams).await;
+    let mut one = args("orders", to(4));
+    let failure = scale::run(&context, &one, Output::Text, Consent::Given)
+        .await
+        .expect_err("which?");
+    assert!(
+        failure.exit == Exit::Usage && failure.to_string().contains("--region"),
+        "{failure}"
+    );
+    one.region = Some("mars-1".to_owned());
+    scale::run(&context, &one, Output::Text, Consent::Given)
+        .await
+        .expect_err("not there");
+    one.region = Some("us-east-1".to_owned());
+    scale::run(&context, &one, Output::Text, Consent::Given)
+        .await
+        .expect("it works");
+    assert_eq!(
+        (
+            world.shards("orders"),
+            far.stream("orders").expect("there").target
+        ),
+        (2, 4)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_is_warned_and_not_stopped() {
+    type Warning = (&'static str, Seed, u32, &'static str);
+    let cases: &[Warning] = &[
+        ("max_shards = 8", |_| (), 10, "10 is above max_shards = 8"),
+        ("min_shards = 6", |_| (), 5, "5 is below min_shards = 6"),
+        (
+            "reserved_scale_ups = 10",
+            |_| (),
+            7,
+            "9 of the day's 10 calls will be left",
+        ),
+        (
+            "",
+            |w| w.place.set_shard_limit(7),
+            10,
+            "the account would have 10 open shards, and its limit is 7",
+        ),
+        (
+            "",
+            |w| w.fire("orders", "scale-down"),
+            7,
+            "orders-scale-down-alarm is in ALARM",
+        ),
+        (
+            "",
+            |w| w.fire("orders", "scale-up"),
+            5,
+            "orders-scale-up-alarm is in ALARM",
+        ),
+        (
+            "",
+            |w| {
+                w.place
+                    .set_traffic("orders", Traffic::constant(Load::of_shards(4.5)))
+            },
+            4,
+            "used up to 4.50 shards, so that 4 would throttle",
+        ),
+        (
+            "",
+            |w| w.sandbox.deny("dynamodb:Query"),
+            7,
+            "the log cannot be read",
+        ),
+    ];
+    for (setting, seed, count, words) in cases {
+        let world = World::new();
+        world.stream("orders", 6);
+        seed(&world);
+        let context = context(&world, &format!("{}{setting}\n", named(&["orders"]))).await;
+        let (plan, _) = scale::plan(&context, 0, to(*count))
+            .await
+            .expect("it can be planned");
+        let text = plan.to_text();
+        assert_eq!(plan.warnings.len(), 1, "{text}");
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+}

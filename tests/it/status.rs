@@ -1,0 +1,371 @@
+//! `status`: what its rows say, what they cost, and how they look.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    apply::Context,
+    sandbox::{Fault, Load, Traffic},
+    status::{Row, Status, gather},
+    tick::Autoscaler,
+};
+use serde_json::{Value, json};
+
+use crate::world::{TABLE, World, named, of, tick};
+
+async fn status(world: &World, config: &str) -> Status {
+    gather(&context(world, config, false).await).await
+}
+
+async fn context(world: &World, config: &str, dry_run: bool) -> Arc<Context> {
+    world.context(world.config(config), dry_run).await
+}
+
+#[track_caller]
+fn row<'a>(status: &'a Status, stream: &str) -> &'a Row {
+    let found = status.streams.iter().find(|row| row.stream == stream);
+    found.unwrap_or_else(|| panic!("{stream} is not in the status: {status:#?}"))
+}
+
+fn used(world: &World, stream: &str, shards: f64) {
+    let traffic = Traffic::constant(Load::of_shards(shards));
+    world.place.set_traffic(stream, traffic);
+}
+
+/// A row of the log, as the original wrote it.
+fn log_row(stream: &str, at: &str, from: u32, to: u32) -> Value {
+    json!({
+        "stream_name": {"S": stream},
+        "scaling_datetime": {"S": at},
+        "shard_count": {"N": from.to_string()},
+        "target_shard_count": {"N": to.to_string()},
+        "scaling_type": {"S": if to >= from { "SCALE_UP" } else { "SCALE_DOWN" }},
+        "expiration_datetime": {"N": "1800000000"},
+    })
+}
+
+/// Streams in all kinds of situations.
+fn situations(world: &World) -> Vec<&'static str> {
+    let streams = [
+        "busy", "idle", "paused", "manual", "broken", "gone", "moving", "demand",
+    ];
+    for name in streams {
+        world.stream(name, 4);
+    }
+    for name in [
+        "busy", "paused", "manual", "broken", "gone", "moving", "demand",
+    ] {
+        world.fire(name, "scale-up");
+    }
+    world.fire("idle", "scale-down");
+    used(world, "idle", 0.5);
+    world.place.edit_alarm("paused-scale-up-alarm", |alarm| {
+        alarm.insert("ActionsEnabled".to_owned(), Value::Bool(false));
+    });
+    world.place.edit_alarm("manual-scale-down-alarm", |alarm| {
+        for query in alarm["Metrics"].as_array_mut().into_iter().flatten() {
+            if query["Id"] == "shardCount" {
+                query["Expression"] = json!("3");
+            }
+        }
+    });
+    world.place.delete_alarm("broken-scale-down-alarm");
+    world.place.delete_stream("gone");
+    world.place.reshard_by_hand("moving", 5).expect("resharded");
+    world.place.delete_stream("demand");
+    world.place.create_on_demand_stream("demand");
+    streams.into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reason_is_the_one_that_the_tick_has() {
+    let world = World::new();
+    let streams = situations(&world);
+    world.pass(SignedDuration::from_secs(30)).await;
+    let config = named(&streams);
+    let status = status(&world, &config).await;
+    let mut dry = Autoscaler::new(context(&world, &config, true).await, true);
+    let report = tick(&mut dry).await;
+    for stream in streams {
+        let (row, told) = (row(&status, stream), of(&report, stream));
+        assert_eq!(
+            (row.action, row.target, row.reason, &row.detail, &row.error),
+            (
+                told.action,
+                told.shards_after,
+                told.reason,
+                &told.detail,
+                &told.error
+            ),
+            "{stream}"
+        );
+    }
+    let reasons: Vec<_> = status.streams.iter().map(|row| row.reason).collect();
+    let expected = [
+        "alarm",
+        "alarm",
+        "paused",
+        "out_of_sync",
+        "contract",
+        "stream_missing",
+        "updating",
+        "on_demand",
+    ];
+    assert_eq!(reasons, expected, "{status:#?}");
+    assert!(
+        status.failed(),
+        "a broken contract and a missing stream are failures"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_has_usage_alarms_last_scaling_and_what_is_left_of_the_day() {
+    let world = World::new();
+    world.stream("orders", 4);
+    used(&world, "orders", 3.0);
+    for (hour, from, to) in [(2, 1, 2), (5, 2, 4)] {
+        let at = format!("2026-11-22T0{hour}:00:00.000000+0000");
+        world
+            .place
+            .put_item(TABLE, log_row("orders", &at, from, to))
+            .expect("a row");
+    }
+    world.stream("quiet", 1);
+    let old = log_row("quiet", "2026-11-15T02:00:00.000456+0000", 2, 1);
+    world.place.put_item(TABLE, old).expect("a row");
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-up");
+
+    let config = "[[streams]]\nname = \"orders\"\nmax_shards = 64\n[[streams]]\nalarm = \"quiet-scale-down-alarm\"\n";
+    let status = status(&world, config).await;
+    let orders = row(&status, "orders");
+    assert_eq!(
+        (orders.shards, orders.min_shards, orders.max_shards),
+        (Some(4), 1, 64)
+    );
+    for (usage, what) in [(orders.usage_now, "now"), (orders.usage_peak_24h, "peak")] {
+        let usage = usage.expect("traffic");
+        assert!((usage - 0.75).abs() < 0.01, "{what}: {usage}");
+    }
+    assert_eq!(orders.scalings_left, Some(8));
+    let last = orders.last_scaling.as_ref().expect("a row of the last day");
+    assert_eq!(
+        (last.shards_before, last.shards_after, last.outcome),
+        (2, 4, "done")
+    );
+    assert_eq!(orders.scale_up_alarm.state, Some("ALARM"));
+    assert_eq!(orders.scale_up_alarm.since, Some(status.at));
+    assert_eq!(orders.scale_down_alarm.state, Some("OK"));
+    assert_eq!((orders.action, orders.target), ("scale_up", Some(6)));
+
+    let quiet = row(&status, "quiet");
+    assert_eq!(quiet.scalings_left, Some(10));
+    let last = quiet.last_scaling.as_ref().expect("a row of last week");
+    assert_eq!((last.shards_before, last.shards_after), (2, 1));
+    assert_eq!(
+        (quiet.usage_now, quiet.usage_peak_24h),
+        (None, None),
+        "no data is no usage"
+    );
+    assert!(!status.failed(), "{status:#?}");
+
+    let json: Value = serde_json::from_str(&status.to_json()).expect("JSON");
+    assert_eq!(json["streams"][0]["scale_up_alarm"]["state"], "ALARM");
+    assert_eq!(json["streams"][0]["last_scaling"]["shards_after"], 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_is_a_row_with_its_error() {
+    let world = World::new();
+    world.stream("good", 2);
+    world.stream("bad", 2);
+    world.sandbox.set_faults(|call| {
+        let bad = call
+            .resource
+            .as_deref()
+            .is_some_and(|name| name.contains("bad"));
+        if bad && call.operation == "DescribeStreamSummary" {
+            return Fault::Refuse {
+                status: 400,
+                code: "AccessDeniedException".to_owned(),
+                message: "not this one".to_owned(),
+            };
+        }
+        Fault::None
+    });
+    let status = status(&world, &named(&["bad", "good"])).await;
+    let bad = row(&status, "bad");
+    assert_eq!((bad.reason, bad.shards), ("aws_error", None));
+    assert!(
+        bad.error
+            .as_deref()
+            .is_some_and(|error| error.contains("not this one")),
+        "{bad:#?}"
+    );
+    assert_eq!(
+        (row(&status, "good").reason, row(&status, "good").shards),
+        ("no_alarm", Some(2))
+    );
+    assert!(status.failed());
+    let text = status.to_text(Some(80));
+    assert!(text.contains("error: DescribeStreamSummary"), "{text}");
+    assert!(text.contains("1 at rest, 1 failed"), "{text}");
+    assert!(
+        text.contains("hint: allow the action `kinesis:DescribeStreamSummary`"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_rights_or_table_every_row_still_comes() {
+    let check = async |deny: &[&str], table: bool, expected: &[&str]| {
+        let world = World::new();
+        world.stream("orders", 2);
+        world.fire("orders", "scale-up");
+        for action in deny {
+            world.sandbox.deny(action);
+        }
+        let mut config = world.config(&named(&["orders"]));
+        if !table {
+            config.log.table = "not-there".to_owned();
+        }
+        let status = gather(&world.context(config, false).await).await;
+        assert!(status.failed(), "{deny:?}");
+        for width in [None, Some(80), Some(40), Some(10)] {
+            let text = status.to_text(width);
+            let words: Vec<&str> = text.split_whitespace().collect();
+            for part in expected {
+                let part: Vec<&str> = part.split_whitespace().collect();
+                let found = words.windows(part.len()).any(|it| it == part);
+                assert!(found, "{part:?} is not in\n{text}");
+            }
+        }
+    };
+    check(
+        &["cloudwatch:DescribeAlarms"],
+        true,
+        &[
+            "orders",
+            "hint: allow the action `cloudwatch:DescribeAlarms`",
+        ],
+    )
+    .await;
+    check(
+        &["kinesis:DescribeStreamSummary"],
+        true,
+        &[
+            "orders",
+            "hint: allow the action `kinesis:DescribeStreamSummary`",
+        ],
+    )
+    .await;
+    check(
+        &["cloudwatch:GetMetricData"],
+        true,
+        &[
+            "orders",
+            "hint: allow the action `cloudwatch:GetMetricData`",
+        ],
+    )
+    .await;
+    check(
+        &["dynamodb:Query"],
+        true,
+        &[
+            "error: the log cannot be read: Query:",
+            "hint: allow the action `dynamodb:Query`",
+        ],
+    )
+    .await;
+    check(
+        &[],
+        false,
+        &[
+            "error: the log cannot be read: Query:",
+            "`kinesis-autoscaler table create`",
+        ],
+    )
+    .await;
+    let all = [
+        "cloudwatch:DescribeAlarms",
+        "kinesis:DescribeStreamSummary",
+        "cloudwatch:GetMetricData",
+        "dynamodb:Query",
+    ];
+    check(&all, true, &["orders", "1 stream: 1 failed"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_streams_are_read_within_the_quotas() {
+    let world = World::new();
+    let names: Vec<String> = (0..1000)
+        .map(|number| format!("stream-{number:04}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        world.stream(name, 2);
+    }
+    for name in &names[..10] {
+        used(&world, name, 1.0);
+    }
+    world.sandbox.enforce_quotas(true);
+    let status = status(&world, &named(&names)).await;
+    assert!(
+        !status.failed(),
+        "{:#?}",
+        status.streams.iter().find(|row| row.error.is_some())
+    );
+    assert_eq!(status.streams.len(), 1000);
+    assert!(
+        status.streams[..10]
+            .iter()
+            .all(|row| row.usage_peak_24h.is_some())
+    );
+    let calls = world.sandbox.calls();
+    let of = |operation: &str| calls.get(operation).copied().unwrap_or(0);
+    assert_eq!(of("DescribeAlarms"), 20, "50 pairs a call");
+    assert_eq!(of("DescribeStreamSummary"), 1000);
+    assert!(of("GetMetricData") <= 8, "250 streams a call: {calls:?}");
+    assert!(of("Query") <= 2000, "{calls:?}");
+    assert!(
+        world.sandbox.throttled().is_empty(),
+        "{:?}",
+        world.sandbox.throttled()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_fits_the_terminal_and_a_pipe_has_a_line_for_each_stream() {
+    let world = World::new();
+    let mut streams = situations(&world);
+    let long = "a-stream-with-a-name-that-is-far-too-long-for-any-column-of-a-terminal-of-80";
+    world.stream(long, 10_000);
+    used(&world, long, 9_000.0);
+    streams.push(long);
+    world.pass(SignedDuration::from_mins(10)).await;
+    let status = status(&world, &named(&streams)).await;
+    for width in [20_u16, 40, 63, 64, 72, 80, 100, 200] {
+        let text = status.to_text(Some(width));
+        for line in text.lines() {
+            // A word is never broken, so that it can be copied.
+            let fits =
+                line.chars().count() <= usize::from(width) || line.split_whitespace().count() == 1;
+            assert!(fits || width < 40, "{width} columns: {line:?}\n{text}");
+            assert_eq!(line, line.trim_end(), "no space at the end of a line");
+        }
+        for stream in &streams {
+            assert!(
+                text.contains(stream),
+                "{stream} at {width} columns:\n{text}"
+            );
+        }
+    }
+    let text = status.to_text(None);
+    for stream in &streams {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{stream} ")));
+        assert_eq!(lines.count(), 1, "{stream}:\n{text}");
+    }
+    assert!(text.contains("[#########-]  90%"), "{text}");
+}
