@@ -11,6 +11,7 @@ mod error;
 mod exhaustion;
 mod history;
 mod hosts;
+mod lease;
 mod metrics;
 mod package;
 mod provision;
