@@ -12,10 +12,11 @@ use crate::{
     clock::Clock,
     config::{Config, Subscription},
     decide::{Action, Decision, Reason},
-    journal::{Journal, Opened, Outcome, Scaling},
+    journal::{Journal, Opened},
     lease::{Lease, Term},
-    observe::{Observation, StreamStatus, StreamSummary},
+    observation::{Observation, StreamStatus, StreamSummary},
     pace::Priority,
+    scaling::{Outcome, Scaling},
 };
 
 /// So often a resharding is tried that AWS refuses for its rate.

@@ -23,10 +23,10 @@ use crate::{
     cli::Output,
     config::{Account, nearest},
     error::{Exit, Failure},
-    observe::{StreamStatus, StreamSummary},
+    observation::{StreamStatus, StreamSummary},
+    output,
     pace::Priority,
     progress::Progress,
-    run,
     subscriptions::{self, Pair},
 };
 
@@ -46,7 +46,7 @@ pub async fn run(
         .iter()
         .any(|finding| finding.rule == "right_missing");
     let policy = (policy || lacking).then_some(POLICY);
-    run::print(&findings.render(output, colour, policy))?;
+    output::print(&findings.render(output, colour, policy))?;
     Ok(match findings.failed() {
         true => Exit::Failed,
         false => Exit::Done,

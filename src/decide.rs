@@ -10,10 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 pub use rules::{PERIOD_SECONDS, scale_down_target, scale_up_target, shards_used};
 
 use crate::{
-    alarm::{Alarm, ContractError, Direction, State, Terms},
+    alarm::{Alarm, ContractError, Direction, Terms},
     config::Subscription,
-    journal::{Outcome, Scaling},
-    observe::{Observation, Seen, StreamStatus, StreamSummary},
+    observation::{Observation, Seen, StreamStatus, StreamSummary},
+    scaling::{Outcome, Scaling},
 };
 
 /// AWS allows so many UpdateShardCount calls per stream in a rolling day.
@@ -696,22 +696,4 @@ pub(crate) fn after(time: Timestamp, by: SignedDuration) -> Timestamp {
 /// A time for people, to the second.
 pub(crate) fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-impl Observation {
-    /// The alarm that asks for something; when both do, scaling up goes first.
-    pub fn firing(&self) -> Option<(Direction, &Alarm)> {
-        let in_alarm = |alarm: &&Alarm| alarm.state == State::Alarm;
-        let up = self
-            .up
-            .found()
-            .filter(in_alarm)
-            .map(|alarm| (Direction::Up, alarm));
-        up.or_else(|| {
-            self.down
-                .found()
-                .filter(in_alarm)
-                .map(|alarm| (Direction::Down, alarm))
-        })
-    }
 }

@@ -18,8 +18,8 @@ use crate::{
     aws,
     cli::{self, Output},
     error::{Exit, Failure, Report},
-    journal::Scaling,
-    run,
+    output,
+    scaling::Scaling,
 };
 
 pub use read::read;
@@ -34,10 +34,10 @@ pub async fn run(
     if let Some(path) = &args.svg {
         draw(&log, path)?;
     }
-    run::print(&match output {
+    output::print(&match output {
         Output::Json => log.to_json() + "\n",
         Output::Csv => log.to_csv(),
-        Output::Text => log.to_text(run::terminal_width(), plot::terminal_is_unicode()),
+        Output::Text => log.to_text(output::terminal_width(), plot::terminal_is_unicode()),
     })?;
     let Some(failure) = log.failure() else {
         return Ok(Exit::Done);

@@ -18,12 +18,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use row::{Outcome, Scaling};
 pub use spool::{Spool, SpoolError};
 
 use crate::{
     aws::{self, Condition, Kind, Table, Value, Write},
     config::Config,
+    scaling::{Outcome, Scaling},
 };
 
 /// The hash key of the markers.

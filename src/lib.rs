@@ -16,12 +16,13 @@
 //! | [`journal`] | intents and outcomes in the log, the spool for rows that DynamoDB does not take |
 //! | [`report`] | one rendering of what was decided: text, JSON, log |
 //!
-//! They stand on [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`aws`] (the SDK's clients), [`pace`] (quotas),
+//! They stand on values without any I/O, [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`observation`] and
+//! [`scaling`], and on [`aws`] (the SDK's clients), [`pace`] (quotas),
 //! [`lease`] (one of several hosts acts) and [`clock`].
 //!
 //! Around them: [`cli`] and [`run`] (from the command line to the work), [`error`] (how errors read, and exit codes), [`logging`],
 //! [`systemd`], [`metrics`] (Prometheus and `/healthz`); the operator's commands [`check`], [`status`], [`history`], [`provision`] (alarms and
-//! table) and [`scale`], which share [`subscriptions`] and [`progress`]; and [`sandbox`], an AWS in memory that answers the real SDK clients.
+//! table) and [`scale`], which share [`subscriptions`], [`progress`] and [`output`]; and [`sandbox`], an AWS in memory that answers the real SDK clients.
 //!
 //! # Invariants
 //!
@@ -48,7 +49,9 @@ pub mod journal;
 pub mod lease;
 pub mod logging;
 pub mod metrics;
+pub mod observation;
 pub mod observe;
+pub mod output;
 pub mod pace;
 pub mod progress;
 pub mod provision;
@@ -56,6 +59,7 @@ pub mod report;
 pub mod run;
 pub mod sandbox;
 pub mod scale;
+pub mod scaling;
 pub mod schedule;
 pub mod status;
 pub mod subscriptions;

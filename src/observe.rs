@@ -1,4 +1,4 @@
-//! The world as one value: what has been read of a stream, and how to read what is still missing.
+//! Reads the world: the poll, and then of each stream what its decision still needs.
 //!
 //! The poll costs one DescribeAlarms call; everything else is read for one stream at a time, when the decision needs it.
 
@@ -11,90 +11,10 @@ use crate::{
     aws::{self, ALARMS_PER_CALL, Aws, Kind, Place},
     config::Subscription,
     decide::{Fact, PERIOD_SECONDS},
-    journal::{Journal, Scaling},
+    journal::Journal,
+    observation::{Observation, Seen},
     pace::Priority,
 };
-
-/// A fact that may not have been asked for, or may turn out not to exist.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Seen<T> {
-    #[default]
-    NotYet,
-    Missing,
-    Found(T),
-}
-
-impl<T> Seen<T> {
-    /// The value, if it was asked for and is there.
-    pub fn found(&self) -> Option<&T> {
-        match self {
-            Self::Found(value) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-/// All that has been read of one stream in one tick.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observation {
-    pub up: Seen<Alarm>,
-    pub down: Seen<Alarm>,
-    pub stream: Seen<StreamSummary>,
-    /// The scalings of the last day, oldest first, or why they cannot be read.
-    pub log: Option<Result<Vec<Scaling>, String>>,
-    pub traffic: Option<Traffic>,
-    /// The stream is looked at although no alarm may be in ALARM: its audit is due, or something was left undone.
-    pub must_look: bool,
-    /// A scaling was left open.
-    pub must_settle: bool,
-}
-
-/// What DescribeStreamSummary tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSummary {
-    pub arn: String,
-    pub status: StreamStatus,
-    pub on_demand: bool,
-    /// Transient unless the stream is ACTIVE.
-    pub open_shards: u32,
-}
-
-/// A stream's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamStatus {
-    Active,
-    Updating,
-    Creating,
-    Deleting,
-}
-
-impl StreamStatus {
-    /// The status as AWS writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "ACTIVE",
-            Self::Updating => "UPDATING",
-            Self::Creating => "CREATING",
-            Self::Deleting => "DELETING",
-        }
-    }
-}
-
-/// A metric's sums, one for each period in which there was any.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Series {
-    /// The start of the period, and the sum; in no order.
-    pub points: Vec<(Timestamp, f64)>,
-    /// False when CloudWatch said that the answer is not whole.
-    pub complete: bool,
-}
-
-/// A stream's incoming traffic of the last 24 h.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Traffic {
-    pub bytes: Series,
-    pub records: Series,
-}
 
 /// The subscriptions of one account and Region, by alarm name.
 #[derive(Debug, Default)]
@@ -252,37 +172,6 @@ impl Reader<'_> {
 }
 
 impl Observation {
-    /// The stream's name, from the subscription or from an alarm that was read.
-    pub fn stream_name<'a>(&'a self, subscription: &'a Subscription) -> &'a str {
-        let from_alarm = || {
-            [&self.up, &self.down]
-                .into_iter()
-                .filter_map(Seen::found)
-                .find_map(|alarm| alarm.streams.first())
-        };
-        subscription
-            .stream
-            .as_deref()
-            .or_else(|| from_alarm().map(String::as_str))
-            .unwrap_or_default()
-    }
-
-    /// The alarms that are in ALARM, scale-up first.
-    pub fn alarms_in_alarm(&self) -> Vec<Alarm> {
-        let found = [&self.up, &self.down].into_iter().filter_map(Seen::found);
-        found
-            .filter(|alarm| alarm.state == State::Alarm)
-            .cloned()
-            .collect()
-    }
-
-    /// Takes the subscription's alarms out of `found`; what is not there is missing.
-    pub fn take_pair(&mut self, subscription: &Subscription, found: &mut HashMap<String, Alarm>) {
-        let mut take = |name: &str| found.remove(name).map_or(Seen::Missing, Seen::Found);
-        self.up = take(&subscription.alarms.scale_up);
-        self.down = take(&subscription.alarms.scale_down);
-    }
-
     /// How urgent this stream is among the others.
     pub fn priority(&self) -> Priority {
         match self.firing() {

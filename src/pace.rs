@@ -22,11 +22,7 @@ use governor::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{
-    alarm::Direction,
-    aws::{Error, Kind},
-    config::Quotas,
-};
+use crate::{alarm::Direction, config::Quotas};
 
 /// Who goes first: the lower value does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,16 +148,13 @@ impl Lane {
         }
     }
 
-    /// Looks at a failed call: throttling makes the following ones rarer. Hands the error on.
-    pub fn heed(&self, error: Error) -> Error {
-        if error.kind == Kind::Throttled {
-            let double = |cost: u32| Some((cost * 2).min(MAX_COST));
-            self.0
-                .cost
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, double)
-                .ok();
-        }
-        error
+    /// Tells that AWS has throttled a call all the same: the following ones become rarer.
+    pub fn throttled(&self) {
+        let double = |cost: u32| Some((cost * 2).min(MAX_COST));
+        self.0
+            .cost
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, double)
+            .ok();
     }
 }
 
@@ -267,9 +260,8 @@ mod tests {
         let lane = Lane::new(1.0);
         let started = Instant::now();
         lane.turn(up(0.0)).await;
-        let throttled = Error::for_test(crate::aws::Operation::PutMetricAlarm, Kind::Throttled);
-        lane.heed(throttled.clone());
-        lane.heed(throttled);
+        lane.throttled();
+        lane.throttled();
         let mut gaps = Vec::new();
         let mut last = started.elapsed();
         for _ in 0..5 {

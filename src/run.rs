@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -17,11 +17,13 @@ use crate::{
     cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
-    error::{Exit, Failure, Report as ErrorReport, wants_colour},
+    error::{Exit, Failure, Report as ErrorReport},
     history,
     journal::{Journal, Spool},
     lease::Lease,
-    logging, metrics, provision,
+    logging, metrics,
+    output::{print, stdout_colour, terminal_width},
+    provision,
     report::Report,
     sandbox::{RegionHandle, Sandbox, demo},
     scale::{self, Consent},
@@ -382,34 +384,6 @@ fn render(report: &Report, output: Output) -> String {
     match output {
         Output::Json => report.to_json() + "\n",
         _ => report.to_text(terminal_width()),
-    }
-}
-
-fn stdout_colour() -> bool {
-    wants_colour(&io::stdout(), std::env::var_os("NO_COLOR").as_deref())
-}
-
-/// The width of the terminal that standard output is; a pipe or a file has none.
-pub fn terminal_width() -> Option<u16> {
-    let columns = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok());
-    io::stdout()
-        .is_terminal()
-        .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
-}
-
-/// Writes to standard output; a reader that has gone away is no failure.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, error))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -20,8 +20,9 @@ use crate::{
     cli::{self, Output},
     decide::{Action, Decision, Fact, Reason, Verdict, decide, shards_used},
     error::{Exit, Failure, Report},
-    observe::{Observation, Reader, Seen, StreamSummary},
-    run,
+    observation::{Observation, Seen, StreamSummary},
+    observe::Reader,
+    output,
     subscriptions::{self, OnStream, failed_call},
 };
 
@@ -45,7 +46,7 @@ pub async fn run(
     let number = find(context, args).await?;
     let (plan, seen) = plan(context, number, args.target).await?;
     if context.dry_run {
-        run::print(&match output {
+        output::print(&match output {
             Output::Json => told(&plan, &[], true, None),
             _ => plan.to_text() + "dry run, nothing was changed\n",
         })?;
@@ -64,7 +65,7 @@ pub async fn run(
         .await;
     let error = result.as_ref().err().map(ToString::to_string);
     if output == Output::Json {
-        run::print(&told(&plan, &done, false, error))?;
+        output::print(&told(&plan, &done, false, error))?;
     }
     result?;
     if output != Output::Json {
@@ -72,7 +73,7 @@ pub async fn run(
             true => "has",
             false => "is being resharded to",
         };
-        run::print(&format!(
+        output::print(&format!(
             "{} ({}) {end} {} shards; its alarms are in sync, and it is logged\n",
             plan.stream, plan.region, plan.to
         ))?;

@@ -12,7 +12,7 @@ use crate::{
     apply::Context,
     cli::Output,
     error::{Exit, Failure},
-    run,
+    output,
 };
 
 pub use gather::gather;
@@ -22,9 +22,9 @@ pub async fn run(context: &Arc<Context>, output: Output) -> Result<Exit, Failure
     let status = gather(context).await;
     let text = match output {
         Output::Json => status.to_json() + "\n",
-        _ => status.to_text(run::terminal_width()),
+        _ => status.to_text(output::terminal_width()),
     };
-    run::print(&text)?;
+    output::print(&text)?;
     Ok(if status.failed() {
         Exit::Failed
     } else {

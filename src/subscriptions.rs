@@ -12,7 +12,7 @@ use crate::{
     aws::{self, ALARMS_PER_CALL, Definition},
     config::{Account, Subscription, nearest},
     error::{Exit, Failure, Report},
-    observe::{Observation, Seen},
+    observation::{Observation, Seen},
     pace::Priority,
 };
 

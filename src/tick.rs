@@ -24,7 +24,8 @@ use crate::{
     config::Account,
     decide::{Action, Decision, Fact, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
-    observe::{self, AlarmIndex, Observation, PollMode, Reader, Seen},
+    observation::{Observation, Seen},
+    observe::{self, AlarmIndex, PollMode, Reader},
     pace::Priority,
     report::{Report, StreamReport, millis},
 };

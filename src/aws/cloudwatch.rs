@@ -22,7 +22,7 @@ use serde::Deserialize;
 use super::{Error, Operation, unknown_fields::UnknownFields};
 use crate::{
     alarm::{Alarm, State},
-    observe::{Series, Traffic},
+    observation::{Series, Traffic},
     pace::{Pace, Priority},
 };
 
@@ -124,9 +124,8 @@ impl CloudWatch {
             .send()
             .await
             .map_err(|error| {
-                self.pace
-                    .describe_alarms
-                    .heed(Error::from_sdk(Operation::DescribeAlarms, error))
+                Error::from_sdk(Operation::DescribeAlarms, error)
+                    .telling(&self.pace.describe_alarms)
             })?;
         let next = reply
             .next_token()
@@ -153,9 +152,7 @@ impl CloudWatch {
         let request = put_request(&self.client, definition.whole.clone(), rewrite);
         let sent = request.send().await;
         sent.map_err(|error| {
-            self.pace
-                .put_metric_alarm
-                .heed(Error::from_sdk(Operation::PutMetricAlarm, error))
+            Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
         })?;
         Ok(())
     }
@@ -171,9 +168,7 @@ impl CloudWatch {
             .send()
             .await;
         sent.map_err(|error| {
-            self.pace
-                .set_alarm_state
-                .heed(Error::from_sdk(Operation::SetAlarmState, error))
+            Error::from_sdk(Operation::SetAlarmState, error).telling(&self.pace.set_alarm_state)
         })?;
         Ok(())
     }

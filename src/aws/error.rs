@@ -3,6 +3,8 @@
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
+use crate::pace::Lane;
+
 /// The AWS operations in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
@@ -170,6 +172,14 @@ impl Error {
         }
     }
 
+    /// Tells the quota's lane if AWS has throttled the call; hands the error on.
+    pub(super) fn telling(self, lane: &Lane) -> Self {
+        if self.kind == Kind::Throttled {
+            lane.throttled();
+        }
+        self
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self.kind {
@@ -240,16 +250,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
         at = source;
     }
     at.to_string()
-}
-
-#[cfg(test)]
-impl Error {
-    /// An error of some kind, for tests of those who branch on it.
-    pub fn for_test(operation: Operation, kind: Kind) -> Self {
-        Self {
-            operation,
-            kind,
-            message: "as the test has it".to_owned(),
-        }
-    }
 }

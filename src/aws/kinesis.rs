@@ -12,7 +12,7 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
 use super::{Error, Operation};
 use crate::{
-    observe::{StreamStatus, StreamSummary},
+    observation::{StreamStatus, StreamSummary},
     pace::{Pace, Priority},
 };
 
@@ -51,9 +51,8 @@ impl Kinesis {
             .send()
             .await
             .map_err(|error| {
-                self.pace
-                    .describe_stream_summary
-                    .heed(Error::from_sdk(Operation::DescribeStreamSummary, error))
+                Error::from_sdk(Operation::DescribeStreamSummary, error)
+                    .telling(&self.pace.describe_stream_summary)
             })?;
         let Some(summary) = reply.stream_description_summary else {
             return Err(Error::unreadable(
@@ -106,9 +105,8 @@ impl Kinesis {
             .send()
             .await;
         sent.map_err(|error| {
-            self.pace
-                .update_shard_count
-                .heed(Error::from_sdk(Operation::UpdateShardCount, error))
+            Error::from_sdk(Operation::UpdateShardCount, error)
+                .telling(&self.pace.update_shard_count)
         })?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::observe::{Series, Traffic};
+use crate::observation::{Series, Traffic};
 
 /// The length of the periods that usage is judged by.
 pub const PERIOD_SECONDS: i32 = 300;

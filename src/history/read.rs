@@ -11,10 +11,11 @@ use crate::{
     aws::{self, ALARMS_PER_CALL, Kind},
     config::nearest,
     error::{Exit, Failure, Report},
-    journal::Scaling,
-    observe::{self, Observation},
+    observation::Observation,
+    observe::{self},
     pace::Priority,
     progress::Progress,
+    scaling::Scaling,
 };
 
 /// So many streams are read side by side.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Log;
-use crate::journal::{Outcome, Scaling};
+use crate::scaling::{Outcome, Scaling};
 
 /// One stream's shard count over the log's span.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     alarm::Direction,
-    journal::{Outcome, Scaling},
+    scaling::{Outcome, Scaling},
 };
 
 const WIDTH: f64 = 960.0;

@@ -7,8 +7,8 @@ use comfy_table::{ColumnConstraint, Width};
 use super::{Log, read::utc, series};
 use crate::{
     alarm::Direction,
-    journal::{Outcome, Scaling},
     report,
+    scaling::{Outcome, Scaling},
 };
 
 /// The column of reasons is at least so wide, or left out.

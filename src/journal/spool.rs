@@ -12,7 +12,8 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{row::Scaling, spool_file};
+use super::spool_file;
+use crate::scaling::Scaling;
 
 /// Rows that one spool holds; DynamoDB being away for so long wants a person.
 const MOST_ROWS: usize = 10_000;
@@ -221,7 +222,8 @@ fn parse_line(line: &str) -> Option<Scaling> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::row::Outcome, *};
+    use super::*;
+    use crate::scaling::Outcome;
 
     fn row(stream: &str, second: i64, outcome: Outcome) -> Scaling {
         Scaling {

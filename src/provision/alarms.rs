@@ -16,10 +16,11 @@ use crate::{
     cli::{self, AlarmsCommand, Format, Output},
     config::{PairDesign, Subscription},
     error::{Exit, Failure, Report},
-    observe::{StreamStatus, StreamSummary},
+    observation::{StreamStatus, StreamSummary},
+    output,
     pace::Priority,
     progress::Progress,
-    report, run,
+    report,
     subscriptions::{self, OnStream, Pair},
 };
 
@@ -99,11 +100,11 @@ pub async fn run(
             design: given,
         } => {
             let design = design(configured, given)?;
-            let width = run::terminal_width();
+            let width = output::terminal_width();
             create(context, stream.as_deref(), *replace, &design, output, width).await?
         }
     };
-    run::print(&answer.text)?;
+    output::print(&answer.text)?;
     match answer.failures.is_empty() {
         true => Ok(Exit::Done),
         false => Err(Failure {

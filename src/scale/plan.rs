@@ -9,7 +9,7 @@ use crate::{
     cli::{Step, Target},
     config::Subscription,
     decide::{CALLS_PER_DAY, MAX_SHARDS, at},
-    journal::Scaling,
+    scaling::Scaling,
 };
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);

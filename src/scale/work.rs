@@ -8,7 +8,7 @@ use crate::{
     aws::Kinesis,
     decide::{Action, Decision, Reason},
     error::{Exit, Failure},
-    observe::{Observation, StreamStatus},
+    observation::{Observation, StreamStatus},
     pace::Priority,
     progress::Progress,
 };

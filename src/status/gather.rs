@@ -15,10 +15,11 @@ use crate::{
     aws::{self, ALARMS_PER_CALL, STREAMS_PER_CALL},
     config::{Account, Subscription},
     decide::{Decision, Fact, PERIOD_SECONDS, Reason, Verdict, calls_left, decide, shards_used},
-    journal::{Outcome, Scaling},
-    observe::{self, Observation, Reader, Seen, StreamStatus, Traffic},
+    observation::{Observation, Seen, StreamStatus, Traffic},
+    observe::{self, Reader},
     pace::Priority,
     progress::Progress,
+    scaling::{Outcome, Scaling},
     tick,
 };
 
@@ -366,7 +367,7 @@ fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Series;
+    use crate::observation::Series;
 
     #[test]
     fn usage_is_of_the_newest_whole_period_and_missing_data_is_none() {

@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarm,
     decide::{Decision, Reason},
     lease::Term,
-    observe::Observation,
+    observation::Observation,
     report::StreamReport,
 };
 

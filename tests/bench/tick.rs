@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Duration};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kinesis_autoscaler::{
     decide::{decide, scale_down_target, scale_up_target},
-    observe::{Series, Traffic},
+    observation::{Series, Traffic},
     tick::Autoscaler,
 };
 use tokio::runtime::Runtime;

@@ -5,8 +5,8 @@ use kinesis_autoscaler::{
     alarm::{Alarm, State},
     config::Subscription,
     decide::{Action, Decision, Fact, Reason, Verdict, decide, scale_up_target},
-    journal::{Outcome, Scaling},
-    observe::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    scaling::{Outcome, Scaling},
 };
 use proptest::prelude::*;
 

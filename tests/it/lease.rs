@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     apply::Context,
-    journal::{Opened, Outcome, Scaling},
+    journal::Opened,
     lease::{Lease, Standing},
     sandbox::Fault,
+    scaling::{Outcome, Scaling},
 };
 
 use crate::world::World;

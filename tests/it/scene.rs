@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     alarm::{Alarm, AlarmNames, State},
     config::{Account, Subscription},
-    observe::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
 };
 
 pub const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";

@@ -57,9 +57,7 @@ impl CloudWatch {
             .send()
             .await;
         sent.map_err(|error| {
-            self.pace
-                .put_metric_alarm
-                .heed(Error::from_sdk(Operation::PutMetricAlarm, error))
+            Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
         })?;
         Ok(())
     }

@@ -1,0 +1,105 @@
+//! One scaling of one stream, as the log tells it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::Direction;
+
+/// How a scaling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was begun, and its end is not known yet.
+    Open,
+    Done,
+    /// AWS never carried it out.
+    NotApplied,
+    /// Somebody else resharded the stream meanwhile.
+    Superseded,
+    /// AWS refused it.
+    Refused,
+}
+
+impl Outcome {
+    /// Every outcome there is.
+    pub const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Done,
+        Self::NotApplied,
+        Self::Superseded,
+        Self::Refused,
+    ];
+
+    /// The value of the attribute `outcome`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::NotApplied => "not_applied",
+            Self::Superseded => "superseded",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// What became of "the scaling that began at …".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Open => "has not ended",
+            Self::Done => "has taken effect",
+            Self::NotApplied => "never took effect",
+            Self::Superseded => "was overtaken by another",
+            Self::Refused => "was refused by AWS",
+        }
+    }
+}
+
+/// A row of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    pub stream_name: String,
+    /// When it was begun; the range key, to the microsecond.
+    pub at: Timestamp,
+    pub from: u32,
+    pub to: u32,
+    pub expires_at: Timestamp,
+    pub outcome: Outcome,
+    /// Empty in the original's rows.
+    pub stream_arn: String,
+    pub reason: Option<String>,
+    pub alarm: Option<String>,
+    /// Usage as the alarm computes it.
+    pub usage: Option<f64>,
+    /// What AWS said, or a person did.
+    pub note: Option<String>,
+    pub host: Option<String>,
+    pub version: Option<String>,
+    /// Tells this row from another one with the same key.
+    pub intent_id: Option<String>,
+}
+
+impl Scaling {
+    /// Up or down.
+    pub fn direction(&self) -> Direction {
+        if self.to >= self.from {
+            Direction::Up
+        } else {
+            Direction::Down
+        }
+    }
+
+    /// Whether it is, or may be, one of the calls that AWS counts.
+    pub fn counts(&self) -> bool {
+        matches!(
+            self.outcome,
+            Outcome::Open | Outcome::Done | Outcome::Superseded
+        )
+    }
+
+    /// The original's word for the direction.
+    pub fn scaling_type(&self) -> &'static str {
+        match self.direction() {
+            Direction::Up => "SCALE_UP",
+            Direction::Down => "SCALE_DOWN",
+        }
+    }
+}
