@@ -124,6 +124,16 @@ fn the_sandbox_serves_every_command() {
 }
 
 #[test]
+fn a_far_scaling_in_the_sandbox_is_a_matter_of_seconds() {
+    check(
+        "scale orders --to 16 --wait --yes --sandbox",
+        0,
+        &["orders (eu-west-1) has 16 shards"],
+        &["in 3 calls"],
+    );
+}
+
+#[test]
 fn wrong_wishes_fail_with_a_hint() {
     check(
         "scale session --to 4 --yes --sandbox",
