@@ -18,7 +18,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use row::{Outcome, Scaling};
+pub use row::{Outcome, Scaling, format_datetime};
 pub use spool::{Spool, SpoolError};
 
 use crate::{
