@@ -242,6 +242,28 @@ pub fn render(table: &mut Table) -> String {
     table.trim_fmt()
 }
 
+/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
+pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let length = line.chars().count() + usize::from(!empty) + word.chars().count();
+        if length > width && !empty {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = next.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines + &line + "\n"
+}
+
 /// Whole milliseconds, for reports.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
