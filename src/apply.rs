@@ -2,7 +2,7 @@
 //!
 //! Whatever is cut short stays open in the journal, and the next look at the stream brings it to its end.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use jiff::SignedDuration;
 
@@ -57,6 +57,18 @@ impl Leave<'_> {
             (Some(_), None) => Err(LeaseLost),
             _ => Ok(()),
         }
+    }
+
+    /// Goes on with a call, its wait for the quota and its retries only while there is leave.
+    ///
+    /// Asking once beforehand is not enough: a process that is frozen in between would send the call when it is thawed.
+    async fn during<T>(&self, call: impl Future<Output = T>) -> Result<T, LeaseLost> {
+        let mut call = pin!(call);
+        poll_fn(|waker| match self.ask() {
+            Ok(()) => call.as_mut().poll(waker).map(Ok),
+            Err(lost) => Poll::Ready(Err(lost)),
+        })
+        .await
     }
 }
 
@@ -139,7 +151,9 @@ enum Resharding {
     Refused(aws::Error),
     /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have caused.
     InDoubt(aws::Error),
-    /// It was not sent.
+    /// The lease was lost before it was sent.
+    NotSent,
+    /// The lease was lost before its answer came.
     LeaseLost,
 }
 
@@ -167,14 +181,16 @@ impl Hands<'_> {
     /// Closes the earlier scalings that the decision settles.
     async fn log_outcomes(&self, decision: &Decision) {
         for (scaling, outcome) in &decision.settles {
-            let closed = self
-                .context
-                .journal
-                .close(scaling.clone(), *outcome, None)
-                .await;
-            if let Err(error) = closed {
-                tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
+            // Whoever has the lease now may have seen more.
+            if self.leave.ask().is_ok() {
+                self.close(scaling.clone(), *outcome, None).await;
             }
+        }
+    }
+
+    async fn close(&self, row: Scaling, outcome: Outcome, note: Option<String>) {
+        if let Err(error) = self.context.journal.close(row, outcome, note).await {
+            tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
         }
     }
 
@@ -213,11 +229,13 @@ impl Hands<'_> {
         match self.reshard(to).await {
             Resharding::Begun => self.finish(row, to, decision).await,
             Resharding::Refused(error) => self.refused(row, &error, &decision).await,
-            Resharding::LeaseLost => {
-                let mut hold = Decision::hold(Reason::Standby, LeaseLost.to_string());
-                hold.shards = decision.shards;
-                hold
+            Resharding::NotSent => {
+                // Whoever has the lease now need not wait to see whether it takes effect.
+                self.close(row, Outcome::NotApplied, Some(LeaseLost.to_string()))
+                    .await;
+                lease_lost(&decision)
             }
+            Resharding::LeaseLost => lease_lost(&decision),
             Resharding::InDoubt(error) => {
                 let text = format!(
                     "{error}; whether the stream is being resharded is found out at the next look"
@@ -255,11 +273,13 @@ impl Hands<'_> {
         let mut tries = 1;
         loop {
             if self.leave.ask().is_err() {
-                return Resharding::LeaseLost;
+                return Resharding::NotSent;
             }
-            let error = match kinesis.update_shard_count(&self.stream.arn, to).await {
-                Ok(()) => return Resharding::Begun,
-                Err(error) => error,
+            let call = kinesis.update_shard_count(&self.stream.arn, to);
+            let error = match self.leave.during(call).await {
+                Ok(Ok(())) => return Resharding::Begun,
+                Ok(Err(error)) => error,
+                Err(LeaseLost) => return Resharding::LeaseLost,
             };
             match error.kind {
                 Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
@@ -313,14 +333,7 @@ impl Hands<'_> {
             Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
             _ => (Outcome::NotApplied, Reason::AwsError),
         };
-        let closed = self
-            .context
-            .journal
-            .close(row, outcome, Some(error.to_string()))
-            .await;
-        if let Err(error) = closed {
-            tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
-        }
+        self.close(row, outcome, Some(error.to_string())).await;
         let mend = error.hint().unwrap_or_else(|| decision.detail.clone());
         let mut hold = Decision::failed(reason, error.to_string(), mend);
         hold.shards = decision.shards;
@@ -363,20 +376,15 @@ pub async fn rewrite_pair(
             shard_count,
             actions_enabled,
         };
-        leave.ask()?;
-        Ok::<_, RewriteError>(
-            place
-                .cloudwatch
-                .rewrite(definition, rewrite, priority)
-                .await?,
-        )
+        let call = place.cloudwatch.rewrite(definition, rewrite, priority);
+        Ok::<_, RewriteError>(leave.during(call).await??)
     };
     let (of_up, of_down) =
         tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
     of_up.and(of_down)?;
     let reset = async |name: &str| {
-        leave.ask()?;
-        Ok::<_, RewriteError>(place.cloudwatch.reset(name, reason, priority).await?)
+        let call = place.cloudwatch.reset(name, reason, priority);
+        Ok::<_, RewriteError>(leave.during(call).await??)
     };
     let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
     of_up.and(of_down)
@@ -386,6 +394,12 @@ fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<St
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     decision.error = Some(format!("{}{hint}", chain(error)));
     decision
+}
+
+fn lease_lost(decision: &Decision) -> Decision {
+    let mut hold = Decision::hold(Reason::Standby, LeaseLost.to_string());
+    hold.shards = decision.shards;
+    hold
 }
 
 fn already_open(decision: &Decision) -> Decision {

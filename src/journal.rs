@@ -183,15 +183,36 @@ impl Journal {
         for row in waiting {
             match self.table.write(writes(&row)).await {
                 Ok(()) => {}
-                Err(error) if error.kind == Kind::Condition => {
-                    tracing::warn!(stream = row.stream_name, at = %row.at, "another host has this row or an open scaling; the spooled row is dropped");
-                }
+                Err(error) if error.kind == Kind::Condition => self
+                    .deliver_alone(row.clone())
+                    .await
+                    .map_err(JournalError::Table)?,
                 Err(error) => return Err(JournalError::Table(error)),
             }
             lock(&self.spool).remove(&row).map_err(JournalError::Both)?;
             delivered += 1;
         }
         Ok(delivered)
+    }
+
+    /// Sends a row without its marker: another scaling of the stream is open by now, or the row's key is taken.
+    async fn deliver_alone(&self, mut row: Scaling) -> Result<(), aws::Error> {
+        for _ in 0..KEYS_TO_TRY {
+            match self.table.write(vec![put_row(&row)]).await {
+                Err(error) if error.kind == Kind::Condition => {}
+                sent => return sent,
+            }
+            let key = row::format_datetime(row.at);
+            let there = self.table.get(&row.stream_name, &key).await?;
+            let there = there.as_ref().and_then(row::from_item);
+            if there.is_some_and(|there| there.intent_id == row.intent_id) {
+                // Only its answer was lost, and whoever settled it knew more.
+                return Ok(());
+            }
+            row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
+        }
+        tracing::error!(stream = row.stream_name, at = %row.at, "the keys of a spooled row are taken; it is dropped");
+        Ok(())
     }
 
     /// Reads from the table which scalings were left open, by any process on any host.
@@ -284,34 +305,50 @@ impl Journal {
 }
 
 /// The row together with its marker: put while it is open, deleted when it is not.
-///
-/// The row may replace only itself, so that a write that is sent twice, or later from the spool, has its effect once.
 fn writes(row: &Scaling) -> Vec<Write> {
-    let mine = |expression| Condition {
-        expression,
-        values: BTreeMap::from([(
-            ":id".to_owned(),
-            Value::S(row.intent_id.clone().unwrap_or_default()),
-        )]),
-    };
-    let own_or_new = "attribute_not_exists(stream_name) OR intent_id = :id";
-    let put = Write::Put {
-        item: row::to_item(row),
-        condition: Some(mine(own_or_new)),
-    };
+    let condition = own("attribute_not_exists(stream_name) OR intent_id = :id", row);
     let marker = if row.outcome == Outcome::Open {
         Write::Put {
             item: row::to_marker(row, OPEN),
-            condition: Some(mine(own_or_new)),
+            condition: Some(condition),
         }
     } else {
         Write::Delete {
             hash: OPEN.to_owned(),
             range: row.stream_arn.clone(),
-            condition: Some(mine(own_or_new)),
+            condition: Some(condition),
         }
     };
-    vec![put, marker]
+    vec![put_row(row), marker]
+}
+
+/// The row may replace only itself, so that a write that is sent twice, or later from the spool, has its effect once; and an open row
+/// never one that was closed, by another host too.
+fn put_row(row: &Scaling) -> Write {
+    let condition = if row.outcome == Outcome::Open {
+        let open = Value::S(Outcome::Open.code().to_owned());
+        let mut condition = own(
+            "attribute_not_exists(stream_name) OR (intent_id = :id AND outcome = :open)",
+            row,
+        );
+        condition.values.insert(":open".to_owned(), open);
+        condition
+    } else {
+        own("attribute_not_exists(stream_name) OR intent_id = :id", row)
+    };
+    Write::Put {
+        item: row::to_item(row),
+        condition: Some(condition),
+    }
+}
+
+/// A condition on the row's `:id`.
+fn own(expression: &'static str, row: &Scaling) -> Condition {
+    let id = row.intent_id.clone().unwrap_or_default();
+    Condition {
+        expression,
+        values: BTreeMap::from([(":id".to_owned(), Value::S(id))]),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

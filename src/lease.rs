@@ -45,16 +45,21 @@ struct State {
     held: Option<Held>,
     /// Somebody's lease as it was read last, and since when it has not moved.
     watched: Option<(Record, Instant)>,
-    /// DynamoDB did not answer the last time.
-    outage: bool,
+    /// When the last beat began, if DynamoDB did not answer it.
+    unanswered: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
     record: Record,
-    renewed: Instant,
-    /// The wall clock shows a sleep of the whole machine, which the monotonic one does not.
-    renewed_at: Timestamp,
+    renewed: Moment,
+}
+
+/// A point in time by both clocks: the wall clock shows a sleep of the whole machine, which the monotonic one does not.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    monotonic: Instant,
+    wall: Timestamp,
 }
 
 /// The item in the table.
@@ -69,7 +74,7 @@ struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     Holder(Term),
-    /// The lease ran out while DynamoDB did not answer anyone: scale-ups alone go on.
+    /// The lease ran out, and DynamoDB has not answered since: scale-ups alone go on.
     Cut(Term),
     /// Another host has the lease, if one is known.
     Standby(Option<String>),
@@ -99,53 +104,64 @@ impl Lease {
 
     /// Renews the lease, or looks whether it can be taken over, and takes it.
     pub async fn beat(&self) {
-        let started = (Instant::now(), self.clock.now());
+        let began = self.moment();
         let held = self.lock().held.clone();
         let result = match held {
-            Some(held) => self.renew(held.record, started).await,
-            None => self.watch(started).await,
+            Some(held) => self.renew(held.record, began).await,
+            None => self.watch(began).await,
         };
-        self.lock().outage = match result {
-            Ok(()) => false,
+        self.lock().unanswered = match result {
+            Ok(()) => None,
             Err(error) => {
                 tracing::warn!(%error, hint = error.hint(), "the lease cannot be read or written");
-                !error.kind.is_refusal()
+                (!error.kind.is_refusal()).then_some(began)
             }
         };
     }
 
-    async fn renew(&self, mine: Record, started: (Instant, Timestamp)) -> Result<(), aws::Error> {
-        let next = Record {
-            version: mine.version + 1,
-            ..mine.clone()
-        };
+    async fn renew(&self, mine: Record, began: Moment) -> Result<(), aws::Error> {
+        let next = mine.next();
         match self.put(&next, Some(&mine)).await {
-            Ok(()) => self.hold(next, started),
-            Err(error) if error.kind == Kind::Condition => match self.read().await? {
-                // Our own write, whose answer was lost.
-                Some(found) if found == next => self.hold(next, started),
-                found => {
-                    tracing::warn!(
-                        holder = found.as_ref().map(|record| record.holder.as_str()),
-                        "another host has taken the lease over"
-                    );
-                    let mut state = self.lock();
-                    state.held = None;
-                    state.watched = found.map(|record| (record, started.0));
-                }
-            },
+            Ok(()) => {
+                self.hold(next, began);
+                return Ok(());
+            }
+            Err(error) if error.kind == Kind::Condition => {}
             Err(error) => return Err(error),
+        }
+        match self.read().await? {
+            // Our own write, perhaps of an earlier beat, whose answer was lost. Others count from when it was carried out, which we do not
+            // know: only another write makes the lease valid from now on.
+            Some(found) if found.holder == self.me && found.term == mine.term => {
+                let began = self.moment();
+                let next = found.next();
+                self.put(&next, Some(&found)).await?;
+                self.hold(next, began);
+            }
+            found => {
+                tracing::warn!(
+                    holder = found.as_ref().map(|record| record.holder.as_str()),
+                    "another host has taken the lease over"
+                );
+                let mut state = self.lock();
+                state.held = None;
+                state.watched = found.map(|record| (record, Instant::now()));
+            }
         }
         Ok(())
     }
 
-    async fn watch(&self, started: (Instant, Timestamp)) -> Result<(), aws::Error> {
+    async fn watch(&self, began: Moment) -> Result<(), aws::Error> {
         let found = self.read().await?;
+        // The holder may have renewed until the read was answered, and may act for a whole duration from then on.
+        let read = Instant::now();
         let free = match (&found, &self.lock().watched) {
             (None, _) => true,
             (Some(record), _) if record.holder.is_empty() => true,
+            // Our own, taken by a write whose answer was lost.
+            (Some(record), _) if record.holder == self.me => true,
             (Some(record), Some((seen, since))) if record == seen => {
-                started.0.duration_since(*since) >= self.duration
+                read.duration_since(*since) >= self.duration
             }
             _ => false,
         };
@@ -153,7 +169,7 @@ impl Lease {
             let mut state = self.lock();
             let moved = state.watched.as_ref().map(|(seen, _)| seen) != found.as_ref();
             if moved {
-                state.watched = found.map(|record| (record, started.0));
+                state.watched = found.map(|record| (record, read));
             }
             return Ok(());
         }
@@ -166,12 +182,12 @@ impl Lease {
         match self.put(&mine, found.as_ref()).await {
             Ok(()) => {
                 tracing::info!(term = term.0, "this host holds the lease");
-                self.hold(mine, started);
+                self.hold(mine, began);
             }
             // Another standby was faster, or our answer was lost: the next beat tells.
             Err(error) if error.kind == Kind::Condition => {
                 if self.read().await?.as_ref() == Some(&mine) {
-                    self.hold(mine, started);
+                    self.hold(mine, began);
                 }
             }
             Err(error) => return Err(error),
@@ -184,18 +200,32 @@ impl Lease {
         let Some(held) = self.lock().held.take() else {
             return;
         };
-        let free = Record {
+        let free = |record: &Record| Record {
             holder: String::new(),
-            version: held.record.version + 1,
-            ..held.record.clone()
+            ..record.next()
         };
-        if let Err(error) = self.put(&free, Some(&held.record)).await {
+        let mut released = self.put(&free(&held.record), Some(&held.record)).await;
+        if released
+            .as_ref()
+            .is_err_and(|error| error.kind == Kind::Condition)
+        {
+            // A beat was cut short after its write.
+            released = match self.read().await {
+                Ok(Some(found)) if found.holder == self.me => {
+                    self.put(&free(&found), Some(&found)).await
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
+        if let Err(error) = released {
             tracing::warn!(%error, "the lease could not be given up; it runs out by itself");
         }
     }
 
     /// What this host may do right now, by its own clocks.
     pub fn standing(&self) -> Standing {
+        let now = self.moment();
         let state = self.lock();
         let Some(held) = &state.held else {
             return Standing::Standby(
@@ -205,13 +235,26 @@ impl Lease {
                     .map(|(record, _)| record.holder.clone()),
             );
         };
-        let slept = self.clock.now().duration_since(held.renewed_at)
-            >= SignedDuration::try_from(self.duration).unwrap_or(SignedDuration::MAX);
-        match held.renewed.elapsed() < self.duration && !slept {
-            true => Standing::Holder(held.record.term),
-            false if state.outage => Standing::Cut(held.record.term),
+        let ran_out_by = |at: Moment| self.ran_out(held.renewed, at);
+        match state.unanswered {
+            _ if !ran_out_by(now) => Standing::Holder(held.record.term),
+            // A beat that began before the lease ran out tells nothing: a process that was frozen during one finds it unanswered too.
+            Some(began) if ran_out_by(began) => Standing::Cut(held.record.term),
             // Not renewed in time: the next beat finds out whether it was taken over.
-            false => Standing::Standby(None),
+            _ => Standing::Standby(None),
+        }
+    }
+
+    fn ran_out(&self, renewed: Moment, at: Moment) -> bool {
+        let by_wall = SignedDuration::try_from(self.duration).unwrap_or(SignedDuration::MAX);
+        at.monotonic.saturating_duration_since(renewed.monotonic) >= self.duration
+            || at.wall.duration_since(renewed.wall) >= by_wall
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            monotonic: Instant::now(),
+            wall: self.clock.now(),
         }
     }
 
@@ -241,14 +284,10 @@ impl Lease {
         }
     }
 
-    fn hold(&self, record: Record, (renewed, renewed_at): (Instant, Timestamp)) {
+    fn hold(&self, record: Record, renewed: Moment) {
         let mut state = self.lock();
         state.watched = None;
-        state.held = Some(Held {
-            record,
-            renewed,
-            renewed_at,
-        });
+        state.held = Some(Held { record, renewed });
     }
 
     async fn read(&self) -> Result<Option<Record>, aws::Error> {
@@ -296,6 +335,14 @@ impl Lease {
 }
 
 impl Record {
+    /// The same lease, renewed.
+    fn next(&self) -> Self {
+        Self {
+            version: self.version + 1,
+            ..self.clone()
+        }
+    }
+
     /// What cannot be read counts as an unknown holder's, which runs out as any other.
     fn read(item: &Item) -> Self {
         let number = |name: &str| match item.get(name) {

@@ -165,7 +165,8 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
     let lease = config
         .high_availability
         .as_ref()
-        .filter(|_| role == Role::Daemon);
+        // A dry run would keep the lease from those who act.
+        .filter(|_| role == Role::Daemon && !dry_run);
     let lease = lease.map(|high| {
         Lease::new(
             aws.log.clone(),

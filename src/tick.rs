@@ -104,13 +104,18 @@ impl Autoscaler {
         let term = match self.context.lease.as_ref().map(Lease::standing) {
             None => None,
             Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
-            Some(Standing::Standby(holder)) => return self.stand_by(now, holder),
+            Some(Standing::Standby(holder)) => {
+                // What this host did while it held the lease is in no other host's reach.
+                self.deliver().await;
+                return self.stand_by(now, holder);
+            }
         };
         if self.memory.term != term {
             // Whoever acted before may have left something open.
             self.memory = Memory::default();
             self.memory.term = term;
         }
+        self.deliver().await;
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
         let mut observations = self.observe(now, &mut reports).await;
@@ -179,15 +184,10 @@ impl Autoscaler {
         self.under_way.len()
     }
 
-    /// Delivers spooled rows, and finds out at the start, and once per audit interval, what any process has left open.
-    async fn tend_journal(&mut self, now: Timestamp) {
-        let Context {
-            config,
-            journal,
-            dry_run,
-            ..
-        } = &*self.context;
-        if !dry_run && journal.spooled() > 0 {
+    /// Delivers spooled rows.
+    async fn deliver(&self) {
+        let journal = &self.context.journal;
+        if !self.context.dry_run && journal.spooled() > 0 {
             match journal.deliver().await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
                 Err(error) => tracing::warn!(
@@ -197,6 +197,13 @@ impl Autoscaler {
                 ),
             }
         }
+    }
+
+    /// Finds out at the start, and once per audit interval, what any process has left open.
+    async fn tend_journal(&mut self, now: Timestamp) {
+        let Context {
+            config, journal, ..
+        } = &*self.context;
         let due = |last: Timestamp| {
             config
                 .audit_interval

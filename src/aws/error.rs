@@ -28,7 +28,10 @@ pub enum Operation {
 impl Operation {
     /// The name by AWS's API reference.
     pub fn name(self) -> &'static str {
-        self.iam_action().rsplit(':').next().unwrap_or_default()
+        match self {
+            Self::TransactWriteItems => "TransactWriteItems",
+            _ => self.iam_action().rsplit(':').next().unwrap_or_default(),
+        }
     }
 
     /// The IAM action that allows it. A transaction needs the right to each of its writes; PutItem is the one ours always has.

@@ -186,6 +186,14 @@ impl<'a> Hosts<'a> {
                 self.problem(format!("the spool of {name} has {spool:?}"));
             }
         }
+        for daemon in &self.daemons {
+            let told = daemon.log().contains("this host holds the lease");
+            if !told {
+                self.play
+                    .problems
+                    .push(format!("{} does not log that it acts", daemon.name));
+            }
+        }
         let takeovers = check_one_acts(&self.play.calls, &mut self.play.problems);
         eprintln!(
             "{} scalings, rows {rows:?}, the lease passed {takeovers} times",
