@@ -158,7 +158,9 @@ impl Report {
             (
                 self.streams
                     .iter()
-                    .filter(|stream| !stream.acts() && stream.reason != "no_alarm")
+                    .filter(|stream| {
+                        !stream.acts() && stream.error.is_none() && stream.reason != "no_alarm"
+                    })
                     .count(),
                 "held",
             ),
