@@ -19,6 +19,7 @@ use crate::{
     cli::{self, Output},
     error::{Exit, Failure, Report},
     output,
+    report::wrap,
     scaling::Scaling,
 };
 
@@ -139,7 +140,8 @@ impl Log {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("{}\n", table::summary(self)));
+        let width = width.map_or(usize::MAX, usize::from);
+        text.push_str(&wrap(&table::summary(self), "", "", width));
         text
     }
 

@@ -18,6 +18,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use row::format_datetime;
 pub use spool::{Spool, SpoolError};
 
 use crate::{

@@ -158,7 +158,9 @@ impl Report {
             (
                 self.streams
                     .iter()
-                    .filter(|stream| !stream.acts() && stream.reason != "no_alarm")
+                    .filter(|stream| {
+                        !stream.acts() && stream.error.is_none() && stream.reason != "no_alarm"
+                    })
                     .count(),
                 "held",
             ),
@@ -240,6 +242,28 @@ pub fn render(table: &mut Table) -> String {
         column.set_padding((0, 2));
     }
     table.trim_fmt()
+}
+
+/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
+pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let length = line.chars().count() + usize::from(!empty) + word.chars().count();
+        if length > width && !empty {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = next.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines + &line + "\n"
 }
 
 /// Whole milliseconds, for reports.

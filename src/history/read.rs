@@ -99,7 +99,13 @@ async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
             }
             // No table: no other stream will fare better.
             Ok((_, Err(error))) if error.kind == Kind::NotFound => return Err(unreadable(&error)),
-            Ok((name, Err(error))) => log.failed.push((name, error)),
+            Ok((name, Err(error))) => {
+                log.failed.push((name, error.clone()));
+                // In an outage each stream would take the whole deadline.
+                if !any && log.failed.len() >= AT_ONCE {
+                    return Err(unreadable(&error));
+                }
+            }
             // A panic is a bug, and is told on standard error; the other streams' rows are still good.
             Err(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{ColumnConstraint, Width};
+use comfy_table::{ColumnConstraint, Table, Width};
 
 use super::{Log, read::utc, series};
 use crate::{
@@ -36,20 +36,7 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
         ]);
     }
     if let Some(width) = width {
-        // Only the reasons are broken into lines, so that times and names stay whole.
-        let used: u16 = table.column_max_content_widths()[..4]
-            .iter()
-            .map(|it| it + 2)
-            .sum();
-        let left = width.saturating_sub(used);
-        let why = if left < LEAST_WHY {
-            ColumnConstraint::Hidden
-        } else {
-            ColumnConstraint::UpperBoundary(Width::Fixed(left))
-        };
-        if let Some(column) = table.column_mut(4) {
-            column.set_constraint(why);
-        }
+        fit(&mut table, width);
     }
     // Without the space that cells have around them.
     let trimmed = |line: String| {
@@ -66,6 +53,24 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
 "
         })
         .collect()
+}
+
+/// Only the reasons are broken into lines, so that times and names stay whole; what does not fit is left out.
+fn fit(table: &mut Table, width: u16) {
+    let widths = table.column_max_content_widths();
+    let used = |columns: &[u16]| columns.iter().map(|column| column + 2).sum::<u16>();
+    let left = width.saturating_sub(used(&widths[..4]));
+    if let Some(why) = table.column_mut(4) {
+        why.set_constraint(match left {
+            0..LEAST_WHY => ColumnConstraint::Hidden,
+            _ => ColumnConstraint::UpperBoundary(Width::Fixed(left)),
+        });
+    }
+    if used(&widths[..4]) > width.saturating_add(2)
+        && let Some(outcome) = table.column_mut(3)
+    {
+        outcome.set_constraint(ColumnConstraint::Hidden);
+    }
 }
 
 fn why(row: &Scaling) -> String {

@@ -166,7 +166,7 @@ fn streams(state: &State, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.counter(
         "holds",
-        "Ticks in which an alarm asked for something that was not done, by reason",
+        "Ticks in which the stream was held, by reason; a stream at rest is not",
         by_label("reason", &|stream| {
             stream.holds.clone().into_iter().collect()
         }),

@@ -2,9 +2,10 @@
 //! before them.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Load, RegionHandle, Sandbox, Traffic};
+use crate::journal::format_datetime;
 
 /// The demo's Region, unless another is asked for.
 pub const REGION: &str = "eu-west-1";
@@ -119,6 +120,22 @@ const PLANS: [Plan; 5] = [
     },
 ];
 
+/// The week before: stream, hours before the start, shards before and after.
+const WEEK: [(&str, i64, u32, u32); 12] = [
+    ("orders", 164, 2, 4),
+    ("orders", 150, 4, 2),
+    ("orders", 92, 2, 4),
+    ("orders", 90, 4, 6),
+    ("orders", 78, 6, 3),
+    ("orders", 54, 3, 2),
+    ("clicks", 140, 5, 8),
+    ("clicks", 116, 8, 12),
+    ("clicks", 68, 12, 18),
+    ("clicks", 44, 18, 10),
+    ("sessions", 118, 4, 6),
+    ("sessions", 94, 6, 4),
+];
+
 /// Builds the demo in `region` of the default account; the clock goes [`AGE_OF_ALARMS`] forward.
 pub fn build(sandbox: &Sandbox, region: &str) {
     let now = sandbox.clock().now();
@@ -128,6 +145,10 @@ pub fn build(sandbox: &Sandbox, region: &str) {
         region.create_stream(plan.stream, plan.shards);
         region.pair(plan.stream, plan.recorded);
         region.set_traffic(plan.stream, traffic(now, plan.used).noise(NOISE, seed));
+    }
+    for (stream, hours, from, to) in WEEK {
+        // The table is there, and each row has a key of its own.
+        let _ = region.put_item(TABLE, row(now, stream, hours, from, to));
     }
     region.edit_alarm("audit-scale-up-alarm", |alarm| {
         alarm.insert("ActionsEnabled".into(), json!(false));
@@ -139,6 +160,27 @@ pub fn build(sandbox: &Sandbox, region: &str) {
     // The alarms were written a while ago: what they say now, they say of their present definition.
     sandbox.clock().jump(AGE_OF_ALARMS);
     evaluate(&region);
+}
+
+/// A row of the log; too old to count to the day's scalings.
+fn row(now: Timestamp, stream: &str, hours: i64, from: u32, to: u32) -> Value {
+    let at = now - SignedDuration::from_hours(hours);
+    let expires = (at + SignedDuration::from_hours(14 * 24)).as_second();
+    let (kind, direction) = match to > from {
+        true => ("SCALE_UP", "up"),
+        false => ("SCALE_DOWN", "down"),
+    };
+    json!({
+        "stream_name": {"S": stream},
+        "scaling_datetime": {"S": format_datetime(at)},
+        "shard_count": {"N": from.to_string()},
+        "target_shard_count": {"N": to.to_string()},
+        "scaling_type": {"S": kind},
+        "expiration_datetime": {"N": expires.to_string()},
+        "outcome": {"S": "done"},
+        "reason": {"S": "alarm"},
+        "alarm": {"S": format!("{stream}-scale-{direction}-alarm")},
+    })
 }
 
 /// Gives every alarm the state that its metrics call for.

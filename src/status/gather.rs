@@ -12,7 +12,7 @@ use super::{AlarmRow, LastScaling, Row, Status};
 use crate::{
     alarm::Alarm,
     apply::Context,
-    aws::{self, ALARMS_PER_CALL, STREAMS_PER_CALL},
+    aws::{self, ALARMS_PER_CALL, Kind, STREAMS_PER_CALL},
     config::{Account, Subscription},
     decide::{Decision, Fact, PERIOD_SECONDS, Reason, Verdict, calls_left, decide, shards_used},
     observation::{Observation, Seen, StreamStatus, Traffic},
@@ -150,7 +150,15 @@ async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &Progress) {
 }
 
 async fn stream(context: &Context, subscription: &Subscription, gathered: &mut Gathered) {
-    if gathered.seen.stream_name(subscription).is_empty() {
+    let away = |error: &aws::Error| {
+        matches!(
+            error.kind,
+            Kind::Timeout | Kind::Unreachable | Kind::NoCredentials
+        )
+    };
+    // In an outage each stream would take the whole deadline, and tell no more than the pairs did.
+    let away = gathered.errors.get(&Fact::Pair).is_some_and(away);
+    if away || gathered.seen.stream_name(subscription).is_empty() {
         return;
     }
     let reader = Reader {

@@ -6,7 +6,10 @@ use comfy_table::{CellAlignment, Table};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
-use crate::{decide::CALLS_PER_DAY, report};
+use crate::{
+    decide::CALLS_PER_DAY,
+    report::{self, wrap},
+};
 
 /// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
@@ -304,26 +307,4 @@ fn summary(status: &Status) -> String {
         n => format!("{n} streams"),
     };
     format!("{streams}: {}", parts.join(", "))
-}
-
-/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
-fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
-    let mut lines = String::new();
-    let mut line = first.to_owned();
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        let length = line.chars().count() + usize::from(!empty) + word.chars().count();
-        if length > width && !empty {
-            lines.push_str(&line);
-            lines.push('\n');
-            line = next.to_owned();
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    lines + &line + "\n"
 }

@@ -37,7 +37,10 @@ fn check(line: &str, code: i32, stdout: &[&str], stderr: &[&str]) {
     }
 }
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 10] = [
+    "status",
+    "history",
+    "history --stream orders --output csv",
     "check",
     "alarms print",
     "alarms create",
@@ -78,6 +81,31 @@ fn the_sandbox_serves_every_command() {
         &[],
     );
     check("check --sandbox --output json", 0, &["\"findings\":["], &[]);
+    check(
+        "status --sandbox",
+        0,
+        &["orders", "scale up to 4", "5 streams: 1 to scale up"],
+        &[],
+    );
+    check("status --sandbox --output json", 0, &["\"streams\":["], &[]);
+    check(
+        "history --sandbox",
+        0,
+        &["TIME (UTC)", "12 -> 18", "12 scalings of 3 streams"],
+        &[],
+    );
+    check(
+        "history --sandbox --output csv",
+        0,
+        &["at,stream,", ",SCALE_DOWN,18,10,done,alarm,"],
+        &[],
+    );
+    check(
+        "history --sandbox --stream clicks --output json",
+        0,
+        &["\"shards_after\":18"],
+        &[],
+    );
     check(
         "alarms print --sandbox --stream orders",
         0,
@@ -145,6 +173,21 @@ fn wrong_wishes_fail_with_a_hint() {
         ],
     );
     check(
+        "history --stream session --sandbox",
+        1,
+        &[],
+        &["the stream session", "did you mean sessions?"],
+    );
+    check(
+        "history --svg /nonexistent/picture.svg --sandbox",
+        1,
+        &[],
+        &[
+            "error: the picture cannot be written to /nonexistent/picture.svg",
+            "caused by: ",
+        ],
+    );
+    check(
         "alarms print --stream ordes --sandbox",
         1,
         &[],
@@ -171,6 +214,10 @@ fn without_a_terminal_nothing_is_scaled_unless_told_so() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     for command in [
+        "status",
+        "status --output json",
+        "history",
+        "history --output csv",
         "check --policy",
         "alarms print",
         "alarms create",

@@ -174,7 +174,7 @@ async fn an_empty_table_is_told_in_each_form() {
         .expect("the log");
     let expected = format!("no scalings since 2026-11-15 12:00:00 UTC in the table {TABLE}\n");
     assert_eq!(log.to_text(None, true), expected);
-    assert_eq!(log.to_text(Some(80), true), expected);
+    assert_eq!(log.to_text(Some(100), true), expected);
     assert_eq!(log.to_csv().lines().count(), 1, "the header");
     assert!(
         log.to_json().ends_with("\"scalings\":[]}") || log.to_json().contains("\"scalings\":[],")

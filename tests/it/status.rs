@@ -369,3 +369,26 @@ async fn the_table_fits_the_terminal_and_a_pipe_has_a_line_for_each_stream() {
     }
     assert!(text.contains("[#########-]  90%"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_aws_is_told_within_a_minute_however_many_streams_there_are() {
+    let world = World::new();
+    let names: Vec<String> = (0..500).map(|number| format!("stream-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    world.sandbox.set_faults(|_| Fault::HangBefore);
+    let context = context(&world, &named(&names), false).await;
+    let started = tokio::time::Instant::now();
+    let status = gather(&context).await;
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    assert!(status.streams.iter().all(|row| row.error.is_some()));
+
+    let started = tokio::time::Instant::now();
+    let week = std::time::Duration::from_secs(7 * 86_400);
+    let failure = kinesis_autoscaler::history::read(&context, None, week).await;
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    let failure = failure.expect_err("nothing was read").to_string();
+    assert!(
+        failure.contains("no answer within the deadline"),
+        "{failure}"
+    );
+}

@@ -20,15 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The daemon, run as systemd would run it, in a folder with its configuration.
-struct Service {
+pub struct Service {
     process: Child,
     socket: UnixDatagram,
     log: File,
-    folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Service {
-    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -79,7 +79,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn hears_line(&mut self, line: &str) {
+    pub fn hears_line(&mut self, line: &str) {
         self.hears(|lines| lines == [line]);
     }
 
@@ -104,7 +104,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn refuses_a_reload(&mut self) {
+    pub fn refuses_a_reload(&mut self) {
         self.signal("HUP");
         self.hears_reloading();
         let status = self.hears_status();
@@ -113,7 +113,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn takes_a_reload(&mut self) {
+    pub fn takes_a_reload(&mut self) {
         self.signal("HUP");
         self.hears_reloading();
         self.hears_line("READY=1");
@@ -128,7 +128,7 @@ impl Service {
     }
 
     /// Everything logged so far.
-    fn log(&mut self) -> String {
+    pub fn log(&mut self) -> String {
         let mut text = String::new();
         self.log.seek(SeekFrom::Start(0)).unwrap();
         self.log.read_to_string(&mut text).unwrap();
@@ -137,7 +137,7 @@ impl Service {
 
     /// Sends SIGTERM, and expects the end within the 10 s that the manual promises.
     #[track_caller]
-    fn stops(mut self, signal: &str) {
+    pub fn stops(mut self, signal: &str) {
         let asked = Instant::now();
         self.signal(signal);
         self.hears_line("STOPPING=1");
