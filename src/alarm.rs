@@ -213,3 +213,76 @@ pub fn actions_after_rewrite(alarm: &Alarm, direction: Direction, to: u32) -> bo
         Direction::Down => alarm.actions_enabled || alarm.recorded_count() == Some(1),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn either_name_gives_the_pair() {
+        for (name, pair) in [
+            (
+                "orders-scale-up-alarm",
+                Ok(("orders-scale-up-alarm", "orders-scale-down-alarm")),
+            ),
+            (
+                "orders-scale-down-alarm",
+                Ok(("orders-scale-up-alarm", "orders-scale-down-alarm")),
+            ),
+            (
+                "scale-up/x/scale-up",
+                Ok(("scale-up/x/scale-up", "scale-down/x/scale-down")),
+            ),
+            ("orders-alarm", Err(NameError::Neither)),
+            ("orders-Scale-Up", Err(NameError::Neither)),
+            ("scale-up-scale-down", Err(NameError::Both)),
+        ] {
+            let pair = pair.map(|(up, down)| AlarmNames {
+                scale_up: up.to_owned(),
+                scale_down: down.to_owned(),
+            });
+            assert_eq!(AlarmNames::from_either(name), pair, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_shard_count_is_decimal_digits() {
+        for (expression, count) in [
+            ("1", Some(1)),
+            (" 12 ", Some(12)),
+            ("010", Some(10)),
+            ("10000", Some(10_000)),
+            ("0", None),
+            ("+4", None),
+            ("-4", None),
+            ("4.0", None),
+            ("4e0", None),
+            ("0x4", None),
+            ("2*2", None),
+            ("", None),
+            ("99999999999", None),
+            ("٣", None),
+        ] {
+            assert_eq!(parse_shard_count(expression), count, "{expression:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_alarms_never_panic(
+            name in any::<String>(), shard_count in any::<Option<String>>(),
+            streams in any::<Vec<String>>(), unknown_fields in any::<Vec<String>>(), expected in any::<Option<String>>(),
+        ) {
+            let alarm = Alarm {
+                name: name.clone(), state: State::Alarm, state_updated_at: None, configured_at: None, actions_enabled: true,
+                shard_count, streams, usage: Some(f64::NAN), unknown_fields,
+            };
+            if let Err(error) = alarm.terms(expected.as_deref()) {
+                prop_assert!(error.to_string().contains(&name), "an error names its alarm");
+            }
+            let _ = AlarmNames::from_either(&name);
+        }
+    }
+}

@@ -17,6 +17,7 @@ pub use account::POLICY;
 pub use finding::{Finding, Findings, Severity};
 
 use crate::{
+    alarm::{Alarm, Settings},
     apply::Context,
     aws::{self, Definition, Kind, Place},
     cli::Output,
@@ -83,7 +84,9 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
     }
     suggest(context, &mut all).await;
     for (account, place) in context.aws.places() {
-        let (sized, name) = looked.of_account(account);
+        let Some((sized, name)) = looked.of_account(account) else {
+            continue;
+        };
         all.extend(account::place(context, account, place, &sized, name, &mut trouble).await);
     }
     all.extend(account::table(context, &mut trouble).await);
@@ -183,16 +186,9 @@ impl Looked<'_> {
         };
         match self.pairs.get(&number) {
             Some(Ok(pair)) => {
-                let settings = |half: &Option<Definition>| half.as_ref().map(Definition::settings);
-                let (up, down) = (settings(&pair.up), settings(&pair.down));
-                let half = |definition: &'_ Option<Definition>| {
-                    definition.as_ref().map(|it| it.alarm.clone())
-                };
-                let (up_alarm, down_alarm) = (half(&pair.up), half(&pair.down));
-                let up = up_alarm.as_ref().zip(up.as_ref());
-                let down = down_alarm.as_ref().zip(down.as_ref());
-                let half = |(alarm, settings)| pair::Half { alarm, settings };
-                found.extend(pair::judge(subscription, up.map(half), down.map(half), n));
+                let [up, down] = [&pair.up, &pair.down].map(|it| it.as_ref().map(read));
+                let [up, down] = [&up, &down].map(|it| it.as_ref().map(half));
+                found.extend(pair::judge(subscription, up, down, n));
             }
             Some(Err(error)) => trouble.note(&subscription.account, region, error, label),
             None => {}
@@ -204,24 +200,36 @@ impl Looked<'_> {
         found
     }
 
-    /// The subscriptions of an account with their streams' shards, and a stream whose metrics can be asked for.
-    fn of_account(&self, account: &Account) -> (Vec<account::Sized<'_>>, Option<&str>) {
+    /// The streams of an account that may grow, and one whose metrics can be asked for; `None` for an account without subscriptions.
+    fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
         let subscriptions = &self.context.config.subscriptions;
-        let ours = |number: &usize| subscriptions[*number].account == *account;
-        let sized = |(number, summary): (&usize, &Summary)| {
-            let summary = summary
-                .as_ref()
-                .ok()
-                .filter(|it| it.status == StreamStatus::Active)?;
-            Some((&subscriptions[*number], summary.open_shards))
-        };
-        let summaries = self.summaries.iter().filter(|(number, _)| ours(number));
-        let name = self.names.iter().find(|(number, _)| ours(number));
-        (
-            summaries.filter_map(sized).collect(),
-            name.map(|(_, name)| name.as_str()),
-        )
+        subscriptions.iter().find(|it| it.account == *account)?;
+        let names = self.names.iter();
+        let ours: Vec<(&usize, &String)> = names
+            .filter(|(number, _)| subscriptions[**number].account == *account)
+            .collect();
+        let growing = ours.iter().filter_map(|(number, name)| {
+            let summary = self.summaries.get(number)?.as_ref().ok()?;
+            let grows = summary.status == StreamStatus::Active && !summary.on_demand;
+            grows.then_some(account::Sized {
+                subscription: &subscriptions[**number],
+                stream: name,
+                shards: summary.open_shards,
+            })
+        });
+        Some((
+            growing.collect(),
+            ours.first().map(|(_, name)| name.as_str()),
+        ))
     }
+}
+
+fn read(definition: &Definition) -> (&Alarm, Settings) {
+    (&definition.alarm, definition.settings())
+}
+
+fn half<'a>((alarm, settings): &'a (&Alarm, Settings)) -> pair::Half<'a> {
+    pair::Half { alarm, settings }
 }
 
 /// The stream's shard count, if it is stable; why the stream is not scaled, if it is not.
@@ -287,49 +295,55 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
 
 /// Calls that failed, each kind told once for an account, whatever the number of streams.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble(BTreeMap<Call, (String, aws::Error, Vec<String>)>);
+struct Trouble(BTreeMap<(Account, &'static str, &'static str), FailedCall>);
 
-/// Account, operation and kind of error.
-type Call = (Account, &'static str, &'static str);
+#[derive(Debug)]
+struct FailedCall {
+    region: String,
+    error: aws::Error,
+    streams: Vec<String>,
+}
 
 impl Trouble {
     /// Remembers a failed call; `stream` is what it was about, if it was about one.
     fn note(&mut self, account: &Account, region: &str, error: &aws::Error, stream: &str) {
         let key = (account.clone(), error.operation.name(), error.kind.code());
-        let entry = self.0.entry(key);
-        let (_, _, streams) =
-            entry.or_insert_with(|| (region.to_owned(), error.clone(), Vec::new()));
+        let call = self.0.entry(key).or_insert_with(|| FailedCall {
+            region: region.to_owned(),
+            error: error.clone(),
+            streams: Vec::new(),
+        });
         if !stream.is_empty() {
-            streams.push(stream.to_owned());
+            call.streams.push(stream.to_owned());
         }
     }
 
     fn findings(self) -> Vec<Finding> {
-        self.0
-            .into_values()
-            .map(|(region, error, streams)| {
-                let rule = match error.kind {
-                    Kind::AccessDenied => "right_missing",
-                    _ => "aws_error",
-                };
-                let concerns = match &streams[..] {
-                    [] => String::new(),
-                    [one] => format!(" (of {one})"),
-                    [first, rest @ ..] => format!(" (of {first} and {} more)", rest.len()),
-                };
-                let mend = error
-                    .hint()
-                    .unwrap_or_else(|| "check again later".to_owned());
-                let mut finding = Finding::new(
-                    Severity::Error,
-                    rule,
-                    error.operation.iam_action(),
-                    format!("{error}{concerns}"),
-                    mend,
-                );
-                finding.region = Some(region);
-                finding
-            })
-            .collect()
+        self.0.into_values().map(FailedCall::finding).collect()
+    }
+}
+
+impl FailedCall {
+    fn finding(self) -> Finding {
+        let error = &self.error;
+        let rule = match error.kind {
+            Kind::AccessDenied => "right_missing",
+            _ => "aws_error",
+        };
+        let concerns = match &self.streams[..] {
+            [] => String::new(),
+            [one] => format!(" (of {one})"),
+            [first, rest @ ..] => format!(" (of {first} and {} more)", rest.len()),
+        };
+        let mend = error.hint();
+        let mut finding = Finding::new(
+            Severity::Error,
+            rule,
+            error.operation.iam_action(),
+            format!("{error}{concerns}"),
+            mend.unwrap_or_else(|| "check again later".to_owned()),
+        );
+        finding.region = Some(self.region);
+        finding
     }
 }

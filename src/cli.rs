@@ -34,6 +34,16 @@ Exit status: 0 done; 1 a stream failed; 2 wrong usage; 78 the configuration is w
 
 const GLOBAL: &str = "Global options";
 
+const PRINT_ALARMS_HELP: &str = "\
+Each line is what the AWS CLI takes:
+  kinesis-autoscaler alarms print | while read -r alarm; do
+    aws cloudwatch put-metric-alarm --cli-input-json \"$alarm\"
+  done";
+
+const PRINT_TABLE_HELP: &str = "\
+The first line is for `aws dynamodb create-table --cli-input-json`, the second, when the table is ACTIVE,
+for `aws dynamodb update-time-to-live --cli-input-json`.";
+
 /// Scales provisioned Kinesis data streams by the state of their CloudWatch alarms
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "kinesis-autoscaler", version, after_help = AFTER_HELP)]
@@ -125,7 +135,8 @@ pub struct History {
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AlarmsCommand {
-    /// Print the pairs as JSON, one alarm a line, each as `aws cloudwatch put-metric-alarm --cli-input-json` takes it
+    /// Print the pairs as JSON, one alarm a line
+    #[command(after_help = PRINT_ALARMS_HELP)]
     Print {
         /// This stream only
         #[arg(long, value_name = "NAME")]
@@ -193,7 +204,8 @@ pub enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum TableCommand {
-    /// Print the table's definition: one line for `aws dynamodb create-table`, one for `update-time-to-live`
+    /// Print the table's definition as JSON
+    #[command(after_help = PRINT_TABLE_HELP)]
     Print {
         /// Form of the definition
         #[arg(long, value_enum, default_value_t)]

@@ -1,4 +1,37 @@
 //! Scales provisioned Amazon Kinesis data streams by the state of their CloudWatch alarms.
+//!
+//! # Bird's-eye view
+//!
+//! Every tick reads which subscribed alarms are in ALARM (one call per account and Region), decides for each such stream on what is read of it,
+//! reshards, rewrites the stream's two alarms, and writes the scaling to a DynamoDB log. A tick flows through the modules in this order:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`schedule`] | wakes the tick by cron, one at a time; stops, reloads |
+//! | [`tick`] | one tick on a screen: observe -> decide -> apply -> record; remembers between ticks what makes them cheap |
+//! | [`observe`] | the world as one value, read fact by fact; the poll |
+//! | [`audit`] | which streams are looked at although no alarm asks |
+//! | [`decide`] | pure: what to do, and why, or the next fact that is needed |
+//! | [`apply`] | carries one decision out, with no choices of its own |
+//! | [`journal`] | intents and outcomes in the log, the spool for rows that DynamoDB does not take |
+//! | [`report`] | one rendering of what was decided: text, JSON, log |
+//!
+//! They stand on [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`aws`] (the SDK's clients), [`pace`] (quotas),
+//! [`lease`] (one of several hosts acts) and [`clock`].
+//!
+//! Around them: [`cli`] and [`run`] (from the command line to the work), [`error`] (how errors read, and exit codes), [`logging`],
+//! [`systemd`], [`metrics`] (Prometheus and `/healthz`); the operator's commands [`check`], [`status`], [`history`], [`provision`] (alarms and
+//! table) and [`scale`], which share [`subscriptions`] and [`progress`]; and [`sandbox`], an AWS in memory that answers the real SDK clients.
+//!
+//! # Invariants
+//!
+//! - `decide` has no async, clock, I/O or randomness, and computes targets in whole numbers.
+//! - No SDK type leaves `aws`; `sandbox` knows the wire protocols, and nothing of the autoscaler but its alarm names and its clock.
+//! - Of the tick, only `apply` writes to Kinesis and CloudWatch, and only `journal` and `lease` to DynamoDB.
+//! - An intent is in the log, or in the spool, before its UpdateShardCount is sent; that call is never retried after a lost answer.
+//! - What a process remembers makes ticks cheap and quiet; nothing needs it to be correct.
+//! - Missing data never means zero, and a transient shard count is never written anywhere.
+//! - Nothing on the way of a tick panics on what comes from outside.
 
 pub mod alarm;
 pub mod apply;

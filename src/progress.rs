@@ -17,12 +17,12 @@ impl Progress {
         if pieces < FEWEST {
             return Self(ProgressBar::hidden());
         }
-        Self::with("{bar:30.=>-} {pos}/{len} {msg}", pieces, what)
+        Self::with("{bar:30} {pos}/{len} {msg}", pieces, what)
     }
 
-    /// A line of words that is replaced by the next one.
-    pub fn words() -> Self {
-        Self::with("{msg}", 0, "")
+    /// A bar for a few long steps, with words that say what the present one is at.
+    pub fn steps(steps: usize) -> Self {
+        Self::with("{bar:12} {wide_msg}", steps, "")
     }
 
     fn with(template: &str, pieces: usize, what: &'static str) -> Self {

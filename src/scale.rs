@@ -1,38 +1,29 @@
 //! `scale`: a person's scaling, through the same hands as the autoscaler's own: logged before and after, alarms kept in sync.
 
 mod plan;
+mod work;
 
 use std::{
     io::{self, BufRead, Write as _},
     sync::Arc,
-    time::Duration,
 };
 
 use serde_json::json;
 
 pub use plan::{Budget, Impossible, Plan, budget, steps, target};
 
+use self::work::Work;
 use crate::{
-    alarm::{Direction, State},
+    alarm::State,
     apply::{self, Context},
     aws::{self, Place},
     cli::{self, Output},
-    config::Subscription,
     decide::{Action, Decision, Fact, Reason, Verdict, decide, shards_used},
     error::{Exit, Failure, Report},
-    observe::{Observation, Reader, Seen, StreamStatus, StreamSummary},
-    pace::Priority,
-    progress::Progress,
+    observe::{Observation, Reader, Seen, StreamSummary},
     run,
     subscriptions::{self, OnStream, failed_call},
 };
-
-/// How often a stream that is being resharded is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// A resharding of thousands of shards takes its time; beyond this something is wrong.
-const LOOKS: u32 = 4 * 720;
-/// So many looks in a row may fail.
-const FAILED_LOOKS: u32 = 12;
 
 /// Whether the person is asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +59,9 @@ pub async fn run(
         return Ok(Exit::Failed);
     }
     let mut done = Vec::new();
-    let result = carry_out(context, number, &plan, seen, args.wait, &mut done).await;
+    let result = Work::new(context, number, &plan)
+        .carry_out(seen, args.wait, &mut done)
+        .await;
     let error = result.as_ref().err().map(ToString::to_string);
     if output == Output::Json {
         run::print(&told(&plan, &done, false, error))?;
@@ -365,139 +358,6 @@ fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
             Ok(matches!(answer.as_str(), "y" | "yes"))
         }
     }
-}
-
-/// It ended before the last step.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped at {at} shards, {done} of {all} calls done: {why}")]
-struct Stopped {
-    at: u32,
-    done: usize,
-    all: usize,
-    why: String,
-}
-
-/// Makes one call after the other, waiting for the stream in between, and at the end too if `wait`.
-async fn carry_out(
-    context: &Arc<Context>,
-    number: usize,
-    plan: &Plan,
-    mut seen: Observation,
-    wait: bool,
-    done: &mut Vec<u32>,
-) -> Result<(), Failure> {
-    let progress = Progress::words();
-    let all = plan.steps.len();
-    for (step, to) in plan.steps.iter().copied().enumerate() {
-        let from = done.last().copied().unwrap_or(plan.from);
-        let stopped = |why: String| {
-            let stopped = Stopped {
-                at: from,
-                done: step,
-                all,
-                why,
-            };
-            on(context, number, stopped.to_string())
-        };
-        if step > 0 {
-            let (fresh, stream) = ready(context, number).await?;
-            if stream.open_shards != from {
-                let why = format!(
-                    "the stream has {} shards, for somebody else has resharded it",
-                    stream.open_shards
-                );
-                return Err(Failure::new(Exit::Failed, stopped(why)));
-            }
-            seen = fresh;
-        }
-        progress.say(format!(
-            "{}: call {} of {all}, {from} -> {to} shards",
-            plan.stream,
-            step + 1
-        ));
-        let decision = decision(plan, from, to);
-        let subscription = &context.config.subscriptions[number];
-        let applied = apply::apply(context, subscription, &seen, None, decision).await;
-        if let Some(error) = applied.error {
-            let hint = "the autoscaler, or the next `scale`, finds out what became of it and mends the alarms";
-            let report = stopped(error).hint(match applied.action {
-                Action::Hold => applied.detail,
-                _ => hint.to_owned(),
-            });
-            return Err(Failure::new(Exit::Failed, report));
-        }
-        if applied.action == Action::Hold {
-            return Err(Failure::new(Exit::Failed, stopped(applied.detail)));
-        }
-        done.push(to);
-        if wait || step + 1 < all {
-            let asked = format!(
-                "{}: call {} of {all}, {from} -> {to} shards",
-                plan.stream,
-                step + 1
-            );
-            wait_until_active(context, number, plan, &asked, &progress).await?;
-        }
-    }
-    Ok(())
-}
-
-fn decision(plan: &Plan, from: u32, to: u32) -> Decision {
-    let detail = format!(
-        "a person scales {} from {} to {}",
-        plan.stream, plan.from, plan.to
-    );
-    let mut decision = Decision::hold(Reason::Manual, detail);
-    decision.action = match direction(from, to) {
-        Direction::Up => Action::ScaleUp { to },
-        Direction::Down => Action::ScaleDown { to },
-    };
-    decision.shards = Some(from);
-    decision
-}
-
-fn direction(from: u32, to: u32) -> Direction {
-    match to > from {
-        true => Direction::Up,
-        false => Direction::Down,
-    }
-}
-
-async fn wait_until_active(
-    context: &Context,
-    number: usize,
-    plan: &Plan,
-    asked: &str,
-    progress: &Progress,
-) -> Result<(), Failure> {
-    let subscription: &Subscription = &context.config.subscriptions[number];
-    let kinesis = &context.aws.place(&subscription.account).kinesis;
-    let started = context.clock.now();
-    let mut failed = 0;
-    for _ in 0..LOOKS {
-        tokio::time::sleep(LOOK_EVERY / context.clock.speed().max(1)).await;
-        let waited = context.clock.now().duration_since(started).as_secs();
-        match kinesis.summary(&plan.stream, Priority::AUDIT).await {
-            Ok(summary) if summary.status == StreamStatus::Active => return Ok(()),
-            Ok(summary) => {
-                failed = 0;
-                let (status, open) = (summary.status.name(), summary.open_shards);
-                progress.say(format!(
-                    "{asked}: {status} for {waited} s, {open} open shards"
-                ));
-            }
-            Err(error) => {
-                failed += 1;
-                if failed >= FAILED_LOOKS {
-                    return Err(call_failed(context, number, error));
-                }
-            }
-        }
-    }
-    let text = "the stream does not become ACTIVE again".to_owned();
-    let report = on(context, number, text)
-        .hint("its alarms are in sync, and it is logged; run `scale` again for the rest");
-    Err(Failure::new(Exit::Failed, report))
 }
 
 fn on(context: &Context, number: usize, why: String) -> Report {

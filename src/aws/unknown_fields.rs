@@ -177,7 +177,7 @@ fn alarm_name(decoder: &mut Decoder<'_>) -> Result<String, DeserializeError> {
     Ok(name)
 }
 
-/// Collects into `unknown` the dotted paths that `fields` does not list.
+/// Collects into `unknown` the dotted paths that `fields` does not list, in a structure or in a list of them.
 fn compare(
     decoder: &mut Decoder<'_>,
     fields: &[(&str, Field)],
@@ -186,7 +186,11 @@ fn compare(
 ) -> Result<(), DeserializeError> {
     match decoder.datatype()? {
         Type::Array | Type::ArrayIndef => each_element(decoder, &mut |decoder| {
-            compare(decoder, fields, path, unknown)
+            // A list in a list is nothing that CloudWatch sends; going down it would have no end.
+            match decoder.datatype()? {
+                Type::Map | Type::MapIndef => compare(decoder, fields, path, unknown),
+                _ => decoder.skip(),
+            }
         }),
         Type::Map | Type::MapIndef => each_entry(decoder, &mut |decoder, key| {
             let path = if path.is_empty() {
@@ -302,5 +306,36 @@ mod tests {
                 "alarm {alarm:?}, query {query:?}"
             );
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_replies_never_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+            let _ = find(&bytes);
+        }
+
+        #[test]
+        fn damaged_replies_never_panic(at in 0usize..200, byte in proptest::prelude::any::<u8>()) {
+            let mut bytes = reply(Some("Severity"), Some("Sampling"));
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            let _ = find(&bytes);
+        }
+    }
+
+    #[test]
+    fn lists_in_lists_are_passed_over_however_deep() {
+        let mut e = Encoder::new(Vec::new());
+        e.begin_map()
+            .str("MetricAlarms")
+            .array(1)
+            .begin_map()
+            .str("Metrics");
+        for _ in 0..100_000 {
+            e.array(1);
+        }
+        e.boolean(true).end().end();
+        let _ = find(&e.into_writer());
     }
 }

@@ -53,8 +53,13 @@ pub fn not_tried() -> Vec<String> {
         .collect()
 }
 
-/// A subscription with the shards that its stream has.
-pub type Sized<'a> = (&'a Subscription, u32);
+/// A subscription with its stream's name and shards.
+#[derive(Clone, Copy, Debug)]
+pub struct Sized<'a> {
+    pub subscription: &'a Subscription,
+    pub stream: &'a str,
+    pub shards: u32,
+}
 
 /// Tries GetMetricData, ListStreams and DescribeLimits, and holds the shard limit against what the streams may grow to.
 pub async fn place(
@@ -99,8 +104,13 @@ fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
     let mut found = Vec::new();
     let bounded = |subscription: &Subscription| subscription.max_shards < MAX_SHARDS;
     let mut sum: u64 = 0;
-    for (subscription, n) in streams {
-        let (label, most) = (subscription.label(), subscription.max_shards);
+    for Sized {
+        subscription,
+        stream: label,
+        shards: n,
+    } in streams
+    {
+        let most = subscription.max_shards;
         sum += u64::from(if bounded(subscription) { most } else { *n });
         if bounded(subscription) && most > limit {
             let message =

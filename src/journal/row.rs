@@ -297,4 +297,20 @@ mod tests {
             assert_eq!(parse_datetime(bad), None, "{bad:?} is no time");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_items_never_panic(texts in proptest::prelude::any::<[String; 6]>(), number in proptest::prelude::any::<i64>()) {
+            let names = ["stream_name", "scaling_datetime", "shard_count", "target_shard_count", "expiration_datetime", "outcome"];
+            let mut item: Item = names.into_iter().zip(texts).map(|(name, text)| (name.to_owned(), Value::N(text))).collect();
+            let _ = from_item(&item);
+            item.insert("scaling_datetime".to_owned(), Value::S("2021-11-16T01:02:03.000456+0000".to_owned()));
+            item.insert("stream_name".to_owned(), Value::S("s".to_owned()));
+            for name in ["shard_count", "target_shard_count", "expiration_datetime"] {
+                item.insert(name.to_owned(), Value::N(number.to_string()));
+            }
+            let _ = from_item(&item);
+            let _ = from_marker(&item);
+        }
+    }
 }

@@ -216,3 +216,129 @@ fn parse_line(line: &str) -> Option<Scaling> {
     let checksum = u32::from_str_radix(checksum, 16).ok()?;
     (checksum == crc32fast::hash(json.as_bytes())).then(|| serde_json::from_str(json).ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::row::Outcome, *};
+
+    fn row(stream: &str, second: i64, outcome: Outcome) -> Scaling {
+        Scaling {
+            stream_name: stream.to_owned(),
+            at: Timestamp::from_second(second).expect("a time"),
+            from: 2,
+            to: 4,
+            expires_at: Timestamp::MAX,
+            outcome,
+            stream_arn: format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{stream}"),
+            reason: Some("alarm".to_owned()),
+            alarm: None,
+            usage: Some(0.9),
+            note: None,
+            host: None,
+            version: None,
+            intent_id: Some("host/1/2/3".to_owned()),
+        }
+    }
+
+    fn waiting(folder: &Path) -> Vec<(String, Outcome)> {
+        let spool = Spool::open(folder).expect("it can be read");
+        spool
+            .rows()
+            .map(|row| (row.stream_name.clone(), row.outcome))
+            .collect()
+    }
+
+    #[test]
+    fn a_later_state_of_a_row_replaces_the_earlier_one_also_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut spool = Spool::open(folder.path()).expect("there is none yet");
+        for (stream, outcome) in [
+            ("a", Outcome::Open),
+            ("b", Outcome::Open),
+            ("a", Outcome::Done),
+        ] {
+            spool.put(row(stream, 1, outcome)).expect("it is written");
+        }
+        drop(spool);
+        assert_eq!(
+            waiting(folder.path()),
+            [
+                ("a".to_owned(), Outcome::Done),
+                ("b".to_owned(), Outcome::Open)
+            ]
+        );
+        let mut spool = Spool::open(folder.path()).expect("it can be read");
+        spool
+            .remove(&row("a", 1, Outcome::Open))
+            .expect("it is written");
+        assert_eq!(
+            spool.rows().count(),
+            2,
+            "an older state was delivered: the newer one still waits"
+        );
+        spool
+            .remove(&row("a", 1, Outcome::Done))
+            .expect("it is written");
+        assert_eq!(waiting(folder.path()), [("b".to_owned(), Outcome::Open)]);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_and_other_damage_kept_aside() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let good = line(&row("good", 1, Outcome::Done));
+        for (text, left, damaged) in [
+            (format!("{good}\n{}", &good[..good.len() - 5]), 1, false),
+            (
+                format!("{}\n{good}\n", good.replace("\"to\":4", "\"to\":9")),
+                1,
+                true,
+            ),
+            (format!("nonsense\n{good}\n"), 1, true),
+            (good[..20].to_owned(), 0, false),
+        ] {
+            fs::write(spool_file(folder.path()), &text).expect("it is written");
+            let aside = spool_file(folder.path()).with_extension("damaged");
+            let _ = fs::remove_file(&aside);
+            assert_eq!(waiting(folder.path()).len(), left, "{text}");
+            assert_eq!(aside.exists(), damaged, "{text}");
+            assert_eq!(
+                waiting(folder.path()).len(),
+                left,
+                "a second look finds it mended: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_spool_says_so() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut spool = Spool::open(folder.path()).expect("there is none yet");
+        let rows =
+            (0..MOST_ROWS).map(|i| row("s", i64::try_from(i).expect("small"), Outcome::Done));
+        spool.rows = rows.map(|row| (key(&row), row)).collect();
+        let more = spool.put(row("t", 1, Outcome::Done));
+        assert!(matches!(more, Err(SpoolError::Full(_))), "{more:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_files_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let folder = tempfile::tempdir().expect("a directory");
+            fs::write(spool_file(folder.path()), bytes).expect("it is written");
+            prop_assert!(Spool::open(folder.path()).is_ok());
+        }
+
+        #[test]
+        fn one_damaged_byte_costs_one_row_at_most(at in 0usize..2000, byte in any::<u8>()) {
+            let folder = tempfile::tempdir().expect("a directory");
+            let mut text: Vec<u8> = (0..4).flat_map(|i| (line(&row("s", i, Outcome::Done)) + "\n").into_bytes()).collect();
+            let place = at % text.len();
+            text[place] = byte;
+            fs::write(spool_file(folder.path()), &text).expect("it is written");
+            // A line end within a line makes two damaged ones of it; a lost line end damages two.
+            prop_assert!(Spool::open(folder.path()).expect("it can be read").rows().count() >= 2);
+        }
+    }
+}

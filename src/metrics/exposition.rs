@@ -27,22 +27,28 @@ struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
     fn counter(&mut self, name: &str, help: &str, samples: Samples<'_, u64>) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        let kind = MetricType::Counter;
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in &samples {
-            let mut sample = metric.encode_family(labels)?;
-            sample.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
+            if labels.is_empty() {
+                metric.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
+            } else {
+                let mut sample = metric.encode_family(labels)?;
+                sample.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
+            }
         }
         Ok(())
     }
 
     fn gauge(&mut self, name: &str, help: &str, samples: Samples<'_, f64>) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let kind = MetricType::Gauge;
+        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
         for (labels, value) in &samples {
-            metric.encode_family(labels)?.encode_gauge(value)?;
+            if labels.is_empty() {
+                metric.encode_gauge(value)?;
+            } else {
+                metric.encode_family(labels)?.encode_gauge(value)?;
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -108,8 +108,8 @@ impl World {
         if self.enforce_quotas && !self.take_token(&caller.account, request) {
             return Err(self.throttle(request));
         }
-        let action = format!("{}:{}", request.service.name(), request.operation);
-        if self.denied.contains(&action) {
+        let needed = actions(request);
+        if let Some(action) = needed.into_iter().find(|it| self.denied.contains(it)) {
             let place = self.place(&caller.account, &request.region);
             let resource = resource_arn(place, request);
             return Err(denied(request.service, &caller.arn, &action, &resource));
@@ -225,6 +225,20 @@ impl World {
         }
         self.journal.push_back(call);
     }
+}
+
+/// The IAM actions that a request needs: a transaction needs those of its writes.
+fn actions(request: &Request) -> Vec<String> {
+    let mut actions = vec![format!("{}:{}", request.service.name(), request.operation)];
+    if request.operation == "TransactWriteItems" {
+        let items = request.input.get("TransactItems").and_then(Value::as_array);
+        let kinds = items.into_iter().flatten().filter_map(Value::as_object);
+        actions.extend(kinds.flat_map(Map::keys).map(|kind| match kind.as_str() {
+            "ConditionCheck" => "dynamodb:ConditionCheckItem".to_owned(),
+            kind => format!("dynamodb:{kind}Item"),
+        }));
+    }
+    actions
 }
 
 fn denied(service: Service, user: &str, action: &str, resource: &str) -> ApiError {

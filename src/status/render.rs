@@ -20,7 +20,8 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
         Some(width) => paired(status, usize::from(width)),
     };
     let width = width.map_or(usize::MAX, usize::from);
-    text.push_str(&format!("\n{}\n", summary(status)));
+    text.push('\n');
+    text.push_str(&wrap(&summary(status), "", "", width));
     let log_errors: BTreeSet<&String> = status
         .streams
         .iter()

@@ -5,10 +5,13 @@ PutMetricData, GetMetricData, tags. Not repaired, because no test needs it: alar
 periods at StartTime instead of on whole periods, knows no metric math and never pages, and nothing is throttled.
 """
 
+import threading
+
 from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue, ValidationError
 from moto.cloudwatch.models import CloudWatchBackend
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 # With Metrics an alarm may have none of these.
 SINGLE_METRIC = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
@@ -31,10 +34,22 @@ STATE = ("state_value", "state_reason", "state_reason_data", "state_updated_time
 
 def apply():
     """Patches moto in this process."""
+    DomainDispatcherApplication.__call__ = _one_at_a_time(DomainDispatcherApplication.__call__)
     CloudWatchBackend.put_metric_alarm = _keep_state(CloudWatchBackend.put_metric_alarm)
     CloudWatchBackend.set_alarm_state = _note_transition(CloudWatchBackend.set_alarm_state)
     CloudWatchResponse.put_metric_alarm = _one_kind_of_alarm(_keep_newer_fields(CloudWatchResponse.put_metric_alarm))
     CloudWatchResponse.describe_alarms = _describe_alarms
+
+
+def _one_at_a_time(call):
+    """AWS: calls do not disturb each other. moto: its state is plain dictionaries, and a thread for each connection changes them."""
+    lock = threading.Lock()
+
+    def patched(self, environ, start_response):
+        with lock:
+            return list(call(self, environ, start_response))
+
+    return patched
 
 
 def _keep_state(put_metric_alarm):

@@ -487,19 +487,11 @@ const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
         "warm-up",
     ),
     (
-        "a shard limit that is near",
-        |w| w.place.set_shard_limit(6),
-        "shard_limit",
-        Severity::Warning,
-        "orders",
-        "6",
-    ),
-    (
         "a shard limit below max_shards",
         |w| w.place.set_shard_limit(63),
         "shard_limit",
         Severity::Warning,
-        "clicks-scale-up-alarm",
+        "clicks",
         "max_shards = 64 is above the account's limit of 63",
     ),
     (
@@ -664,6 +656,38 @@ async fn bounds_twice_named_streams_and_the_table_are_checked_by_the_configurati
             found.all
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_room_for_the_next_scale_up_is_checked_where_nothing_else_bounds_it() {
+    let world = good();
+    world.place.set_shard_limit(6);
+    let found = examine(&world, "[[streams]]\nname = \"orders\"\n").await;
+    let text = found.render(Output::Text, false, None);
+    let line = "warning: orders: the next scale-up from 4 to 6 does not fit: 5 of the account's 6 shards are open";
+    assert!(text.starts_with(line), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_the_log_is_only_the_log_is_checked() {
+    let world = good();
+    let streams = "[[streams]]\nname = \"orders\"\nregion = \"us-east-1\"\n";
+    let far = world.sandbox.region("us-east-1");
+    far.create_stream("orders", 2);
+    far.pair("orders", 2);
+    let found = examine(&world, streams).await;
+    let rules: Vec<&str> = found.all.iter().map(|it| it.rule).collect();
+    assert_eq!(rules, ["old_topic", "old_topic"], "{:#?}", found.all);
+    let journal = world.sandbox.journal();
+    let home: Vec<_> = journal
+        .iter()
+        .filter(|call| call.region == REGION)
+        .map(|call| call.service)
+        .collect();
+    assert!(
+        home.iter().all(|service| *service == "dynamodb"),
+        "{home:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

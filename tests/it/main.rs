@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod commands;
 mod config;
 mod config_errors;
 mod crash;
@@ -14,7 +15,9 @@ mod hosts;
 mod lease;
 mod metrics;
 mod package;
+mod process;
 mod provision;
+mod readme;
 mod scale;
 mod scene;
 mod simulation;

@@ -7,6 +7,7 @@ use kinesis_autoscaler::{
     apply::Context,
     cli::{Output, Scale, Step, Target},
     error::{Exit, Failure},
+    journal::{Journal, Spool},
     sandbox::{Fault, Load, Traffic},
     scale::{self, Consent, Impossible},
 };
@@ -441,7 +442,40 @@ async fn a_scale_up_goes_on_without_the_log_and_says_so() {
     world.stream("orders", 2);
     world.sandbox.deny("dynamodb:Query");
     world.sandbox.deny("dynamodb:PutItem");
-    let _ = scaled(&world, "orders", to(4)).await;
+    let with_spool = context(&world, &named(&["orders"])).await;
+    // A command has no spool: that is the daemon's.
+    let Context {
+        config, aws, clock, ..
+    } = &*with_spool;
+    let journal = Journal::new(
+        config,
+        aws.log.clone(),
+        "test-host".to_owned(),
+        Spool::none(),
+    );
+    let (config, aws, clock) = (config.clone(), aws.clone(), clock.clone());
+    let context = Arc::new(Context {
+        config,
+        aws,
+        journal,
+        clock,
+        dry_run: false,
+        lease: None,
+    });
+    let failure = scale::run(
+        &context,
+        &args("orders", to(4)),
+        Output::Text,
+        Consent::Given,
+    )
+    .await;
+    let failure = failure.expect_err("it is not logged").to_string();
+    for words in [
+        "resharding from 2 to 4 shards has begun",
+        "the log does not take rows",
+    ] {
+        assert!(failure.contains(words), "{words:?} in {failure}");
+    }
     assert_eq!(world.shards("orders"), 4);
     assert_eq!(world.recorded("orders-scale-up-alarm"), "4");
 }

@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
 
-/// Seeds that every run of the tests goes through.
-const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
+/// Seeds that every run of the tests goes through, the last of them for what they once found.
+const FIXED_SEEDS: [u64; 8] = [0, 1, 2, 3, 4, 5, 6, 12_217];
 const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
 /// When the faults have stopped, so many minutes have to do.
@@ -85,6 +85,7 @@ fn random_faults_never_break_safety_and_the_system_converges() {
             (first..first + count).collect()
         }
         (None, None) => FIXED_SEEDS
+            .into_iter()
             .chain([u64::from(std::process::id()) + 1_000])
             .collect(),
     };

@@ -1,0 +1,293 @@
+//! The process as its users see it: exit codes, output, signals.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
+
+/// The binary with an environment of its own: no AWS but a closed port, no credentials but made-up ones.
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(args).env_clear().stdin(Stdio::null());
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("HOME", "/nonexistent");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    program(args).output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A configuration file with one stream, and a state directory beside it.
+fn config(folder: &tempfile::TempDir) -> String {
+    let path = folder.path().join("config.toml");
+    let state = folder.path().join("state");
+    let text = format!(
+        "state_dir = {state:?}\ncall_timeout = \"2s\"\n[aws]\nregion = \"eu-west-1\"\n[log]\ntable = \"logs\"\n[[streams]]\nname = \"orders\"\n"
+    );
+    std::fs::write(&path, text).expect("it is written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn the_first_command_of_the_readme_scales_streams() {
+    let output = run(&["--sandbox", "--once"]);
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for row in [
+        "audit     hold: paused",
+        "clicks    scale down      10 -> 6",
+        "orders    scale up        2 -> 4",
+        "payments  sync alarms     3",
+        "sessions  hold: no_alarm",
+    ] {
+        assert!(table.contains(row), "{row:?} is not in\n{table}");
+    }
+    assert!(
+        !table.contains('\x1b') && !text(&output.stderr).contains('\x1b'),
+        "a pipe gets no colour"
+    );
+}
+
+#[test]
+fn the_json_report_is_one_object_with_the_promised_fields() {
+    let output = run(&["--sandbox", "--once", "--output", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    for field in [
+        "started_at",
+        "duration_ms",
+        "dry_run",
+        "api_calls",
+        "streams",
+    ] {
+        assert!(
+            report.get(field).is_some(),
+            "{field} is missing: {report:#}"
+        );
+    }
+    let streams = report["streams"].as_array().expect("a list");
+    let seen: Vec<_> = streams
+        .iter()
+        .map(|entry| {
+            (
+                entry["stream"].as_str(),
+                entry["action"].as_str(),
+                entry["shards_after"].as_u64(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("audit", "hold", None),
+        ("clicks", "scale_down", Some(6)),
+        ("orders", "scale_up", Some(4)),
+        ("payments", "sync_alarms", Some(3)),
+        ("sessions", "hold", None),
+    ];
+    assert_eq!(
+        seen,
+        expected.map(|(stream, action, after)| (Some(stream), Some(action), after))
+    );
+    for entry in streams {
+        let fields: Vec<&String> = entry.as_object().expect("an object").keys().collect();
+        assert_eq!(
+            fields,
+            [
+                "action",
+                "detail",
+                "error",
+                "reason",
+                "region",
+                "shards_after",
+                "shards_before",
+                "stream"
+            ]
+        );
+    }
+}
+
+#[test]
+fn each_failure_has_its_exit_code_and_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let good = config(&folder);
+    let bad = folder.path().join("bad.toml");
+    std::fs::write(
+        &bad,
+        "schedul = \"* * * * * *\"\n[[streams]]\nname = \"a b\"\n",
+    )
+    .expect("it is written");
+    let bad = bad.to_str().expect("UTF-8").to_owned();
+    let cases: &[(&[&str], i32, &[&str])] = &[
+        (
+            &["--once", "--config", "/nonexistent/config.toml"],
+            78,
+            &["error: ", "/nonexistent/config.toml", "hint: "],
+        ),
+        (
+            &["--once", "--config", &bad],
+            78,
+            &[
+                "schedul",
+                "did you mean",
+                "schedule",
+                "streams[0].name",
+                "log.table",
+            ],
+        ),
+        (
+            &["check", "--offline", "--config", &bad],
+            78,
+            &["error: ", "streams[0].name"],
+        ),
+        (&["--onec"], 2, &["--once"]),
+        (&["scale", "orders"], 2, &["--to"]),
+        (
+            &["--once", "--config", &good],
+            1,
+            &["AWS cannot be reached", "AWS_ENDPOINT_URL"],
+        ),
+        (&["check", "--offline", "--config", &good], 0, &[]),
+        (&["--version"], 0, &[]),
+    ];
+    for (args, code, said) in cases {
+        let output = run(args);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {errors}");
+        for text in *said {
+            assert!(
+                errors.contains(text),
+                "{args:?}: {text:?} is not in\n{errors}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_credentials_it_says_where_they_are_looked_for() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut command = program(&["--once", "--output", "json", "--config", &config(&folder)]);
+    let output = command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report all the same");
+    let entry = &report["streams"][0];
+    assert!(
+        entry["error"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("credentials"),
+        "{entry:#}"
+    );
+    assert!(
+        entry["detail"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("AWS_PROFILE"),
+        "{entry:#}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = program(&["--sandbox", "--once"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        !text(&output.stderr).contains("panicked"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// Waits until the daemon has said `words` on standard error.
+fn until_it_says(child: &mut Child, words: &str) -> BufReader<impl Read + use<>> {
+    let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while errors.read_line(&mut line).expect("UTF-8") > 0 {
+        if line.contains(words) {
+            return errors;
+        }
+        line.clear();
+    }
+    panic!("it ended without saying {words:?}");
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([format!("-{name}"), child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(sent.success());
+}
+
+#[test]
+fn sigterm_and_sigint_stop_the_daemon_cleanly() {
+    for name in ["TERM", "INT"] {
+        let mut child = program(&["--sandbox"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut errors = until_it_says(&mut child, "scale_up");
+        let stopping = std::time::Instant::now();
+        signal(&child, name);
+        let mut rest = String::new();
+        errors.read_to_string(&mut rest).expect("UTF-8");
+        assert_eq!(
+            child.wait().expect("it ends").code(),
+            Some(0),
+            "SIG{name}: {rest}"
+        );
+        assert!(rest.contains("stopped"), "SIG{name}: {rest}");
+        // Not a claim of speed: systemd kills what has not stopped by then.
+        assert!(stopping.elapsed() < Duration::from_secs(10), "SIG{name}");
+    }
+}
+
+#[test]
+fn one_state_directory_has_one_daemon() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let config = config(&folder);
+    let mut first = program(&["--config", &config])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(until_it_says(&mut first, "started"));
+    let second = run(&["--config", &config]);
+    let once = run(&["--once", "--config", &config]);
+    signal(&first, "KILL");
+    first.wait().expect("it ends");
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("another kinesis-autoscaler uses the state directory"));
+    assert_eq!(
+        once.status.code(),
+        Some(0),
+        "a run from cron leaves the work to the one under way"
+    );
+    assert!(
+        text(&once.stderr).contains("another run is under way"),
+        "{}",
+        text(&once.stderr)
+    );
+}

@@ -1,0 +1,31 @@
+//! What the README promises is true, and what it has to explain is there.
+
+use kinesis_autoscaler::{decide::Reason, error::Exit};
+
+const README: &str = include_str!("../../README.md");
+const CI: &str = include_str!("../../.ci/run");
+
+#[test]
+fn every_reason_is_explained() {
+    for reason in Reason::ALL {
+        let row = format!("| `{}` |", reason.code());
+        assert!(README.contains(&row), "the README has no row {row}");
+    }
+}
+
+#[test]
+fn every_exit_code_is_explained() {
+    for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Config] {
+        let row = format!("| {} |", exit as u8);
+        assert!(README.contains(&row), "the README has no row {row}");
+    }
+}
+
+#[test]
+fn ci_runs_the_test_command() {
+    assert!(
+        README.contains("$ cargo test\n"),
+        "the README tells the test command"
+    );
+    assert!(CI.contains("\ncargo test --locked\n"), "CI runs it");
+}
