@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
-    aws::{self, Aws, Definition, Kind, Place, Rewrite},
+    aws::{self, Aws, Definition, Kind, Permit, Place, Rewrite},
     clock::Clock,
     config::{Config, Subscription},
     decide::{Action, Decision, Reason},
@@ -35,13 +35,13 @@ pub struct Context {
     /// Everything but writes.
     pub dry_run: bool,
     /// Where several hosts stand by for each other.
-    pub lease: Option<Lease>,
+    pub lease: Option<Arc<Lease>>,
 }
 
 /// Leave to write, asked for again before every write: it ends when another host takes the lease over.
-#[derive(Clone, Copy, Debug)]
-pub struct Leave<'a> {
-    pub lease: Option<&'a Lease>,
+#[derive(Clone, Debug)]
+pub struct Leave {
+    pub lease: Option<Arc<Lease>>,
     pub term: Option<Term>,
     pub direction: Direction,
 }
@@ -51,18 +51,24 @@ pub struct Leave<'a> {
 #[error("this host does not hold the lease any more")]
 pub struct LeaseLost;
 
-impl Leave<'_> {
+impl Leave {
     fn ask(&self) -> Result<(), LeaseLost> {
-        match (self.lease, self.term) {
+        match (&self.lease, self.term) {
             (Some(lease), Some(term)) if !lease.allows(term, self.direction) => Err(LeaseLost),
             (Some(_), None) => Err(LeaseLost),
             _ => Ok(()),
         }
     }
 
+    fn permit(&self) -> Permit {
+        let leave = self.clone();
+        Permit::new(move || leave.ask().is_ok())
+    }
+
     /// Goes on with a call, its wait for the quota and its retries only while there is leave.
     ///
-    /// Asking once beforehand is not enough: a process that is frozen in between would send the call when it is thawed.
+    /// Asking once beforehand is not enough: a process that is frozen in between would send the call when it is thawed. The call itself
+    /// carries a [`Self::permit`], for what is between here and its way out.
     async fn during<T>(&self, call: impl Future<Output = T>) -> Result<T, LeaseLost> {
         let mut call = pin!(call);
         poll_fn(|waker| match self.ask() {
@@ -113,7 +119,7 @@ pub async fn apply(
         Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
     };
     let leave = Leave {
-        lease: context.lease.as_ref(),
+        lease: context.lease.clone(),
         term,
         direction,
     };
@@ -143,7 +149,7 @@ struct Hands<'a> {
     place: &'a Place,
     seen: &'a Observation,
     stream: &'a StreamSummary,
-    leave: Leave<'a>,
+    leave: Leave,
 }
 
 /// How UpdateShardCount went.
@@ -169,7 +175,7 @@ impl Hands<'_> {
             to,
             &reason,
             self.seen.priority(),
-            self.leave,
+            &self.leave,
         )
         .await
         {
@@ -203,6 +209,7 @@ impl Hands<'_> {
         let fence = self
             .leave
             .lease
+            .as_ref()
             .zip(self.leave.term)
             .map(|(lease, term)| lease.fence(term));
         let row = self
@@ -276,11 +283,11 @@ impl Hands<'_> {
             if self.leave.ask().is_err() {
                 return Resharding::NotSent;
             }
-            let call = kinesis.update_shard_count(&self.stream.arn, to);
+            let call = kinesis.update_shard_count(&self.stream.arn, to, self.leave.permit());
             let error = match self.leave.during(call).await {
                 Ok(Ok(())) => return Resharding::Begun,
-                Ok(Err(error)) => error,
-                Err(LeaseLost) => return Resharding::LeaseLost,
+                Ok(Err(error)) if self.leave.ask().is_ok() => error,
+                Ok(Err(_)) | Err(LeaseLost) => return Resharding::LeaseLost,
             };
             match error.kind {
                 Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
@@ -316,7 +323,7 @@ impl Hands<'_> {
             to,
             &reason,
             self.seen.priority(),
-            self.leave,
+            &self.leave,
         )
         .await
         {
@@ -354,7 +361,7 @@ pub async fn rewrite_pair(
     shard_count: u32,
     reason: &str,
     priority: Priority,
-    leave: Leave<'_>,
+    leave: &Leave,
 ) -> Result<(), RewriteError> {
     let names = &subscription.alarms;
     let definitions = place
@@ -377,14 +384,18 @@ pub async fn rewrite_pair(
             shard_count,
             actions_enabled,
         };
-        let call = place.cloudwatch.rewrite(definition, rewrite, priority);
+        let call = place
+            .cloudwatch
+            .rewrite(definition, rewrite, priority, leave.permit());
         Ok::<_, RewriteError>(leave.during(call).await??)
     };
     let (of_up, of_down) =
         tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
     of_up.and(of_down)?;
     let reset = async |name: &str| {
-        let call = place.cloudwatch.reset(name, reason, priority);
+        let call = place
+            .cloudwatch
+            .reset(name, reason, priority, leave.permit());
         Ok::<_, RewriteError>(leave.during(call).await??)
     };
     let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));

@@ -8,6 +8,7 @@ mod dynamodb;
 mod error;
 mod kinesis;
 mod meter;
+mod permit;
 mod unknown_fields;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ pub use dynamodb::{
 pub use error::{Error, Kind, Operation};
 pub use kinesis::Kinesis;
 pub use meter::{Counts, Meter};
+pub use permit::Permit;
 
 use crate::{
     config::{Account, Config},

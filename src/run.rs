@@ -172,12 +172,12 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
         // A dry run would keep the lease from those who act.
         .filter(|_| role == Role::Daemon && !dry_run);
     let lease = lease.map(|high| {
-        Lease::new(
+        Arc::new(Lease::new(
             aws.log.clone(),
             clock.clone(),
             &host_name(),
             high.lease_duration,
-        )
+        ))
     });
     Ok(Arc::new(Context {
         config,

@@ -102,7 +102,7 @@ impl Autoscaler {
         let started = Instant::now();
         let now = self.context.clock.now();
         let calls = self.context.aws.meter.read();
-        let term = match self.context.lease.as_ref().map(Lease::standing) {
+        let term = match self.context.lease.as_deref().map(Lease::standing) {
             None => None,
             Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
             Some(Standing::Standby(holder)) => {
@@ -141,7 +141,7 @@ impl Autoscaler {
 
     /// The lease, where several hosts stand by for each other.
     pub fn lease(&self) -> Option<&Lease> {
-        self.context.lease.as_ref()
+        self.context.lease.as_deref()
     }
 
     /// Another host acts; this one does nothing until it has the lease.

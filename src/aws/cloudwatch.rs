@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Error, Operation, unknown_fields::UnknownFields};
+use super::{Error, Operation, Permit, unknown_fields::UnknownFields};
 use crate::{
     alarm::{Alarm, State},
     observation::{Series, Traffic},
@@ -147,10 +147,11 @@ impl CloudWatch {
         definition: &Definition,
         rewrite: Rewrite,
         priority: Priority,
+        permit: Permit,
     ) -> Result<(), Error> {
         self.pace.put_metric_alarm.turn(priority).await;
         let request = put_request(&self.client, definition.whole.clone(), rewrite);
-        let sent = request.send().await;
+        let sent = request.customize().interceptor(permit).send().await;
         sent.map_err(|error| {
             Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
         })?;
@@ -158,13 +159,21 @@ impl CloudWatch {
     }
 
     /// Sets the alarm to INSUFFICIENT_DATA, so that a condition that still holds makes it fire again.
-    pub async fn reset(&self, alarm: &str, reason: &str, priority: Priority) -> Result<(), Error> {
+    pub async fn reset(
+        &self,
+        alarm: &str,
+        reason: &str,
+        priority: Priority,
+        permit: Permit,
+    ) -> Result<(), Error> {
         self.pace.set_alarm_state.turn(priority).await;
         let reason: String = reason.chars().take(1023).collect();
         let request = self.client.set_alarm_state().alarm_name(alarm);
         let sent = request
             .state_value(StateValue::InsufficientData)
             .state_reason(reason)
+            .customize()
+            .interceptor(permit)
             .send()
             .await;
         sent.map_err(|error| {

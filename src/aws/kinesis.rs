@@ -10,7 +10,7 @@ use aws_sdk_kinesis::{
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
-use super::{Error, Operation};
+use super::{Error, Operation, Permit};
 use crate::{
     observation::{StreamStatus, StreamSummary},
     pace::{Pace, Priority},
@@ -86,7 +86,12 @@ impl Kinesis {
     ///
     /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry after a lost answer gets
     /// ResourceInUseException although the first call worked.
-    pub async fn update_shard_count(&self, stream_arn: &str, target: u32) -> Result<(), Error> {
+    pub async fn update_shard_count(
+        &self,
+        stream_arn: &str,
+        target: u32,
+        permit: Permit,
+    ) -> Result<(), Error> {
         let once = aws_sdk_kinesis::config::Config::builder()
             .retry_config(RetryConfig::disabled())
             .timeout_config(
@@ -102,6 +107,7 @@ impl Kinesis {
             .scaling_type(ScalingType::UniformScaling)
             .customize()
             .config_override(once)
+            .interceptor(permit)
             .send()
             .await;
         sent.map_err(|error| {

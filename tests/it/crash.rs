@@ -34,12 +34,15 @@ fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
         return;
     };
     let mut rng = Rng::with_seed(seed as u64);
-    let mut play = Play::begin(&emulator, 6 + kills / 3, rng.fork());
+    let streams = 6 + kills / 3;
+    let mut play = Play::begin(&emulator, streams, rng.fork());
+    // The emulator answers two audits a second beside all else.
+    let audit_interval = format!("{}s", streams.div_ceil(2));
     let config = play.config();
     let started = Instant::now();
     let mut mid_scaling = 0;
     for _ in 0..kills {
-        let mut daemon = emulator.daemon("killed", &config);
+        let mut daemon = emulator.daemon("killed", &audit_interval, &config);
         let end = Instant::now() + Duration::from_millis(rng.u64(LIFE_MS));
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -54,7 +57,7 @@ fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
         play.look();
         mid_scaling += usize::from(play.open() > 0);
     }
-    let mut daemon = emulator.daemon("killed", &config);
+    let mut daemon = emulator.daemon("killed", &audit_interval, &config);
     play.until_quiet(QUIET_WITHIN);
     daemon.signal("TERM");
     let exit = daemon.ended();

@@ -20,7 +20,9 @@ const SLACK_SECONDS: f64 = 3.0;
 /// Waits are longer than promises, so that a broken one is told by its figure.
 const LIMIT: Duration = Duration::from_secs(30);
 const QUIET_WITHIN: Duration = Duration::from_secs(270);
-const STREAMS: usize = 24;
+const STREAMS: usize = 16;
+/// Longer than the test: a new holder starts with the alarms, not with all streams.
+const AUDIT_INTERVAL: &str = "1h";
 const SEED: u64 = 7;
 const FREEZES: usize = 3;
 
@@ -69,10 +71,10 @@ impl<'a> Hosts<'a> {
     fn start(emulator: &'a Emulator, rng: Rng) -> Self {
         let mut play = Play::begin(emulator, STREAMS, rng);
         let config = LEASE.to_owned() + &play.config();
-        let first = emulator.daemon("host-a", &config);
+        let first = emulator.daemon("host-a", AUDIT_INTERVAL, &config);
         let acts = play.until(now(), LIMIT, |play| first_act(play, "host-a", 0.0));
         assert!(acts.is_some(), "alone, it does not act:\n{}", first.log());
-        let second = emulator.daemon("host-b", &config);
+        let second = emulator.daemon("host-b", AUDIT_INTERVAL, &config);
         let mut hosts = Self {
             emulator,
             play,
@@ -94,26 +96,36 @@ impl<'a> Hosts<'a> {
             let mut leases = play.calls.iter().filter(taken);
             Some(leases.find(|call| holder(call) == Some(name))?.carried_out)
         });
+        let polls = self.play.until(at, LIMIT, |play| {
+            let poll = |call: &&Call| {
+                call.key == name && call.received > at && call.operation == "DescribeAlarms"
+            };
+            play.calls.iter().find(poll).map(|call| call.received)
+        });
         let acts = self.play.until(at, LIMIT, |play| first_act(play, name, at));
-        let (Some(holds), Some(acts)) = (holds, acts) else {
+        let (Some(holds), Some(polls), Some(acts)) = (holds, polls, acts) else {
             panic!(
-                "{what}: nobody took over: {holds:?}, {acts:?}\n{}",
+                "{what}: nobody took over: {holds:?}, {polls:?}, {acts:?}\n{}",
                 self.logs()
             );
         };
-        eprintln!("{what}: {name} holds the lease after {holds:.2} s, and acts after {acts:.2} s");
+        eprintln!(
+            "{what}: {name} holds the lease after {holds:.2} s, ticks after {polls:.2} s, first writes after {acts:.2} s"
+        );
         if holds > promised + SLACK_SECONDS {
             self.problem(format!("{what}: the lease was taken after {holds:.2} s"));
         }
-        if acts > promised + TICK_SECONDS + SLACK_SECONDS {
-            self.problem(format!("{what}: the other acted after {acts:.2} s"));
+        if polls > promised + TICK_SECONDS + SLACK_SECONDS {
+            self.problem(format!("{what}: the other ticked after {polls:.2} s"));
         }
     }
 
     /// Starts the one anew that has ended.
     fn restart(&mut self) {
         let at = now();
-        self.daemons[1] = self.emulator.daemon(self.daemons[1].name, &self.config);
+        self.daemons[1] = self
+            .emulator
+            .daemon(self.daemons[1].name, AUDIT_INTERVAL, &self.config);
         self.until_standing_by(at);
     }
 
@@ -141,7 +153,10 @@ impl<'a> Hosts<'a> {
         for call in &calls {
             let began = call.rows.iter().any(|row| row.outcome == "open");
             if call.acts_on().is_some() || call.lease.is_some() || began {
-                self.problem(format!("{name} was thawed and acts: {call:?}"));
+                let after = call.received - at;
+                self.problem(format!(
+                    "{name} was thawed and acts after {after:.3} s: {call:?}"
+                ));
             }
         }
         let closed = calls.iter().filter(|call| !call.rows.is_empty()).count();

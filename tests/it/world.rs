@@ -129,12 +129,12 @@ impl World {
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let lease = config.high_availability.as_ref().filter(|_| !dry_run);
         let lease = lease.map(|high| {
-            Lease::new(
+            Arc::new(Lease::new(
                 aws.log.clone(),
                 self.clock.clone(),
                 &host,
                 high.lease_duration,
-            )
+            ))
         });
         let journal = Journal::new(&config, aws.log.clone(), host, spool);
         Arc::new(Context {

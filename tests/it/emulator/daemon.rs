@@ -35,11 +35,11 @@ impl Emulator {
     /// Starts a daemon that ticks every second, with a folder and an AWS key id of its own, both called `name`.
     ///
     /// `sections` is TOML that follows on the usual one.
-    pub fn daemon(&self, name: &'static str, sections: &str) -> Daemon {
+    pub fn daemon(&self, name: &'static str, audit_interval: &str, sections: &str) -> Daemon {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).expect("the daemon's folder is made");
         let config = format!(
-            "schedule = \"* * * * * *\"\naudit_interval = \"5s\"\nstate_dir = {folder:?}\n\n\
+            "schedule = \"* * * * * *\"\naudit_interval = \"{audit_interval}\"\nstate_dir = {folder:?}\n\n\
              [aws]\nregion = \"{REGION}\"\n\n[log]\ntable = \"{TABLE}\"\n\n[defaults]\nreserved_scale_ups = 0\n\n\
              [quotas]\ndescribe_alarms = 1000\nput_metric_alarm = 1000\nset_alarm_state = 1000\n\
              describe_stream_summary = 1000\nupdate_shard_count = 1000\n\n{sections}"

@@ -177,13 +177,13 @@ impl Play {
                 stream.scalings.push((call.from, call.to));
                 stream.shards = call.to;
             }
-            ("PutMetricAlarm", ..) if call.key != TEST => {
-                if call.shards != Some(stream.shards.to_string()) {
-                    self.problems.push(format!(
-                        "{name} has {} shards, but its alarm was set to another count: {call:?}",
-                        stream.shards
-                    ));
-                }
+            ("PutMetricAlarm", ..)
+                if call.key != TEST && call.shards != Some(stream.shards.to_string()) =>
+            {
+                self.problems.push(format!(
+                    "{name} has {} shards, but its alarm was set to another count: {call:?}",
+                    stream.shards
+                ));
             }
             ("SetAlarmState", Some(alarm), Some(state)) if state == "ALARM" => {
                 stream.asked = true;
@@ -272,7 +272,7 @@ impl Play {
             .ask("dump", json!({ "table": { "name": TABLE } }));
         let items = dump["items"].as_array().cloned().unwrap_or_default();
         let mut outcomes = BTreeMap::new();
-        let mut logged: BTreeMap<&str, Vec<(String, (u32, u32))>> = BTreeMap::new();
+        let mut logged: BTreeMap<&str, BTreeSet<(String, (u32, u32))>> = BTreeMap::new();
         for item in &items {
             let name = item["stream_name"]["S"].as_str().unwrap_or_default();
             let outcome = item["outcome"]["S"].as_str().unwrap_or_default();
@@ -282,15 +282,14 @@ impl Play {
                 *outcomes.entry(outcome.to_owned()).or_default() += 1;
             }
             if outcome == "done" {
-                logged.entry(name).or_default().push(row_of(item));
+                logged.entry(name).or_default().insert(row_of(item));
             }
             if outcome == "open" {
                 self.problems.push(format!("a row is open: {item}"));
             }
         }
         for (name, stream) in &self.streams {
-            let mut rows = logged.remove(name.as_str()).unwrap_or_default();
-            rows.sort();
+            let rows = logged.remove(name.as_str()).unwrap_or_default();
             let rows: Vec<(u32, u32)> = rows.into_iter().map(|(_, counts)| counts).collect();
             if rows != stream.scalings {
                 self.problems.push(format!(
