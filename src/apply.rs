@@ -4,7 +4,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
@@ -24,6 +24,9 @@ const TRIES_WHEN_THROTTLED: u32 = 5;
 
 /// When a scaling that AWS refused is tried again.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// An intent that is older is not carried out any more: others would take it for one that never was, and settle it.
+const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// What every part of the program works with.
 #[derive(Debug)]
@@ -234,14 +237,15 @@ impl Hands<'_> {
             }
             Err(error) => return log_unavailable(&decision, &chain(&error)),
         };
-        match self.reshard(to).await {
+        match self.reshard(to, row.at).await {
             Resharding::Begun => self.finish(row, to, decision).await,
             Resharding::Refused(error) => self.refused(row, &error, &decision).await,
             Resharding::NotSent => {
-                // Whoever has the lease now need not wait to see whether it takes effect.
-                self.close(row, Outcome::NotApplied, Some(LeaseLost.to_string()))
+                // Whoever looks next need not wait to see whether it takes effect.
+                let why = "it was not sent: the lease was lost, or the quota kept it waiting";
+                self.close(row, Outcome::NotApplied, Some(why.to_owned()))
                     .await;
-                lease_lost(&decision)
+                not_sent(&decision, self.leave.ask())
             }
             Resharding::LeaseLost => lease_lost(&decision),
             Resharding::InDoubt(error) => {
@@ -276,11 +280,12 @@ impl Hands<'_> {
     }
 
     /// Sends the one call; only a refusal for its rate, which surely did nothing, is followed by another.
-    async fn reshard(&self, to: u32) -> Resharding {
+    async fn reshard(&self, to: u32, begun: Timestamp) -> Resharding {
         let kinesis = &self.place.kinesis;
         let mut tries = 1;
         loop {
-            if self.leave.ask().is_err() {
+            let age = self.context.clock.now().duration_since(begun);
+            if self.leave.ask().is_err() || age >= SEND_WITHIN {
                 return Resharding::NotSent;
             }
             let call = kinesis.update_shard_count(&self.stream.arn, to, self.leave.permit());
@@ -406,6 +411,17 @@ fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<St
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     decision.error = Some(format!("{}{hint}", chain(error)));
     decision
+}
+
+/// The lease is gone, or the intent grew old in the queue and is made anew at the next tick.
+fn not_sent(decision: &Decision, leave: Result<(), LeaseLost>) -> Decision {
+    if leave.is_err() {
+        return lease_lost(decision);
+    }
+    let again = "AWS throttled the scaling; it is decided on anew at the next tick";
+    let mut hold = Decision::hold(Reason::InProgress, again);
+    hold.shards = decision.shards;
+    hold
 }
 
 fn lease_lost(decision: &Decision) -> Decision {

@@ -102,6 +102,8 @@ impl Aws {
     pub async fn connect(config: &Config, transport: Transport) -> Result<Self, NoRegion> {
         let meter = Meter::default();
         let mut places = BTreeMap::new();
+        // One Region may be named, and found by the SDK as well: the quota is the same.
+        let mut paces: BTreeMap<Account, Pace> = BTreeMap::new();
         for account in config.accounts() {
             if places.contains_key(account) {
                 continue;
@@ -110,7 +112,14 @@ impl Aws {
             let Some(region) = sdk.region().map(ToString::to_string) else {
                 return Err(NoRegion(account.to_string()));
             };
-            let pace = Pace::new(&config.quotas);
+            let found = Account {
+                region: Some(region.clone()),
+                ..account.clone()
+            };
+            let pace = paces
+                .entry(found)
+                .or_insert_with(|| Pace::new(&config.quotas))
+                .clone();
             let interceptor = SharedInterceptor::new(meter.clone());
             let place = Place {
                 region,

@@ -513,6 +513,7 @@ fn up(
 ) -> Result<Decision, Stop> {
     let wanted = scale_up_target(n);
     let to = wanted
+        .max(subscription.min_shards)
         .min(n.saturating_mul(2))
         .min(MAX_SHARDS)
         .min(subscription.max_shards);
@@ -572,8 +573,7 @@ fn down(
     let wanted = scale_down_target(n, traffic, after(now, -STALE_AFTER)).map_err(|why| {
         Decision::hold(Reason::NoData, why.to_string()).until(after(now, RECHECK))
     })?;
-    let to = wanted.max(subscription.min_shards);
-    if to >= n {
+    if wanted.max(subscription.min_shards) >= n {
         let used = shards_used(traffic);
         let detail = format!(
             "the last 24 h used up to {used:.2} shards, which asks for {wanted} at 50 % usage; the stream has {n}"
@@ -582,6 +582,8 @@ fn down(
             .until(after(now, RECHECK))
             .into());
     }
+    // Within the bounds, and within what AWS allows: from a count above max_shards it goes down to that.
+    let to = wanted.min(subscription.max_shards).max(least);
     let detail = format!(
         "{}; the last 24 h used up to {:.2} shards",
         asks(alarm),

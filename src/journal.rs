@@ -14,9 +14,11 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout_at};
 
 pub use row::format_datetime;
 pub use spool::{Spool, SpoolError};
@@ -31,8 +33,6 @@ use crate::{
 const OPEN: &str = "#open";
 /// Every marker's range key is an ARN.
 const FIRST_ARN: &str = "arn:";
-/// So many days of rows tell how much of the day's budget is used.
-const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Range keys that are tried for a new row, each a microsecond after the other.
 const KEYS_TO_TRY: u32 = 3;
@@ -177,23 +177,39 @@ impl Journal {
         Ok(())
     }
 
-    /// Sends what waits in the spool, once each; returns how many rows were delivered.
-    pub async fn deliver(&self) -> Result<usize, JournalError> {
+    /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many rows were delivered.
+    ///
+    /// A row that DynamoDB refuses as it stands is stepped over: it must not keep the others.
+    pub async fn deliver(&self, within: Duration) -> Result<usize, JournalError> {
         let waiting: Vec<Scaling> = lock(&self.spool).rows().cloned().collect();
-        let mut delivered = 0;
+        let deadline = Instant::now() + within;
+        let mut delivered = Vec::new();
+        let mut failed = None;
         for row in waiting {
-            match self.table.write(writes(&row)).await {
-                Ok(()) => {}
-                Err(error) if error.kind == Kind::Condition => self
-                    .deliver_alone(row.clone())
-                    .await
-                    .map_err(JournalError::Table)?,
-                Err(error) => return Err(JournalError::Table(error)),
+            match timeout_at(deadline, self.send(&row)).await {
+                Ok(Ok(())) => delivered.push(row),
+                Ok(Err(error)) if error.kind == Kind::Invalid => {
+                    tracing::error!(%error, stream = row.stream_name, at = %row.at, "the log refuses a spooled row; it stays in the spool");
+                }
+                Ok(Err(error)) => {
+                    failed = Some(error);
+                    break;
+                }
+                // The rest has its turn at the next tick; a row that is sent twice has its effect once.
+                Err(_) => break,
             }
-            lock(&self.spool).remove(&row).map_err(JournalError::Both)?;
-            delivered += 1;
         }
-        Ok(delivered)
+        lock(&self.spool)
+            .remove(&delivered)
+            .map_err(JournalError::Both)?;
+        failed.map_or(Ok(delivered.len()), |error| Err(JournalError::Table(error)))
+    }
+
+    async fn send(&self, row: &Scaling) -> Result<(), aws::Error> {
+        match self.table.write(writes(row)).await {
+            Err(error) if error.kind == Kind::Condition => self.deliver_alone(row.clone()).await,
+            sent => sent,
+        }
     }
 
     /// Sends a row without its marker: another scaling of the stream is open by now, or the row's key is taken.
@@ -239,16 +255,15 @@ impl Journal {
         lock(&self.open).values().cloned().collect()
     }
 
-    /// The stream's scalings of the last 24 h, oldest first, with what is spooled and what is known to be open.
+    /// The stream's scalings since `since`, oldest first, with what is spooled and what is known to be open.
     ///
     /// Rows of a stream with the same name in another account or Region are left out; the original's rows carry no ARN and count.
     pub async fn recent(
         &self,
         stream: &str,
         stream_arn: &str,
-        now: Timestamp,
+        since: Timestamp,
     ) -> Result<Vec<Scaling>, aws::Error> {
-        let since = now.saturating_sub(RECENT).unwrap_or(Timestamp::MIN);
         let items = self
             .table
             .query(stream, &row::format_datetime(since))

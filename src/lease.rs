@@ -114,7 +114,9 @@ impl Lease {
             Ok(()) => None,
             Err(error) => {
                 tracing::warn!(%error, hint = error.hint(), "the lease cannot be read or written");
-                (!error.kind.is_refusal()).then_some(began)
+                // Without a table, or throttled, nobody else can take the lease either.
+                let for_all = matches!(error.kind, Kind::NotFound | Kind::Throttled);
+                (!error.kind.is_refusal() || for_all).then_some(began)
             }
         };
     }

@@ -2,7 +2,7 @@
 //!
 //! The poll costs one DescribeAlarms call; everything else is read for one stream at a time, when the decision needs it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -120,6 +120,8 @@ pub fn traffic_start(now: Timestamp) -> Timestamp {
     Timestamp::from_second(start).unwrap_or(now)
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Where the missing facts of one stream are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -130,6 +132,17 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// From when on the log's rows matter: a day for the budget, or the longest cooldown.
+    pub fn log_since(&self) -> Timestamp {
+        let cooldown = self
+            .subscription
+            .cooldown_up
+            .max(self.subscription.cooldown_down);
+        self.now
+            .saturating_sub(cooldown.max(DAY))
+            .unwrap_or(Timestamp::MIN)
+    }
+
     /// Reads one fact into `seen`.
     pub async fn read(&self, fact: Fact, seen: &mut Observation) -> Result<(), aws::Error> {
         let place = self.aws.place(&self.subscription.account);
@@ -153,7 +166,7 @@ impl Reader<'_> {
             Fact::Log => {
                 let arn = seen.stream.found().map_or("", |stream| &stream.arn);
                 let stream = seen.stream_name(self.subscription);
-                let scalings = self.journal.recent(stream, arn, self.now).await;
+                let scalings = self.journal.recent(stream, arn, self.log_since()).await;
                 seen.log = Some(scalings.map_err(|error| error.to_string()));
             }
             Fact::Traffic => {

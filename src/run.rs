@@ -159,6 +159,7 @@ enum Role {
 fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Context>, Failure> {
     let World { config, clock, .. } = world;
     let spool = match role {
+        _ if dry_run => Spool::peek(&config.state_dir),
         Role::Command => Spool::peek(&config.state_dir),
         _ => Spool::open(&config.state_dir).map_err(|error| {
             let hint = "mend the state directory's rights, or set `state_dir`";

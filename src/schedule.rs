@@ -53,9 +53,10 @@ pub struct Plan {
 
 impl Plan {
     /// Lets what is under way end, up to a deadline, and gives the lease up.
-    async fn end(&mut self) {
+    async fn end(&mut self) -> usize {
         let deadline = Instant::now() + STOP_WITHIN;
         self.autoscaler.finish(deadline).await;
+        let cut = self.autoscaler.cut().await;
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
@@ -65,6 +66,7 @@ impl Plan {
                 tracing::warn!("the lease could not be given up in time; it runs out by itself");
             }
         }
+        cut
     }
 }
 
@@ -175,8 +177,7 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
             "stopping; waiting for what is under way"
         );
     }
-    plan.end().await;
-    match plan.autoscaler.under_way() {
+    match plan.end().await {
         0 => tracing::info!("stopped"),
         cut => tracing::warn!(
             streams = cut,

@@ -31,6 +31,9 @@ use crate::{
 };
 use memory::Memory;
 
+/// So much of a tick goes to rows that wait in the spool: a scale-up never waits long for the log.
+const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+
 /// Without word of an earlier tick, the audit takes those whose turn was in this time.
 const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -180,6 +183,14 @@ impl Autoscaler {
         self.memory.save(state_dir, nothing_is_open);
     }
 
+    /// Cuts what is still under way; it stays open in the log, and whoever looks next settles it.
+    pub async fn cut(&mut self) -> usize {
+        let cut = self.under_way.len();
+        self.under_way.shutdown().await;
+        self.busy.clear();
+        cut
+    }
+
     /// How many streams are being worked on.
     pub fn under_way(&self) -> usize {
         self.under_way.len()
@@ -189,7 +200,7 @@ impl Autoscaler {
     async fn deliver(&self) {
         let journal = &self.context.journal;
         if !self.context.dry_run && journal.spooled() > 0 {
-            match journal.deliver().await {
+            match journal.deliver(DELIVER_WITHIN).await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
                 Err(error) => tracing::warn!(
                     error = apply::chain(&error),
@@ -354,7 +365,7 @@ impl Autoscaler {
         let subscriptions = &self.context.config.subscriptions;
         for group in &self.groups {
             let place = self.context.aws.place(&group.account);
-            let needy: Vec<usize> = observations
+            let mut needy: Vec<usize> = observations
                 .iter()
                 .filter(|(number, seen)| {
                     let subscription = &subscriptions[**number];
@@ -363,31 +374,31 @@ impl Autoscaler {
                 })
                 .map(|(number, _)| *number)
                 .collect();
+            needy.sort_by_key(|number| observations.get(number).map(Observation::priority));
+            let mut failed = None;
             for numbers in needy.chunks(ALARMS_PER_CALL / 2) {
                 let names: Vec<&str> = numbers
                     .iter()
                     .flat_map(|number| subscriptions[*number].alarms.both())
                     .collect();
-                match observe::pairs(place, &names, Priority::POLL).await {
-                    Ok(mut found) => {
-                        for number in numbers {
-                            if let Some(seen) = observations.get_mut(number) {
-                                seen.take_pair(&subscriptions[*number], &mut found);
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        for number in numbers {
+                // Where one call has failed the others would too, and keep the other Regions waiting.
+                let found = match failed {
+                    None => observe::pairs(place, &names, Priority::POLL).await,
+                    Some(error) => Err(error),
+                };
+                failed = found.as_ref().err().cloned();
+                let mut found = found.unwrap_or_default();
+                for number in numbers {
+                    let subscription = &subscriptions[*number];
+                    match (&failed, observations.get_mut(number)) {
+                        (Some(error), _) => {
                             observations.remove(number);
-                            reports.insert(
-                                *number,
-                                self.stream_report(
-                                    *number,
-                                    subscriptions[*number].label(),
-                                    &failure(&error),
-                                ),
-                            );
+                            let report =
+                                self.stream_report(*number, subscription.label(), &failure(error));
+                            reports.insert(*number, report);
                         }
+                        (None, Some(seen)) => seen.take_pair(subscription, &mut found),
+                        (None, None) => {}
                     }
                 }
             }
@@ -459,6 +470,16 @@ impl Autoscaler {
         mut reports: BTreeMap<usize, StreamReport>,
     ) -> Report {
         let dry_run = self.context.dry_run;
+        for number in self.busy.values() {
+            if !reports.contains_key(number) {
+                let decision = Decision::hold(
+                    Reason::InProgress,
+                    "work on it outlasts the tick, and goes on",
+                );
+                let label = self.context.config.subscriptions[*number].label();
+                reports.insert(*number, self.stream_report(*number, label, &decision));
+            }
+        }
         self.memory.tell(&reports, dry_run);
         let subscriptions = &self.context.config.subscriptions;
         if self.report_all {

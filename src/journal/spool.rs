@@ -73,12 +73,27 @@ impl Spool {
             path: Some(path),
             rows,
         };
-        if !damaged.is_empty() {
-            tracing::error!(lines = damaged.len(), kept_in = %aside.display(), "the spool has damaged lines");
-            append(&aside, &damaged.join("\n"))?;
+        if torn {
+            tracing::warn!("the last line of the spool was cut short; its write never counted");
         }
-        if torn || !damaged.is_empty() {
-            spool.write_all()?;
+        let keep_aside = || {
+            tracing::error!(lines = damaged.len(), kept_in = %aside.display(), "the spool has damaged lines");
+            append(&aside, &damaged.join("\n"))
+        };
+        let kept = if damaged.is_empty() {
+            Ok(())
+        } else {
+            keep_aside()
+        };
+        if let Err(error) = kept.and_then(|()| {
+            if torn || !damaged.is_empty() {
+                spool.write_all()
+            } else {
+                Ok(())
+            }
+        }) {
+            // A full disk is no reason not to scale; what is damaged is passed over again the next time.
+            tracing::error!(error = %error, "the spool cannot be mended");
         }
         Ok(spool)
     }
@@ -128,13 +143,19 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes a delivered row out, unless a newer state of it has come meanwhile.
-    pub fn remove(&mut self, delivered: &Scaling) -> Result<(), SpoolError> {
-        if self.rows.get(&key(delivered)) == Some(delivered) {
-            self.rows.remove(&key(delivered));
-            self.write_all()?;
+    /// Takes delivered rows out, but for those of which a newer state has come meanwhile.
+    pub fn remove(&mut self, delivered: &[Scaling]) -> Result<(), SpoolError> {
+        let before = self.rows.len();
+        for row in delivered {
+            if self.rows.get(&key(row)) == Some(row) {
+                self.rows.remove(&key(row));
+            }
         }
-        Ok(())
+        if self.rows.len() == before {
+            Ok(())
+        } else {
+            self.write_all()
+        }
     }
 
     /// Replaces the file by one with just the rows that wait.
@@ -205,7 +226,8 @@ fn parse(text: &str) -> Parsed {
             Some(row) => {
                 parsed.rows.insert(key(&row), row);
             }
-            None if lines.peek().is_none() => parsed.torn = true,
+            // A line that has its end was written whole, and is damaged if it cannot be read.
+            None if lines.peek().is_none() && !text.ends_with('\n') => parsed.torn = true,
             None => parsed.damaged.push(line.to_owned()),
         }
     }
@@ -273,7 +295,7 @@ mod tests {
         );
         let mut spool = Spool::open(folder.path()).expect("it can be read");
         spool
-            .remove(&row("a", 1, Outcome::Open))
+            .remove(&[row("a", 1, Outcome::Open)])
             .expect("it is written");
         assert_eq!(
             spool.rows().count(),
@@ -281,7 +303,7 @@ mod tests {
             "an older state was delivered: the newer one still waits"
         );
         spool
-            .remove(&row("a", 1, Outcome::Done))
+            .remove(&[row("a", 1, Outcome::Done)])
             .expect("it is written");
         assert_eq!(waiting(folder.path()), [("b".to_owned(), Outcome::Open)]);
     }
@@ -298,6 +320,7 @@ mod tests {
                 true,
             ),
             (format!("nonsense\n{good}\n"), 1, true),
+            (format!("{good}\nnonsense\n"), 1, true),
             (good[..20].to_owned(), 0, false),
         ] {
             fs::write(spool_file(folder.path()), &text).expect("it is written");

@@ -180,7 +180,10 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         return;
     };
     let name = gathered.seen.stream_name(subscription).to_owned();
-    let recent = context.journal.recent(&name, &arn, reader.now).await;
+    let recent = context
+        .journal
+        .recent(&name, &arn, reader.log_since())
+        .await;
     let newest = match &recent {
         Ok(rows) if rows.is_empty() => context.journal.newest(&name, &arn).await,
         _ => Ok(None),

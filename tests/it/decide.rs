@@ -517,6 +517,45 @@ fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
 }
 
 #[test]
+fn both_bounds_count_for_both_directions() {
+    let bounded = |min_shards, max_shards| Subscription {
+        min_shards,
+        max_shards,
+        ..subscription()
+    };
+    check_with(
+        &bounded(8, 100),
+        &up(4),
+        Action::ScaleUp { to: 8 },
+        Reason::Alarm,
+    );
+    check_with(
+        &bounded(20, 100),
+        &up(10),
+        Action::ScaleUp { to: 20 },
+        Reason::Alarm,
+    );
+    check_with(
+        &bounded(30, 100),
+        &up(10),
+        Action::ScaleUp { to: 20 },
+        Reason::Alarm,
+    );
+    check_with(
+        &bounded(1, 60),
+        &down(100, 45.0),
+        Action::ScaleDown { to: 60 },
+        Reason::Alarm,
+    );
+    check_with(
+        &bounded(1, 40),
+        &down(100, 10.0),
+        Action::ScaleDown { to: 50 },
+        Reason::Alarm,
+    );
+}
+
+#[test]
 fn cooldowns_hold_their_own_direction() {
     let with = |up: u64, down: u64| Subscription {
         cooldown_up: std::time::Duration::from_secs(up),
@@ -747,7 +786,8 @@ proptest! {
         match decision.action {
             Action::ScaleUp { to } => prop_assert!(up == State::Alarm && to > n && to <= 2 * n && to <= bounded.max_shards),
             Action::ScaleDown { to } => prop_assert!(
-                up != State::Alarm && down == State::Alarm && to < n && 2 * to >= n && to >= bounded.min_shards && f64::from(to) + 1e-6 >= used * 2.0
+                up != State::Alarm && down == State::Alarm && to < n && 2 * to >= n && to >= bounded.min_shards
+                    && (f64::from(to) + 1e-6 >= used * 2.0 || to >= bounded.max_shards)
             ),
             Action::SyncAlarms { to } => prop_assert!(to == n && !same),
             Action::Hold => prop_assert!(!decision.detail.is_empty()),

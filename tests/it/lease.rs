@@ -191,7 +191,14 @@ async fn a_spooled_row_is_delivered_although_another_scaling_is_open_by_then() {
     assert!(matches!(opened, Ok(Opened::Logged(_))), "{opened:?}");
     let closed = two.a.journal.close(spooled, Outcome::Done, None).await;
     closed.expect("the spool takes it");
-    assert_eq!(two.a.journal.deliver().await.expect("delivered"), 1);
+    assert_eq!(
+        two.a
+            .journal
+            .deliver(Duration::from_secs(5))
+            .await
+            .expect("delivered"),
+        1
+    );
     assert_eq!(
         rows(&two.world),
         pairs(&[("4", "done"), ("6", "open")]),
@@ -210,7 +217,11 @@ async fn a_spooled_row_that_had_arrived_does_not_come_back_as_open() {
     two.world.sandbox.clear_faults();
     let settled = two.b.journal.close(spooled, Outcome::NotApplied, None);
     settled.await.expect("the table takes it");
-    two.a.journal.deliver().await.expect("delivered");
+    two.a
+        .journal
+        .deliver(Duration::from_secs(5))
+        .await
+        .expect("delivered");
     assert_eq!(rows(&two.world), pairs(&[("4", "not_applied")]));
     assert_eq!(two.a.journal.spooled(), 0);
 }

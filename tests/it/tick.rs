@@ -696,3 +696,45 @@ async fn without_the_log_scale_ups_go_on_and_scale_downs_wait() {
     );
     assert_eq!(rows.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cooldown_of_days_lasts_for_days() {
+    let world = World::new();
+    world.stream("clicks", 10);
+    used(&world, "clicks", 0.1);
+    world.pass(minutes(10)).await;
+    let mut autoscaler = world
+        .start("[[streams]]\nname = \"clicks\"\ncooldown_down = \"3d\"\n")
+        .await;
+    let mut fired = async |expected: &str, pass: i64| {
+        world.pass(SignedDuration::from_hours(pass)).await;
+        world.fire("clicks", "scale-down");
+        let report = tick(&mut autoscaler).await;
+        assert_eq!(of(&report, "clicks").reason, expected, "{report:#?}");
+    };
+    fired("alarm", 0).await;
+    fired("cooldown", 30).await;
+    fired("alarm", 50).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlasts_a_tick_is_told_and_goes_on() {
+    let world = World::new();
+    world.stream("slow", 2);
+    world.pass(minutes(10)).await;
+    world.fire("slow", "scale-up");
+    world
+        .sandbox
+        .set_faults(|call| match call.operation.as_str() {
+            "PutMetricAlarm" => Fault::Slow(std::time::Duration::from_secs(4)),
+            _ => Fault::None,
+        });
+    let mut autoscaler = world.start(&named(&["slow"])).await;
+    held(
+        &autoscaler.tick(std::time::Duration::from_secs(2)).await,
+        "slow",
+        "in_progress",
+    );
+    world.pass(minutes(1)).await;
+    acted(&tick(&mut autoscaler).await, "slow", "scale_up", 2, 4);
+}

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::harness::{Emulator, TABLE, World};
 
+/// When a scaling was begun, and from what to what it went.
+type Step = (String, (u32, u32));
+
 /// Each stream is scaled so often at most: AWS's limit of a day is 10.
 const SCALINGS: usize = 9;
 /// Counts stay small.
@@ -272,7 +275,7 @@ impl Play {
             .ask("dump", json!({ "table": { "name": TABLE } }));
         let items = dump["items"].as_array().cloned().unwrap_or_default();
         let mut outcomes = BTreeMap::new();
-        let mut logged: BTreeMap<&str, BTreeSet<(String, (u32, u32))>> = BTreeMap::new();
+        let mut logged: BTreeMap<&str, BTreeSet<Step>> = BTreeMap::new();
         for item in &items {
             let name = item["stream_name"]["S"].as_str().unwrap_or_default();
             let outcome = item["outcome"]["S"].as_str().unwrap_or_default();
