@@ -74,6 +74,9 @@ fn alarms_of(stream: &str) -> [String; 2] {
     ["up", "down"].map(|direction| format!("{stream}-scale-{direction}-alarm"))
 }
 
+/// When a scaling was begun, and its counts before and after.
+type LoggedScaling = (String, (u32, u32));
+
 /// A stream as the calls have left it.
 #[derive(Clone, Debug)]
 struct Stream {
@@ -272,7 +275,7 @@ impl Play {
             .ask("dump", json!({ "table": { "name": TABLE } }));
         let items = dump["items"].as_array().cloned().unwrap_or_default();
         let mut outcomes = BTreeMap::new();
-        let mut logged: BTreeMap<&str, BTreeSet<(String, (u32, u32))>> = BTreeMap::new();
+        let mut logged: BTreeMap<&str, BTreeSet<LoggedScaling>> = BTreeMap::new();
         for item in &items {
             let name = item["stream_name"]["S"].as_str().unwrap_or_default();
             let outcome = item["outcome"]["S"].as_str().unwrap_or_default();
@@ -303,7 +306,7 @@ impl Play {
     }
 }
 
-fn row_of(item: &Value) -> (String, (u32, u32)) {
+fn row_of(item: &Value) -> LoggedScaling {
     let number = |name: &str| {
         let digits = item[name]["N"].as_str().unwrap_or_default();
         digits.parse().unwrap_or(0)
