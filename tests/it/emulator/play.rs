@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 
 use super::harness::{Emulator, TABLE, World};
 
-/// When a scaling was begun, and from what to what it went.
-type Step = (String, (u32, u32));
-
 /// Each stream is scaled so often at most: AWS's limit of a day is 10.
 const SCALINGS: usize = 9;
 /// Counts stay small.
@@ -76,6 +73,9 @@ fn stream_of(alarm: &str) -> &str {
 fn alarms_of(stream: &str) -> [String; 2] {
     ["up", "down"].map(|direction| format!("{stream}-scale-{direction}-alarm"))
 }
+
+/// When a scaling was begun, and its counts before and after.
+type LoggedScaling = (String, (u32, u32));
 
 /// A stream as the calls have left it.
 #[derive(Clone, Debug)]
@@ -275,7 +275,7 @@ impl Play {
             .ask("dump", json!({ "table": { "name": TABLE } }));
         let items = dump["items"].as_array().cloned().unwrap_or_default();
         let mut outcomes = BTreeMap::new();
-        let mut logged: BTreeMap<&str, BTreeSet<Step>> = BTreeMap::new();
+        let mut logged: BTreeMap<&str, BTreeSet<LoggedScaling>> = BTreeMap::new();
         for item in &items {
             let name = item["stream_name"]["S"].as_str().unwrap_or_default();
             let outcome = item["outcome"]["S"].as_str().unwrap_or_default();
@@ -306,7 +306,7 @@ impl Play {
     }
 }
 
-fn row_of(item: &Value) -> (String, (u32, u32)) {
+fn row_of(item: &Value) -> LoggedScaling {
     let number = |name: &str| {
         let digits = item[name]["N"].as_str().unwrap_or_default();
         digits.parse().unwrap_or(0)
