@@ -6,10 +6,22 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::{config::LogFormat, error::wants_colour};
 
+/// What goes to the log where `RUST_LOG` does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// All that is done and held, once.
+    Info,
+    /// Only what a person has to know: the rest is on standard output.
+    Warn,
+}
+
 /// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an effect.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,kinesis_autoscaler=info"));
+pub fn start(format: LogFormat, level: Level) {
+    let unless_said = match level {
+        Level::Info => "warn,kinesis_autoscaler=info",
+        Level::Warn => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_said));
     let no_color = std::env::var_os("NO_COLOR");
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let started = match format {

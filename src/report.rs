@@ -151,20 +151,23 @@ impl Report {
             .iter()
             .filter(|stream| stream.error.is_some())
             .count();
+        let at_rest = |stream: &&StreamReport| stream.reason == Reason::NoAlarm.code();
+        let resting = self.at_rest + self.streams.iter().filter(at_rest).count();
+        let (ups, downs, syncs) = (count("scale_up"), count("scale_down"), count("sync_alarms"));
+        let held = self.streams.len() + self.at_rest - resting - ups - downs - syncs;
+        let failed_holds = self
+            .streams
+            .iter()
+            .filter(|stream| !stream.acts() && stream.error.is_some())
+            .count();
+        let done = |done, planned| if self.dry_run { planned } else { done };
         let parts = [
-            (count("scale_up"), "scaled up"),
-            (count("scale_down"), "scaled down"),
-            (count("sync_alarms"), "synced"),
-            (
-                self.streams
-                    .iter()
-                    .filter(|stream| {
-                        !stream.acts() && stream.error.is_none() && stream.reason != "no_alarm"
-                    })
-                    .count(),
-                "held",
-            ),
+            (ups, done("scaled up", "to scale up")),
+            (downs, done("scaled down", "to scale down")),
+            (syncs, done("synced", "to sync")),
+            (held - failed_holds, "held"),
             (failed, "failed"),
+            (resting, "at rest"),
         ];
         let words: Vec<String> = parts
             .iter()
@@ -177,10 +180,9 @@ impl Report {
         } else {
             format!("{total} streams")
         };
-        let what = if words.is_empty() {
-            "all at rest".to_owned()
-        } else {
-            words.join(", ")
+        let what = match words.len() {
+            1 if resting == total => "all at rest".to_owned(),
+            _ => words.join(", "),
         };
         format!("{streams}, {what} ({} ms)", self.duration_ms)
     }
@@ -211,7 +213,7 @@ impl Report {
             .map(|(name, n)| format!("{n} {name}"))
             .collect();
         let would = if self.dry_run {
-            "dry run, nothing was changed; "
+            "dry run, nothing is changed; "
         } else {
             ""
         };
@@ -219,7 +221,11 @@ impl Report {
             "{}\n\n{would}{}\nAWS calls: {}\n",
             render(&mut table),
             self.in_words(),
-            calls.join(", ")
+            if calls.is_empty() {
+                "none".to_owned()
+            } else {
+                calls.join(", ")
+            }
         )
     }
 }

@@ -21,7 +21,8 @@ use crate::{
     history,
     journal::{Journal, Spool},
     lease::Lease,
-    logging, metrics,
+    logging::{self, Level},
+    metrics,
     output::{print, stdout_colour, terminal_width},
     provision,
     report::Report,
@@ -193,7 +194,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
 /// What a person's command works with.
 async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
-    logging::start(world.config.log_format);
+    logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
     context(world, aws, cli.dry_run, Role::Command)
 }
@@ -201,7 +202,7 @@ async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
 /// One tick, its report on standard output, its result as the exit code.
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli)?;
-    logging::start(world.config.log_format);
+    logging::start(world.config.log_format, Level::Warn);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         tracing::warn!("another run is under way, and this one does nothing");
         return Ok(Exit::Done);
@@ -228,7 +229,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
 /// Ticks until it is told to stop.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli)?;
-    logging::start(world.config.log_format);
+    logging::start(world.config.log_format, Level::Info);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         let error = format!(
             "another kinesis-autoscaler uses the state directory {}",
@@ -248,6 +249,9 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         told: None,
     });
     let state_dir = narrator.as_ref().map(|_| world.config.state_dir.clone());
+    if narrator.is_some() {
+        tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
+    }
     let context = context(world, aws, cli.dry_run, Role::Daemon)?;
     let metrics = metrics.make(None, &context);
     let plan = plan(context).await;

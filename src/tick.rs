@@ -124,6 +124,9 @@ impl Autoscaler {
         let mut reports = BTreeMap::new();
         let mut observations = self.observe(now, &mut reports).await;
         self.read_pairs(&mut observations, now, &mut reports).await;
+        for (number, report) in &reports {
+            self.memory.tell(*number, report, self.context.dry_run);
+        }
         self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
@@ -163,12 +166,9 @@ impl Autoscaler {
         }
     }
 
-    /// Waits for the work that ticks have left under way, and tells how it ended.
-    pub async fn finish(&mut self, deadline: Instant) -> Vec<StreamReport> {
-        let mut reports = BTreeMap::new();
-        self.wait(deadline, &mut reports).await;
-        self.memory.tell(&reports, self.context.dry_run);
-        reports.into_values().collect()
+    /// Waits for the work that ticks have left under way; how it ends is logged.
+    pub async fn finish(&mut self, deadline: Instant) {
+        self.wait(deadline, &mut BTreeMap::new()).await;
     }
 
     /// Takes over what an earlier process left in the state directory about its last tick.
@@ -434,6 +434,9 @@ impl Autoscaler {
                     let mut report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     report.calls = settled.calls;
+                    // At once: a tick that is cut short has still told what it did.
+                    self.memory
+                        .tell(settled.number, &report, self.context.dry_run);
                     reports.insert(settled.number, report);
                     self.memory
                         .remember(settled.number, settled.polled, settled.decision);
@@ -446,7 +449,9 @@ impl Autoscaler {
                             "please report this as a bug",
                         );
                         let label = self.context.config.subscriptions[number].label().to_owned();
-                        reports.insert(number, self.stream_report(number, &label, &decision));
+                        let report = self.stream_report(number, &label, &decision);
+                        self.memory.tell(number, &report, self.context.dry_run);
+                        reports.insert(number, report);
                     }
                 }
             }
@@ -477,10 +482,12 @@ impl Autoscaler {
                     "work on it outlasts the tick, and goes on",
                 );
                 let label = self.context.config.subscriptions[*number].label();
-                reports.insert(*number, self.stream_report(*number, label, &decision));
+                let report = self.stream_report(*number, label, &decision);
+                self.memory.tell(*number, &report, dry_run);
+                reports.insert(*number, report);
             }
         }
-        self.memory.tell(&reports, dry_run);
+        self.memory.keep_told(&reports);
         let subscriptions = &self.context.config.subscriptions;
         if self.report_all {
             for (number, subscription) in subscriptions.iter().enumerate() {

@@ -165,6 +165,8 @@ impl Error {
                 format!("the answer could not be read: {}", innermost(&error)),
             ),
         };
+        // One line: it goes into logs, tables and reports.
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         Self {
             operation,
             kind,

@@ -111,19 +111,20 @@ impl Memory {
     }
 
     /// Logs what is new: a hold or an error that lasts is told once.
-    pub fn tell(&mut self, reports: &BTreeMap<usize, StreamReport>, dry_run: bool) {
-        self.told.retain(|number, _| reports.contains_key(number));
-        for (number, report) in reports {
-            let news = (report.reason, report.error.clone());
-            if !report.acts()
-                && (report.reason == Reason::NoAlarm.code() || self.told.get(number) == Some(&news))
-            {
-                continue;
-            }
+    pub fn tell(&mut self, number: usize, report: &StreamReport, dry_run: bool) {
+        let news = (report.reason, report.error.clone());
+        let known =
+            report.reason == Reason::NoAlarm.code() || self.told.get(&number) == Some(&news);
+        if report.acts() || !known {
             let span =
                 tracing::info_span!("stream", stream = report.stream, region = report.region);
             span.in_scope(|| report.log(dry_run));
-            self.told.insert(*number, news);
+            self.told.insert(number, news);
         }
+    }
+
+    /// Forgets what was told of streams that are well again.
+    pub fn keep_told(&mut self, reports: &BTreeMap<usize, StreamReport>) {
+        self.told.retain(|number, _| reports.contains_key(number));
     }
 }
