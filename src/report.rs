@@ -124,6 +124,21 @@ pub struct Report {
 }
 
 impl Report {
+    /// A tick that did nothing, and had nothing to do.
+    pub fn of_nothing(started_at: Timestamp, dry_run: bool) -> Self {
+        Self {
+            started_at,
+            duration_ms: 0,
+            dry_run,
+            api_calls: BTreeMap::new(),
+            streams: Vec::new(),
+            at_rest: 0,
+            standby: None,
+            unpolled: Vec::new(),
+            late_by: None,
+        }
+    }
+
     /// Whether a stream failed.
     pub fn failed(&self) -> bool {
         self.streams.iter().any(|stream| stream.error.is_some())

@@ -205,6 +205,12 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     logging::start(world.config.log_format, Level::Warn);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         tracing::warn!("another run is under way, and this one does nothing");
+        if cli.output == Output::Json {
+            print(&render(
+                &Report::of_nothing(world.clock.now(), false),
+                Output::Json,
+            ))?;
+        }
         return Ok(Exit::Done);
     };
     let aws = connect(&world).await?;

@@ -154,15 +154,9 @@ impl Autoscaler {
     fn stand_by(&mut self, started_at: Timestamp, holder: Option<String>) -> Report {
         self.memory = Memory::default();
         Report {
-            started_at,
-            duration_ms: 0,
-            dry_run: self.context.dry_run,
-            api_calls: BTreeMap::new(),
-            streams: Vec::new(),
             at_rest: self.context.config.subscriptions.len(),
             standby: Some(holder.unwrap_or_else(|| "nobody that is known".to_owned())),
-            unpolled: Vec::new(),
-            late_by: None,
+            ..Report::of_nothing(started_at, self.context.dry_run)
         }
     }
 

@@ -275,7 +275,7 @@ fn one_state_directory_has_one_daemon() {
         .expect("it starts");
     drop(until_it_says(&mut first, "started"));
     let second = run(&["--config", &config]);
-    let once = run(&["--once", "--config", &config]);
+    let once = run(&["--once", "--output", "json", "--config", &config]);
     signal(&first, "KILL");
     first.wait().expect("it ends");
     assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
@@ -285,6 +285,8 @@ fn one_state_directory_has_one_daemon() {
         Some(0),
         "a run from cron leaves the work to the one under way"
     );
+    let report: Value = serde_json::from_slice(&once.stdout).expect("one JSON object all the same");
+    assert_eq!(report["streams"], Value::Array(Vec::new()));
     assert!(
         text(&once.stderr).contains("another run is under way"),
         "{}",
