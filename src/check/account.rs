@@ -213,7 +213,7 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
         }
     }
     for error in [
-        table.query("#check", "").await.err(),
+        table.query("#check", "!").await.err(),
         table.get("#check", "#check").await.err(),
     ]
     .into_iter()

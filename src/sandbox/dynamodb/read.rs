@@ -31,6 +31,7 @@ pub(super) fn query(region: &Region, input: &Map<String, Value>, ctx: &Context) 
     let condition = Expression::of(input, "KeyConditionExpression").map_err(invalid)?;
     let condition = condition.ok_or_else(|| invalid("KeyConditionExpression is required"))?;
     let condition = condition.condition().map_err(invalid)?;
+    refuse_empty_keys(input)?;
     let hash = KeyPart(hash_value(table, &condition)?.clone());
     let found = table.items.range((hash.clone(), None)..);
     let found = found.take_while(|(key, _)| key.0 == hash);
@@ -45,6 +46,24 @@ pub(super) fn scan(region: &Region, input: &Map<String, Value>, ctx: &Context) -
     check_members(input, &MEMBERS[..6])?;
     let table = region.tables.find(name_of(input)?)?;
     page(table, input, table.items.iter().collect(), ctx)
+}
+
+/// A key is never empty, so DynamoDB takes no empty text to compare one with.
+fn refuse_empty_keys(input: &Map<String, Value>) -> Result<(), ApiError> {
+    let condition = input.get("KeyConditionExpression").and_then(Value::as_str);
+    let values = input
+        .get("ExpressionAttributeValues")
+        .and_then(Value::as_object);
+    let empty = |(name, value): (&String, &Value)| {
+        value.get("S").and_then(Value::as_str) == Some("")
+            && condition.is_some_and(|text| text.contains(name))
+    };
+    if values.into_iter().flatten().any(empty) {
+        return Err(invalid(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value",
+        ));
+    }
+    Ok(())
 }
 
 /// The value that the hash key must have: there must be one equality on it, and at most one condition on the range
