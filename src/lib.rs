@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`schedule`] | wakes the tick by cron, one at a time; stops, reloads |
 //! | [`tick`] | one tick on a screen: observe -> decide -> apply -> record; remembers between ticks what makes them cheap |
-//! | [`observe`] | the world as one value, read fact by fact; the poll |
+//! | [`observe`] | the poll, and then of each stream, fact by fact, what its decision still needs |
 //! | [`audit`] | which streams are looked at although no alarm asks |
 //! | [`decide`] | pure: what to do, and why, or the next fact that is needed |
 //! | [`apply`] | carries one decision out, with no choices of its own |
