@@ -2,15 +2,19 @@
 //!
 //! The poll costs one DescribeAlarms call; everything else is read for one stream at a time, when the decision needs it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     alarm::{Alarm, Direction, State},
+    apply::Context,
     aws::{self, ALARMS_PER_CALL, Aws, Kind, Place},
-    config::Subscription,
-    decide::{Fact, PERIOD_SECONDS},
+    config::{Account, Subscription},
+    decide::{Fact, PERIOD_SECONDS, Verdict, decide},
     journal::Journal,
     observation::{Observation, Seen},
     pace::Priority,
@@ -53,12 +57,15 @@ pub enum PollMode {
 
 const POLLS_BY_NAME: u32 = 15;
 
+/// An alarm in ALARM: the subscription that it belongs to, and its half of the pair.
+pub type Firing = (usize, Direction, Alarm);
+
 /// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where that is cheaper.
 pub async fn poll(
     place: &Place,
     index: &AlarmIndex,
     mode: &mut PollMode,
-) -> Result<Vec<(usize, Direction, Alarm)>, aws::Error> {
+) -> Result<Vec<Firing>, aws::Error> {
     let by_name = index.calls_by_name();
     if let PollMode::ByName { polls_left } = mode {
         match polls_left.checked_sub(1) {
@@ -110,6 +117,49 @@ pub async fn pairs(
         .into_iter()
         .map(|definition| (definition.alarm.name.clone(), definition.alarm))
         .collect())
+}
+
+/// Reads the pairs that decisions need of the streams of one account and Region, 50 streams a call, the most urgent first.
+///
+/// Those whose alarms could not be read come apart, with the error.
+pub async fn needed_pairs(
+    context: &Context,
+    account: &Account,
+    mut observations: BTreeMap<usize, Observation>,
+    now: Timestamp,
+) -> (BTreeMap<usize, Observation>, Vec<(usize, aws::Error)>) {
+    let subscriptions = &context.config.subscriptions;
+    let needs_pair = |(number, seen): &(&usize, &Observation)| {
+        decide(&subscriptions[**number], seen, now) == Verdict::Need(Fact::Pair)
+    };
+    let needy = observations.iter().filter(needs_pair);
+    let mut needy: Vec<usize> = needy.map(|(number, _)| *number).collect();
+    needy.sort_by_key(|number| observations.get(number).map(Observation::priority));
+    for (read, numbers) in needy.chunks(ALARMS_PER_CALL / 2).enumerate() {
+        let names: Vec<&str> = numbers
+            .iter()
+            .flat_map(|number| subscriptions[*number].alarms.both())
+            .collect();
+        match pairs(context.aws.place(account), &names, Priority::POLL).await {
+            Ok(mut found) => {
+                for number in numbers {
+                    if let Some(seen) = observations.get_mut(number) {
+                        seen.take_pair(&subscriptions[*number], &mut found);
+                    }
+                }
+            }
+            // Where one call has failed the others would too.
+            Err(error) => {
+                let unread = &needy[read * (ALARMS_PER_CALL / 2)..];
+                for number in unread {
+                    observations.remove(number);
+                }
+                let failed = unread.iter().map(|number| (*number, error.clone()));
+                return (observations, failed.collect());
+            }
+        }
+    }
+    (observations, Vec::new())
 }
 
 /// Where the last 24 h of traffic begin: at the start of a period, so that the first sum is whole.

@@ -19,14 +19,12 @@ use tracing::Instrument;
 use crate::{
     alarm::{Alarm, Direction},
     apply::{self, Context},
-    audit,
-    aws::{self, ALARMS_PER_CALL},
+    audit, aws,
     config::Account,
-    decide::{Action, Decision, Fact, Reason, Verdict, after, decide},
+    decide::{Action, Decision, Reason, Verdict, after, decide},
     lease::{Lease, Standing, Term},
     observation::{Observation, Seen},
-    observe::{self, AlarmIndex, PollMode, Reader},
-    pace::Priority,
+    observe::{self, AlarmIndex, Firing, PollMode, Reader},
     report::{Report, StreamReport, millis},
 };
 use memory::Memory;
@@ -59,6 +57,16 @@ struct Group {
     region: String,
     index: Arc<AlarmIndex>,
     mode: PollMode,
+}
+
+/// What was read of one account and Region, named by its group.
+enum Read {
+    Poll(usize, PollMode, Result<Vec<Firing>, aws::Error>),
+    /// What was seen of its streams, and those whose alarms could not be read.
+    Pairs(
+        usize,
+        (BTreeMap<usize, Observation>, Vec<(usize, aws::Error)>),
+    ),
 }
 
 /// One stream, looked after.
@@ -122,12 +130,10 @@ impl Autoscaler {
         self.deliver().await;
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
-        let mut observations = self.observe(now, &mut reports).await;
-        self.read_pairs(&mut observations, now, &mut reports).await;
+        self.look(now, term, started + wait, &mut reports).await;
         for (number, report) in &reports {
             self.memory.tell(*number, report, self.context.dry_run);
         }
-        self.start(observations, now, term);
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
         if reports
@@ -225,40 +231,100 @@ impl Autoscaler {
         }
     }
 
-    /// Polls, and adds the streams that are to be looked at for other reasons.
-    async fn observe(
+    /// Reads each account and Region by itself, and starts its streams as soon as that is done: none waits for another that does not answer.
+    async fn look(
         &mut self,
+        now: Timestamp,
+        term: Option<Term>,
+        deadline: Instant,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) {
+        let mut due = self.due(now);
+        let mut unread: BTreeSet<usize> = (0..self.groups.len()).collect();
+        let mut reading = JoinSet::new();
+        for group_number in unread.iter().copied() {
+            reading.spawn(self.poll(group_number));
+        }
+        while let Ok(Some(read)) = timeout_at(deadline, reading.join_next()).await {
+            match read {
+                Ok(Read::Poll(group_number, mode, Ok(firing))) => {
+                    self.groups[group_number].mode = mode;
+                    let account = self.groups[group_number].account.clone();
+                    let observations = self.observe(&account, firing, &mut due, now, reports);
+                    let context = self.context.clone();
+                    reading.spawn(async move {
+                        let pairs = observe::needed_pairs(&context, &account, observations, now);
+                        Read::Pairs(group_number, pairs.await)
+                    });
+                }
+                Ok(Read::Poll(group_number, mode, Err(error))) => {
+                    self.groups[group_number].mode = mode;
+                    unread.remove(&group_number);
+                    self.fail_group(group_number, &failure(&error), reports);
+                }
+                Ok(Read::Pairs(group_number, (observations, failed))) => {
+                    unread.remove(&group_number);
+                    for (number, error) in failed {
+                        let label = self.context.config.subscriptions[number].label();
+                        let report = self.stream_report(number, label, &failure(&error));
+                        reports.insert(number, report);
+                    }
+                    self.start(observations, now, term);
+                }
+                // A panic is a bug; the streams of that group are then told as unread.
+                Err(_) => {}
+            }
+        }
+        for group_number in unread {
+            let why = "its alarms could not be read within tick_timeout";
+            let late = Decision::failed(
+                Reason::AwsError,
+                why,
+                "they are read again at the next tick",
+            );
+            self.fail_group(group_number, &late, reports);
+        }
+    }
+
+    /// Streams that are looked at whether or not an alarm asks: what was left open, and those whose audit is due.
+    fn due(&self, now: Timestamp) -> BTreeMap<usize, Observation> {
+        let mut due: BTreeMap<usize, Observation> = BTreeMap::new();
+        for number in self.left_open() {
+            let seen = due.entry(number).or_default();
+            (seen.must_look, seen.must_settle) = (true, true);
+        }
+        if let Some(interval) = self.context.config.audit_interval {
+            let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
+            let all = self.context.config.subscriptions.len();
+            for number in audit::due(last, now, interval, all) {
+                due.entry(number).or_default().must_look = true;
+            }
+        }
+        due
+    }
+
+    /// What the poll of an account and Region has brought, with what is `due` there, but for what needs no look: that goes to `reports`.
+    fn observe(
+        &self,
+        account: &Account,
+        firing: Vec<Firing>,
+        due: &mut BTreeMap<usize, Observation>,
         now: Timestamp,
         reports: &mut BTreeMap<usize, StreamReport>,
     ) -> BTreeMap<usize, Observation> {
-        let mut observations: BTreeMap<usize, Observation> = BTreeMap::new();
-        for (number, direction, alarm) in self.poll(reports).await {
+        let subscriptions = &self.context.config.subscriptions;
+        let mut observations: BTreeMap<usize, Observation> = due
+            .extract_if(.., |number, _| subscriptions[*number].account == *account)
+            .collect();
+        for (number, direction, alarm) in firing {
             let seen = observations.entry(number).or_default();
             match direction {
                 Direction::Up => seen.up = Seen::Found(alarm),
                 Direction::Down => seen.down = Seen::Found(alarm),
             }
         }
-        for number in self.left_open() {
-            let seen = observations.entry(number).or_default();
-            (seen.must_look, seen.must_settle) = (true, true);
-        }
-        if let Some(interval) = self.context.config.audit_interval {
-            let all = self.context.config.subscriptions.len();
-            for number in audit::due(
-                self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT)),
-                now,
-                interval,
-                all,
-            ) {
-                observations.entry(number).or_default().must_look = true;
-            }
-        }
         let busy: BTreeSet<usize> = self.busy.values().copied().collect();
         observations.retain(|number, seen| {
-            if reports.contains_key(number) {
-                return false;
-            }
             let held = if busy.contains(number) {
                 Some(Decision::hold(
                     Reason::InProgress,
@@ -268,64 +334,38 @@ impl Autoscaler {
                 self.memory.recall(*number, seen, now)
             };
             let Some(decision) = held else { return true };
-            let name = seen
-                .stream_name(&self.context.config.subscriptions[*number])
-                .to_owned();
+            let name = seen.stream_name(&subscriptions[*number]).to_owned();
             reports.insert(*number, self.stream_report(*number, &name, &decision));
             false
         });
         observations
     }
 
-    /// One DescribeAlarms call per account and Region; where it fails, all streams there are reported.
-    async fn poll(
-        &mut self,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) -> Vec<(usize, Direction, Alarm)> {
-        let mut polls = JoinSet::new();
-        for (group_number, group) in self.groups.iter().enumerate() {
-            let (place, index, mut mode) = (
-                self.context.aws.place(&group.account).clone(),
-                group.index.clone(),
-                group.mode,
-            );
-            polls.spawn(async move {
-                let polled = observe::poll(&place, &index, &mut mode).await;
-                (group_number, mode, polled)
-            });
+    /// One DescribeAlarms call for an account and Region.
+    fn poll(&self, group_number: usize) -> impl Future<Output = Read> + use<> {
+        let group = &self.groups[group_number];
+        let place = self.context.aws.place(&group.account).clone();
+        let (index, mut mode) = (group.index.clone(), group.mode);
+        async move {
+            let firing = observe::poll(&place, &index, &mut mode).await;
+            Read::Poll(group_number, mode, firing)
         }
-        let mut firing = Vec::new();
-        while let Some(polled) = polls.join_next().await {
-            // A panic in a poll is a bug; the streams of that group are then just not looked at in this tick.
-            let Ok((group_number, mode, polled)) = polled else {
-                continue;
-            };
-            self.groups[group_number].mode = mode;
-            match polled {
-                Ok(alarms) => firing.extend(alarms),
-                Err(error) => {
-                    let region = &self.groups[group_number].region;
-                    self.unpolled.push(format!("{region}: {error}"));
-                    self.fail_group(group_number, &error, reports);
-                }
-            }
-        }
-        firing
     }
 
+    /// Tells of all streams of an account and Region that they could not be looked at.
     fn fail_group(
-        &self,
+        &mut self,
         group_number: usize,
-        error: &aws::Error,
+        why: &Decision,
         reports: &mut BTreeMap<usize, StreamReport>,
     ) {
         let group = &self.groups[group_number];
+        let error = why.error.as_deref().unwrap_or_default();
+        self.unpolled.push(format!("{}: {error}", group.region));
         for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
             if subscription.account == group.account {
-                reports.insert(
-                    number,
-                    self.stream_report(number, subscription.label(), &failure(error)),
-                );
+                let report = self.stream_report(number, subscription.label(), why);
+                reports.insert(number, report);
             }
         }
     }
@@ -347,56 +387,6 @@ impl Autoscaler {
             .filter_map(|row| Some((row.alarm?, row.stream_arn)))
             .flat_map(find)
             .collect()
-    }
-
-    /// Reads the pairs that are needed, 50 streams a call.
-    async fn read_pairs(
-        &self,
-        observations: &mut BTreeMap<usize, Observation>,
-        now: Timestamp,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) {
-        let subscriptions = &self.context.config.subscriptions;
-        for group in &self.groups {
-            let place = self.context.aws.place(&group.account);
-            let mut needy: Vec<usize> = observations
-                .iter()
-                .filter(|(number, seen)| {
-                    let subscription = &subscriptions[**number];
-                    subscription.account == group.account
-                        && decide(subscription, seen, now) == Verdict::Need(Fact::Pair)
-                })
-                .map(|(number, _)| *number)
-                .collect();
-            needy.sort_by_key(|number| observations.get(number).map(Observation::priority));
-            let mut failed = None;
-            for numbers in needy.chunks(ALARMS_PER_CALL / 2) {
-                let names: Vec<&str> = numbers
-                    .iter()
-                    .flat_map(|number| subscriptions[*number].alarms.both())
-                    .collect();
-                // Where one call has failed the others would too, and keep the other Regions waiting.
-                let found = match failed {
-                    None => observe::pairs(place, &names, Priority::POLL).await,
-                    Some(error) => Err(error),
-                };
-                failed = found.as_ref().err().cloned();
-                let mut found = found.unwrap_or_default();
-                for number in numbers {
-                    let subscription = &subscriptions[*number];
-                    match (&failed, observations.get_mut(number)) {
-                        (Some(error), _) => {
-                            observations.remove(number);
-                            let report =
-                                self.stream_report(*number, subscription.label(), &failure(error));
-                            reports.insert(*number, report);
-                        }
-                        (None, Some(seen)) => seen.take_pair(subscription, &mut found),
-                        (None, None) => {}
-                    }
-                }
-            }
-        }
     }
 
     /// Starts a task for each stream, the most urgent first.

@@ -18,6 +18,7 @@ mod package;
 mod process;
 mod provision;
 mod readme;
+mod regions;
 mod scale;
 mod scene;
 mod simulation;

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    report::Report,
     sandbox::{Fault, Load, Traffic},
     tick::Autoscaler,
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, named, of, tick};
+use crate::world::{World, acted, failed, held, named, of, tick};
 
 fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
@@ -21,47 +20,6 @@ fn used(world: &World, stream: &str, shards: f64) {
     world
         .place
         .set_traffic(stream, Traffic::constant(Load::of_shards(shards)));
-}
-
-#[track_caller]
-fn acted(report: &Report, stream: &str, action: &str, before: u32, after: u32) {
-    let entry = of(report, stream);
-    let seen = (
-        entry.action,
-        entry.shards_before,
-        entry.shards_after,
-        entry.error.as_deref(),
-    );
-    assert_eq!(
-        seen,
-        (action, Some(before), Some(after), None),
-        "{stream}: {entry:#?}"
-    );
-}
-
-#[track_caller]
-fn held(report: &Report, stream: &str, reason: &str) {
-    let entry = of(report, stream);
-    assert_eq!(
-        (entry.action, entry.reason, entry.error.as_deref()),
-        ("hold", reason, None),
-        "{stream}: {entry:#?}"
-    );
-}
-
-#[track_caller]
-fn failed(report: &Report, stream: &str, reason: &str, error: &str) {
-    let entry = of(report, stream);
-    assert_eq!(
-        (entry.action, entry.reason),
-        ("hold", reason),
-        "{stream}: {entry:#?}"
-    );
-    let told = entry.error.as_deref().unwrap_or_default();
-    assert!(
-        told.contains(error),
-        "{stream}: the error has to say {error:?}: {entry:#?}"
-    );
 }
 
 /// An alarm without what a scaling may change.
@@ -563,59 +521,6 @@ async fn one_stream_that_hangs_or_fails_delays_no_other() {
         .map(|call| call.at);
     let started: jiff::Timestamp = "2026-11-22T12:10:00Z".parse().expect("a time");
     assert_eq!(fine_done, Some(started), "the healthy stream did not wait");
-}
-
-#[tokio::test(start_paused = true)]
-async fn accounts_and_regions_are_polled_apart_and_roles_assumed() {
-    let world = World::new();
-    world.stream("orders", 2);
-    let far = world.sandbox.place("210987654321", "us-east-1");
-    far.create_stream("orders", 8);
-    far.pair("orders", 8);
-    world.pass(minutes(10)).await;
-    world.fire("orders", "scale-up");
-    far.set_alarm_state("orders-scale-up-alarm", "ALARM", "the test says so");
-    let config = "[[streams]]\nname = \"orders\"\n[[streams]]\nname = \"orders\"\nregion = \"us-east-1\"\n\
-                  role_arn = \"arn:aws:iam::210987654321:role/kinesis-autoscaler\"\n";
-    let mut autoscaler = world.start(config).await;
-    let report = tick(&mut autoscaler).await;
-    let seen: Vec<_> = report
-        .streams
-        .iter()
-        .map(|entry| {
-            (
-                entry.region.as_str(),
-                entry.shards_before,
-                entry.shards_after,
-            )
-        })
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("eu-west-1", Some(2), Some(4)),
-            ("us-east-1", Some(8), Some(12))
-        ],
-        "{report:#?}"
-    );
-    assert_eq!(world.rows().len(), 2, "both are logged, under one name");
-    world
-        .sandbox
-        .refuse_role("arn:aws:iam::210987654321:role/kinesis-autoscaler");
-    let report = tick(&mut world.start(config).await).await;
-    let entry = report
-        .streams
-        .iter()
-        .find(|entry| entry.region == "us-east-1")
-        .expect("it is reported");
-    assert!(
-        entry
-            .error
-            .as_deref()
-            .unwrap_or_default()
-            .contains("AssumeRole"),
-        "{entry:#?}"
-    );
 }
 
 #[tokio::test(start_paused = true)]

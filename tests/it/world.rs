@@ -182,3 +182,47 @@ pub fn of<'a>(report: &'a Report, stream: &str) -> &'a StreamReport {
     let found = report.streams.iter().find(|entry| entry.stream == stream);
     found.unwrap_or_else(|| panic!("{stream} is not in the report: {report:#?}"))
 }
+
+/// The stream was scaled, from one count to another.
+#[track_caller]
+pub fn acted(report: &Report, stream: &str, action: &str, before: u32, after: u32) {
+    let entry = of(report, stream);
+    let seen = (
+        entry.action,
+        entry.shards_before,
+        entry.shards_after,
+        entry.error.as_deref(),
+    );
+    assert_eq!(
+        seen,
+        (action, Some(before), Some(after), None),
+        "{stream}: {entry:#?}"
+    );
+}
+
+/// Nothing was done, for this reason.
+#[track_caller]
+pub fn held(report: &Report, stream: &str, reason: &str) {
+    let entry = of(report, stream);
+    assert_eq!(
+        (entry.action, entry.reason, entry.error.as_deref()),
+        ("hold", reason, None),
+        "{stream}: {entry:#?}"
+    );
+}
+
+/// Nothing was done, for this reason, and the error says so.
+#[track_caller]
+pub fn failed(report: &Report, stream: &str, reason: &str, error: &str) {
+    let entry = of(report, stream);
+    assert_eq!(
+        (entry.action, entry.reason),
+        ("hold", reason),
+        "{stream}: {entry:#?}"
+    );
+    let told = entry.error.as_deref().unwrap_or_default();
+    assert!(
+        told.contains(error),
+        "{stream}: the error has to say {error:?}: {entry:#?}"
+    );
+}
