@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
-    aws::{self, Aws, Definition, Kind, Permit, Place, Rewrite},
-    clock::Clock,
-    config::{Config, Subscription},
+    aws::{self, Definition, Kind, Permit, Place, Rewrite},
+    config::Subscription,
+    context::Context,
     decide::{Action, Decision, Reason},
-    journal::{Journal, Opened},
+    error::chain,
+    journal::Opened,
     lease::{Lease, Term},
     observation::{Observation, StreamStatus, StreamSummary},
     pace::Priority,
@@ -27,19 +28,6 @@ const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// An intent that is older is not carried out any more: others would take it for one that never was, and settle it.
 const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
-
-/// What every part of the program works with.
-#[derive(Debug)]
-pub struct Context {
-    pub config: Config,
-    pub aws: Aws,
-    pub journal: Journal,
-    pub clock: Clock,
-    /// Everything but writes.
-    pub dry_run: bool,
-    /// Where several hosts stand by for each other.
-    pub lease: Option<Arc<Lease>>,
-}
 
 /// Leave to write, asked for again before every write: it ends when another host takes the lease over.
 #[derive(Clone, Debug)]
@@ -446,15 +434,4 @@ fn log_unavailable(decision: &Decision, why: &str) -> Decision {
     );
     hold.shards = decision.shards;
     hold
-}
-
-/// The error and its sources on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

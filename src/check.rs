@@ -18,10 +18,10 @@ pub use finding::{Finding, Findings, Severity};
 
 use crate::{
     alarm::{Alarm, Settings},
-    apply::Context,
     aws::{self, Definition, Kind, Place},
     cli::Output,
     config::{Account, nearest},
+    context::Context,
     error::{Exit, Failure},
     observation::{StreamStatus, StreamSummary},
     output,

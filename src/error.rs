@@ -68,6 +68,17 @@ impl Failure {
     }
 }
 
+/// The error and its sources on one line, for logs and tables.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
 /// Whether a stream is a terminal, and `NO_COLOR` is unset or empty.
 pub fn wants_colour(stream: &impl IsTerminal, no_color: Option<&std::ffi::OsStr>) -> bool {
     stream.is_terminal() && no_color.is_none_or(|it| it.is_empty())

@@ -14,9 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::{
-    apply::Context,
     aws,
     cli::{self, Output},
+    context::Context,
     error::{Exit, Failure, Report},
     output,
     report::wrap,

@@ -23,8 +23,8 @@ pub use health::Health;
 pub use server::{ListenError, Listener, Server};
 
 use crate::{
-    apply::Context,
     aws::Counts,
+    context::Context,
     report::{Report, StreamReport},
 };
 

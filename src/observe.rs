@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     alarm::{Alarm, Direction, State},
-    apply::Context,
     aws::{self, ALARMS_PER_CALL, Aws, Kind, Place},
     config::{Account, Subscription},
+    context::Context,
     decide::{Fact, PERIOD_SECONDS, Verdict, decide},
     journal::Journal,
     observation::{Observation, Seen},

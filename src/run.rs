@@ -11,12 +11,12 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    apply::Context,
     aws::{Aws, Transport},
     check,
     cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
     config::{CONFIG_VARIABLE, Config, Overrides},
+    context::Context,
     error::{Exit, Failure, Report as ErrorReport},
     history,
     journal::{Journal, Spool},

@@ -15,9 +15,10 @@ pub use plan::{Budget, Impossible, Plan, budget, steps, target};
 use self::work::Work;
 use crate::{
     alarm::State,
-    apply::{self, Context},
+    apply,
     aws::{self, Place},
     cli::{self, Output},
+    context::Context,
     decide::{Action, Decision, Fact, Reason, Verdict, decide, shards_used},
     error::{Exit, Failure, Report},
     observation::{Observation, Seen, StreamSummary},

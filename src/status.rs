@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    apply::Context,
     cli::Output,
+    context::Context,
     error::{Exit, Failure},
     output,
 };

@@ -8,9 +8,9 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
-    apply::Context,
     aws::{self, ALARMS_PER_CALL, Definition},
     config::{Account, Subscription, nearest},
+    context::Context,
     error::{Exit, Failure, Report},
     observation::{Observation, Seen},
     pace::Priority,

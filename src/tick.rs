@@ -18,10 +18,11 @@ use tracing::Instrument;
 
 use crate::{
     alarm::{Alarm, Direction},
-    apply::{self, Context},
-    audit, aws,
+    apply, audit, aws,
     config::Account,
+    context::Context,
     decide::{Action, Decision, Reason, Verdict, after, decide},
+    error::chain,
     lease::{Lease, Standing, Term},
     observation::{Observation, Seen},
     observe::{self, AlarmIndex, Firing, PollMode, Reader},
@@ -203,7 +204,7 @@ impl Autoscaler {
             match journal.deliver(DELIVER_WITHIN).await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
                 Err(error) => tracing::warn!(
-                    error = apply::chain(&error),
+                    error = chain(&error),
                     rows = journal.spooled(),
                     "rows wait in the spool"
                 ),

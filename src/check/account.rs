@@ -10,9 +10,9 @@ use super::{
     finding::{Finding, Severity},
 };
 use crate::{
-    apply::Context,
     aws::{Kind, Operation, Place, TTL_ATTRIBUTE},
     config::{Account, Subscription},
+    context::Context,
     decide::{MAX_SHARDS, PERIOD_SECONDS, scale_up_target},
 };
 

@@ -7,9 +7,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{Log, before};
 use crate::{
-    apply::Context,
     aws::{self, ALARMS_PER_CALL, Kind},
     config::nearest,
+    context::Context,
     error::{Exit, Failure, Report},
     observation::Observation,
     observe::{self},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ListenError, Listener, Metrics, Server};
-use crate::{apply::Context, config};
+use crate::{config, context::Context};
 
 /// The daemon's figures, and where they are served.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{apply::Context, report::Report};
+use crate::{context::Context, report::Report};
 
 /// The answer of `/healthz`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,11 +11,11 @@ use serde_json::{Map, json};
 use super::{pair, pretty, template};
 use crate::{
     alarm::{Direction, Settings, actions_after_rewrite},
-    apply::{Context, chain},
     aws::{Definition, Kind},
     cli::{self, AlarmsCommand, Format, Output},
     config::{PairDesign, Subscription},
-    error::{Exit, Failure, Report},
+    context::Context,
+    error::{Exit, Failure, Report, chain},
     observation::{StreamStatus, StreamSummary},
     output,
     pace::Priority,

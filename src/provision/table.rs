@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{pretty, template};
 use crate::{
-    apply::Context,
     aws::{self, HASH_KEY, Kind, RANGE_KEY, TTL_ATTRIBUTE, TableState},
     cli::{Format, Output},
+    context::Context,
     error::{Exit, Failure, Report},
 };
 

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{call_failed, on, plan::Plan, ready};
 use crate::{
-    apply::{self, Context},
+    apply,
     aws::Kinesis,
+    context::Context,
     decide::{Action, Decision, Reason},
     error::{Exit, Failure},
     observation::{Observation, StreamStatus},

@@ -11,9 +11,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{AlarmRow, LastScaling, Row, Status};
 use crate::{
     alarm::Alarm,
-    apply::Context,
     aws::{self, ALARMS_PER_CALL, Kind, STREAMS_PER_CALL},
     config::{Account, Subscription},
+    context::Context,
     decide::{Decision, Fact, PERIOD_SECONDS, Reason, Verdict, calls_left, decide, shards_used},
     observation::{Observation, Seen, StreamStatus, Traffic},
     observe::{self, Reader},

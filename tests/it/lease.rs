@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    apply::Context,
+    context::Context,
     journal::Opened,
     lease::{Lease, Standing},
     sandbox::Fault,

@@ -11,8 +11,8 @@ use std::{
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    apply::Context,
     config,
+    context::Context,
     metrics::{Change, Endpoint, Metrics},
     report::Report,
     tick::Autoscaler,

@@ -2,10 +2,10 @@
 
 use kinesis_autoscaler::{
     alarm::Direction,
-    apply::Context,
     check,
     cli::{self, Format, Output},
     config::PairDesign,
+    context::Context,
     provision::{alarms, pair, table},
     sandbox::Fault,
 };

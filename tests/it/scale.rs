@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    apply::Context,
     cli::{Output, Scale, Step, Target},
+    context::Context,
     error::{Exit, Failure},
     journal::{Journal, Spool},
     sandbox::{Fault, Load, Traffic},

@@ -13,7 +13,7 @@ use std::{
 use fastrand::Rng;
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    apply::Context,
+    context::Context,
     lease::Standing,
     sandbox::{Call, Fault, Load, Traffic},
     tick::Autoscaler,

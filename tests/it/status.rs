@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    apply::Context,
+    context::Context,
     sandbox::{Fault, Load, Traffic},
     status::{Row, Status, gather},
     tick::Autoscaler,

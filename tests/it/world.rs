@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    apply::Context,
     aws::{Aws, Transport},
     clock::Clock,
     config::Config,
+    context::Context,
     journal::{Journal, Spool},
     lease::Lease,
     report::{Report, StreamReport},
