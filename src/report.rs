@@ -85,6 +85,10 @@ impl StreamReport {
         self.action != Action::Hold.code()
     }
 
+    fn tells(&self) -> bool {
+        self.acts() || self.error.is_some()
+    }
+
     fn shards(&self) -> String {
         match (self.shards_before, self.shards_after) {
             (Some(before), Some(after)) if before != after => format!("{before} -> {after}"),
@@ -137,6 +141,25 @@ impl Report {
             unpolled: Vec::new(),
             late_by: None,
         }
+    }
+
+    /// One report of two ticks of a run, which both list every subscription: of each stream the last that was done or that failed.
+    pub fn followed_by(mut self, later: Self) -> Self {
+        let until_later = later
+            .started_at
+            .duration_since(self.started_at)
+            .unsigned_abs();
+        self.duration_ms = millis(until_later).saturating_add(later.duration_ms);
+        for (operation, calls) in later.api_calls {
+            *self.api_calls.entry(operation).or_default() += calls;
+        }
+        for (told, news) in self.streams.iter_mut().zip(later.streams) {
+            if news.tells() || !told.tells() {
+                *told = news;
+            }
+        }
+        self.unpolled.extend(later.unpolled);
+        self
     }
 
     /// Whether a stream failed.

@@ -215,12 +215,15 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     };
     let aws = connect(&world).await?;
     let context = context(world, aws, cli.dry_run, Role::Once)?;
-    let state_dir = context.config.state_dir.clone();
+    let (state_dir, tick_timeout) = (
+        context.config.state_dir.clone(),
+        context.config.tick_timeout,
+    );
     let mut autoscaler = Autoscaler::new(context, true);
     if !cli.dry_run {
         autoscaler.resume(&state_dir);
     }
-    let report = autoscaler.tick(ONCE_WITHIN).await;
+    let report = autoscaler.run_once(tick_timeout, ONCE_WITHIN).await;
     if !cli.dry_run {
         autoscaler.leave_word(&state_dir);
     }

@@ -1,6 +1,6 @@
 //! Whole ticks through the real SDK clients against the sandbox.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
@@ -631,15 +631,55 @@ async fn what_outlasts_a_tick_is_told_and_goes_on() {
     world
         .sandbox
         .set_faults(|call| match call.operation.as_str() {
-            "PutMetricAlarm" => Fault::Slow(std::time::Duration::from_secs(4)),
+            "PutMetricAlarm" => Fault::Slow(Duration::from_secs(4)),
             _ => Fault::None,
         });
     let mut autoscaler = world.start(&named(&["slow"])).await;
     held(
-        &autoscaler.tick(std::time::Duration::from_secs(2)).await,
+        &autoscaler.tick(Duration::from_secs(2)).await,
         "slow",
         "in_progress",
     );
     world.pass(minutes(1)).await;
     acted(&tick(&mut autoscaler).await, "slow", "scale_up", 2, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_from_cron_sees_new_alarms_while_it_waits_for_the_quota() {
+    let world = World::new();
+    for name in ["early", "late"] {
+        world.stream(name, 2);
+    }
+    world.pass(minutes(10)).await;
+    world.fire("early", "scale-up");
+    let slow = "[quotas]\nput_metric_alarm = 0.005\n";
+    let mut autoscaler = world
+        .start(&format!("{slow}{}", named(&["early", "late"])))
+        .await;
+    let started = world.clock.now();
+    let (wait, within) = (Duration::from_secs(50), Duration::from_secs(3600));
+    let run = autoscaler.run_once(wait, within);
+    let alarm = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        world.fire("late", "scale-up");
+    };
+    let (report, ()) = tokio::join!(run, alarm);
+    acted(&report, "early", "scale_up", 2, 4);
+    acted(&report, "late", "scale_up", 2, 4);
+    let journal = world.sandbox.journal();
+    let reshardings = journal
+        .iter()
+        .filter(|call| call.operation == "UpdateShardCount")
+        .map(|call| call.at.duration_since(started).as_secs());
+    assert_eq!(
+        reshardings.collect::<Vec<_>>(),
+        [0, 50],
+        "seconds into the run, whose alarm rewriting takes 600 s"
+    );
+    assert_eq!(autoscaler.under_way(), 0, "it has waited for its work");
+    let polls = report.api_calls["DescribeAlarms"];
+    assert!(
+        polls > 10,
+        "one report of all its ticks, with {polls} polls"
+    );
 }
