@@ -19,6 +19,13 @@ use super::{Error, Kind, Operation};
 /// The longest that a call to the log may take: a scale-up waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Waits before a transaction that met another one is tried again.
+const CONFLICT_PAUSES: [Duration; 3] = [
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(320),
+];
+
 /// The hash key's attribute.
 pub const HASH_KEY: &str = "stream_name";
 /// The range key's attribute.
@@ -110,19 +117,25 @@ impl Table {
     }
 
     /// Carries out all of `writes`, or none: [`Kind::Condition`] when a condition did not hold.
+    ///
+    /// Two transactions that meet on an item, as an intent's and a heartbeat's on the lease, are no outage: one of them is told so, and
+    /// the SDK does not try it again.
     pub async fn write(&self, writes: Vec<Write>) -> Result<(), Error> {
         let items = writes
             .into_iter()
             .map(|write| self.transact_item(write))
             .collect::<Result<Vec<_>, _>>()?;
-        let sent = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(items))
-            .send()
-            .await;
-        sent.map_err(|error| Error::from_sdk(Operation::TransactWriteItems, error))?;
-        Ok(())
+        let mut pauses = CONFLICT_PAUSES.into_iter();
+        loop {
+            let request = self.client.transact_write_items();
+            let sent = request.set_transact_items(Some(items.clone())).send().await;
+            let Err(error) = sent else { return Ok(()) };
+            let error = Error::from_sdk(Operation::TransactWriteItems, error);
+            match pauses.next() {
+                Some(pause) if error.kind == Kind::Conflict => tokio::time::sleep(pause).await,
+                _ => return Err(error),
+            }
+        }
     }
 
     fn transact_item(&self, write: Write) -> Result<TransactWriteItem, Error> {

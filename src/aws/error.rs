@@ -77,6 +77,8 @@ pub enum Kind {
     LimitExceeded,
     /// A condition of a DynamoDB write did not hold.
     Condition,
+    /// Another transaction held an item of this one: nothing was written, and trying again is right.
+    Conflict,
     /// AWS refused the request as it stands.
     Invalid,
 }
@@ -100,6 +102,7 @@ impl Kind {
             Self::InUse => "in_use",
             Self::LimitExceeded => "limit_exceeded",
             Self::Condition => "condition",
+            Self::Conflict => "conflict",
             Self::Invalid => "invalid",
         }
     }
@@ -233,8 +236,15 @@ fn classify(status: u16, code: &str, message: &str) -> Kind {
         "TransactionCanceledException" if message.contains("ConditionalCheckFailed") => {
             Kind::Condition
         }
-        // Another transaction holds the item, or the table is throttled: nothing was written, and trying again is right.
-        "TransactionCanceledException" | "TransactionInProgressException" => Kind::Throttled,
+        "TransactionCanceledException" if message.contains("TransactionConflict") => Kind::Conflict,
+        "TransactionConflictException" | "TransactionInProgressException" => Kind::Conflict,
+        "TransactionCanceledException"
+            if ["ThrottlingError", "ProvisionedThroughputExceeded"]
+                .iter()
+                .any(|code| message.contains(code)) =>
+        {
+            Kind::Throttled
+        }
         _ if status >= 500 => Kind::Server,
         _ => Kind::Invalid,
     }

@@ -12,6 +12,7 @@ mod error;
 mod exhaustion;
 mod history;
 mod hosts;
+mod journal;
 mod lease;
 mod metrics;
 mod package;

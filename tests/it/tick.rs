@@ -552,57 +552,6 @@ async fn a_subscription_by_alarm_finds_its_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_log_scale_ups_go_on_and_scale_downs_wait() {
-    let world = World::new();
-    world.stream("grows", 2);
-    world.stream("shrinks", 10);
-    used(&world, "shrinks", 0.1);
-    world.pass(minutes(10)).await;
-    world.fire("grows", "scale-up");
-    world.fire("shrinks", "scale-down");
-    let down = ["Query", "TransactWriteItems"];
-    world.sandbox.set_faults(move |call| {
-        if down.contains(&call.operation.as_str()) {
-            Fault::HangBefore
-        } else {
-            Fault::None
-        }
-    });
-    let mut autoscaler = world.start(&named(&["grows", "shrinks"])).await;
-    let report = tick(&mut autoscaler).await;
-    acted(&report, "grows", "scale_up", 2, 4);
-    held(&report, "shrinks", "log_unavailable");
-    assert_eq!(world.rows().len(), 0, "DynamoDB has nothing yet");
-
-    world.sandbox.set_faults(|_| Fault::None);
-    world.pass(minutes(1)).await;
-    // Another process, which finds the spool on the disk.
-    drop(autoscaler);
-    let mut autoscaler = world.start(&named(&["grows", "shrinks"])).await;
-    let report = tick(&mut autoscaler).await;
-    acted(&report, "shrinks", "scale_down", 10, 5);
-    let rows = world.rows();
-    let outcomes: BTreeMap<_, _> = rows
-        .iter()
-        .map(|row| {
-            (
-                row["stream_name"]["S"].as_str(),
-                row["outcome"]["S"].as_str(),
-            )
-        })
-        .collect();
-    assert_eq!(
-        outcomes,
-        BTreeMap::from([
-            (Some("grows"), Some("done")),
-            (Some("shrinks"), Some("done"))
-        ]),
-        "each once"
-    );
-    assert_eq!(rows.len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_cooldown_of_days_lasts_for_days() {
     let world = World::new();
     world.stream("clicks", 10);
