@@ -2,9 +2,10 @@
 //!
 //! Whatever is cut short stays open in the journal, and the next look at the stream brings it to its end.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::{
     alarm::{ContractError, Direction, actions_after_rewrite},
@@ -28,6 +29,9 @@ const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// An intent that is older is not carried out any more: others would take it for one that never was, and settle it.
 const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// After so long a wait for the quota, what was decided on is looked at once more.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Leave to write, asked for again before every write: it ends when another host takes the lease over.
 #[derive(Clone, Debug)]
@@ -70,6 +74,13 @@ impl Leave {
     }
 }
 
+/// How the rewriting of a pair ended.
+enum Rewritten {
+    Both,
+    /// The count does not hold any more; nothing was written.
+    Overtaken,
+}
+
 /// Why a pair could not be rewritten.
 #[derive(Debug, thiserror::Error)]
 pub enum RewriteError {
@@ -99,10 +110,6 @@ pub async fn apply(
     term: Option<Term>,
     decision: Decision,
 ) -> Decision {
-    let Some(stream) = seen.stream.found() else {
-        return decision;
-    };
-    let place = context.aws.place(&subscription.account);
     let direction = match decision.action {
         Action::Hold if decision.settles.is_empty() => return decision,
         Action::Hold => Direction::Down,
@@ -114,18 +121,21 @@ pub async fn apply(
         term,
         direction,
     };
+    // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
+    if !matches!(decision.action, Action::SyncAlarms { .. }) {
+        log_outcomes(context, &leave, &decision).await;
+    }
+    let Some(stream) = seen.stream.found() else {
+        return decision;
+    };
     let hands = Hands {
         context,
         subscription,
-        place,
+        place: context.aws.place(&subscription.account),
         seen,
         stream,
         leave,
     };
-    // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
-    if !matches!(decision.action, Action::SyncAlarms { .. }) {
-        hands.log_outcomes(&decision).await;
-    }
     match decision.action {
         Action::Hold => decision,
         Action::SyncAlarms { to } => hands.sync(to, decision).await,
@@ -141,6 +151,22 @@ struct Hands<'a> {
     seen: &'a Observation,
     stream: &'a StreamSummary,
     leave: Leave,
+}
+
+/// Closes the earlier scalings that the decision settles.
+async fn log_outcomes(context: &Context, leave: &Leave, decision: &Decision) {
+    for (scaling, outcome) in &decision.settles {
+        // Whoever has the lease now may have seen more.
+        if leave.ask().is_ok() {
+            close(context, scaling.clone(), *outcome, None).await;
+        }
+    }
+}
+
+async fn close(context: &Context, row: Scaling, outcome: Outcome, note: Option<String>) {
+    if let Err(error) = context.journal.close(row, outcome, note).await {
+        tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
+    }
 }
 
 /// How UpdateShardCount went.
@@ -160,43 +186,43 @@ impl Hands<'_> {
         let reason = format!(
             "kinesis-autoscaler: the stream has {to} shards; the alarm is set to that count"
         );
-        if let Err(error) = rewrite_pair(
-            self.place,
-            self.subscription,
-            to,
-            &reason,
-            self.seen.priority(),
-            &self.leave,
-        )
-        .await
-        {
-            return failed(decision, &error, error.hint());
+        let decided = Instant::now();
+        let still = async || self.unchanged(decided).await;
+        match self.rewrite_pair(to, &reason, still).await {
+            Ok(Rewritten::Both) => {}
+            Ok(Rewritten::Overtaken) => return overtaken(&decision),
+            Err(error) => return failed(decision, &error, error.hint()),
         }
-        self.log_outcomes(&decision).await;
+        log_outcomes(self.context, &self.leave, &decision).await;
         decision
     }
 
-    /// Closes the earlier scalings that the decision settles.
-    async fn log_outcomes(&self, decision: &Decision) {
-        for (scaling, outcome) in &decision.settles {
-            // Whoever has the lease now may have seen more.
-            if self.leave.ask().is_ok() {
-                self.close(scaling.clone(), *outcome, None).await;
-            }
+    /// Whether the stream is as it was when it was decided on: a wait for the quota can be long.
+    async fn unchanged(&self, decided: Instant) -> Result<bool, aws::Error> {
+        if decided.elapsed() < LOOK_AGAIN_AFTER {
+            return Ok(true);
         }
-    }
-
-    async fn close(&self, row: Scaling, outcome: Outcome, note: Option<String>) {
-        if let Err(error) = self.context.journal.close(row, outcome, note).await {
-            tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
-        }
+        let name = self.seen.stream_name(self.subscription);
+        let now = self.place.kinesis.summary(name, Priority::FIRST);
+        Ok(now.await? == *self.stream)
     }
 
     async fn scale(&self, direction: Direction, to: u32, decision: Decision) -> Decision {
+        let decided = Instant::now();
         self.place
             .kinesis
             .turn_to_reshard(self.seen.priority())
             .await;
+        match self.unchanged(decided).await {
+            Ok(true) => {}
+            Ok(false) => return overtaken(&decision),
+            Err(error) => {
+                let hint = error.hint();
+                let mut hold = failed(decision, &error, hint);
+                hold.action = Action::Hold;
+                return hold;
+            }
+        }
         let fence = self
             .leave
             .lease
@@ -231,8 +257,8 @@ impl Hands<'_> {
             Resharding::NotSent => {
                 // Whoever looks next need not wait to see whether it takes effect.
                 let why = "it was not sent: the lease was lost, or the quota kept it waiting";
-                self.close(row, Outcome::NotApplied, Some(why.to_owned()))
-                    .await;
+                let note = Some(why.to_owned());
+                close(self.context, row, Outcome::NotApplied, note).await;
                 not_sent(&decision, self.leave.ask())
             }
             Resharding::LeaseLost => lease_lost(&decision),
@@ -310,17 +336,16 @@ impl Hands<'_> {
             "kinesis-autoscaler: scaling from {} to {to} shards",
             self.stream.open_shards
         );
-        if let Err(error) = rewrite_pair(
-            self.place,
-            self.subscription,
-            to,
-            &reason,
-            self.seen.priority(),
-            &self.leave,
-        )
-        .await
-        {
-            return failed(decision, &error, error.hint());
+        let began = Instant::now();
+        let still = async || {
+            let recent = began.elapsed() < LOOK_AGAIN_AFTER;
+            Ok(recent || self.context.journal.is_open(&row).await)
+        };
+        match self.rewrite_pair(to, &reason, still).await {
+            Ok(Rewritten::Both) => {}
+            // Who settled the row has mended the alarms, and the stream may have been scaled again since.
+            Ok(Rewritten::Overtaken) => return decision,
+            Err(error) => return failed(decision, &error, error.hint()),
         }
         match self.context.journal.close(row, Outcome::Done, None).await {
             Ok(()) => decision,
@@ -334,65 +359,70 @@ impl Hands<'_> {
             Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
             _ => (Outcome::NotApplied, Reason::AwsError),
         };
-        self.close(row, outcome, Some(error.to_string())).await;
+        close(self.context, row, outcome, Some(error.to_string())).await;
         let mend = error.hint().unwrap_or_else(|| decision.detail.clone());
         let mut hold = Decision::failed(reason, error.to_string(), mend);
         hold.shards = decision.shards;
-        if error.kind != Kind::Throttled {
+        if !matches!(error.kind, Kind::Throttled | Kind::NoCredentials) {
             // What a person has to mend is not mended in a minute, and every try is a row in the log.
             hold.recheck_at = self.context.clock.now().saturating_add(TRY_AGAIN).ok();
         }
         hold
     }
-}
 
-/// Sets both alarms to `shard_count` and resets them, reading them afresh so that nothing written meanwhile is lost.
-/// Doing it twice does no harm.
-pub async fn rewrite_pair(
-    place: &Place,
-    subscription: &Subscription,
-    shard_count: u32,
-    reason: &str,
-    priority: Priority,
-    leave: &Leave,
-) -> Result<(), RewriteError> {
-    let names = &subscription.alarms;
-    let definitions = place
-        .cloudwatch
-        .alarms(&names.both(), false, priority)
-        .await?;
-    let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
-        let name = names.of(direction);
-        let definition = definitions
-            .iter()
-            .find(|definition| definition.alarm.name == name);
-        definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
-    });
-    // Side by side, so that no other stream's alarms come between in the queue for the quota.
-    let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
-        let definition = definition.clone()?;
-        definition.alarm.terms(subscription.stream.as_deref())?;
-        let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
-        let rewrite = Rewrite {
-            shard_count,
-            actions_enabled,
+    /// Sets both alarms to `shard_count` and resets them. Doing it twice does no harm.
+    ///
+    /// They are read when the quota allows the write, and not before: what a person writes during the wait is kept. `still` is asked then
+    /// too, whether the count still holds.
+    async fn rewrite_pair(
+        &self,
+        shard_count: u32,
+        reason: &str,
+        still: impl AsyncFnOnce() -> Result<bool, aws::Error>,
+    ) -> Result<Rewritten, RewriteError> {
+        let (cloudwatch, priority) = (&self.place.cloudwatch, self.seen.priority());
+        let names = &self.subscription.alarms;
+        // Side by side, so that no other stream's alarms come between in the queue for the quota.
+        let turns = async {
+            let turn = || cloudwatch.turn_to_rewrite(priority);
+            tokio::join!(turn(), turn())
         };
-        let call = place
-            .cloudwatch
-            .rewrite(definition, rewrite, priority, leave.permit());
-        Ok::<_, RewriteError>(leave.during(call).await??)
-    };
-    let (of_up, of_down) =
-        tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
-    of_up.and(of_down)?;
-    let reset = async |name: &str| {
-        let call = place
-            .cloudwatch
-            .reset(name, reason, priority, leave.permit());
-        Ok::<_, RewriteError>(leave.during(call).await??)
-    };
-    let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
-    of_up.and(of_down)
+        self.leave.during(turns).await?;
+        if !still().await? {
+            return Ok(Rewritten::Overtaken);
+        }
+        let both = names.both();
+        let definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
+        let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
+            let name = names.of(direction);
+            let definition = definitions
+                .iter()
+                .find(|definition| definition.alarm.name == name);
+            definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
+        });
+        let stream = self.seen.stream_name(self.subscription);
+        let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
+            let definition = definition.clone()?;
+            definition.alarm.terms(Some(stream))?;
+            let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
+            let rewrite = Rewrite {
+                shard_count,
+                actions_enabled,
+            };
+            let call = cloudwatch.rewrite(definition, rewrite, self.leave.permit());
+            Ok::<_, RewriteError>(self.leave.during(call).await??)
+        };
+        let (of_up, of_down) =
+            tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
+        of_up.and(of_down)?;
+        let reset = async |name: &str| {
+            let call = cloudwatch.reset(name, reason, priority, self.leave.permit());
+            Ok::<_, RewriteError>(self.leave.during(call).await??)
+        };
+        let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
+        of_up.and(of_down)?;
+        Ok(Rewritten::Both)
+    }
 }
 
 fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<String>) -> Decision {
@@ -414,6 +444,14 @@ fn not_sent(decision: &Decision, leave: Result<(), LeaseLost>) -> Decision {
 
 fn lease_lost(decision: &Decision) -> Decision {
     let mut hold = Decision::hold(Reason::Standby, LeaseLost.to_string());
+    hold.shards = decision.shards;
+    hold
+}
+
+/// What the decision was made on has changed while it waited for the quota.
+fn overtaken(decision: &Decision) -> Decision {
+    let why = "the stream has changed while this waited for the quota; it is decided on anew at the next tick";
+    let mut hold = Decision::hold(Reason::InProgress, why);
     hold.shards = decision.shards;
     hold
 }

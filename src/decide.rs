@@ -13,7 +13,7 @@ use crate::{
     alarm::{Alarm, ContractError, Direction, Terms},
     config::Subscription,
     observation::{Observation, Seen, StreamStatus, StreamSummary},
-    scaling::{Outcome, Scaling},
+    scaling::{Log, Outcome, Scaling},
 };
 
 /// AWS allows so many UpdateShardCount calls per stream in a rolling day.
@@ -21,7 +21,8 @@ pub const CALLS_PER_DAY: usize = 10;
 /// A stream can have no more shards.
 pub const MAX_SHARDS: u32 = 10_000;
 
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// AWS counts a call from when it has it, which is up to a minute after its row.
+pub const BUDGET_DAY: SignedDuration = SignedDuration::from_mins(24 * 60 + 1);
 /// By then CloudWatch has evaluated a rewritten alarm again.
 const REEVALUATED_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// By then a call whose answer was lost has reached AWS or never will, and whoever wrote the intent is done with it.
@@ -200,6 +201,11 @@ impl Decision {
         self
     }
 
+    fn settling(mut self, settles: Vec<(Scaling, Outcome)>) -> Self {
+        self.settles = settles;
+        self
+    }
+
     fn with_shards(mut self, shards: u32) -> Self {
         self.shards = Some(shards);
         self
@@ -247,20 +253,20 @@ fn judge(
     let stream = ready_stream(&terms.0.stream, seen, now)?;
     let n = stream.open_shards;
     let in_sync = terms.0.shard_count == n && terms.1.shard_count == n;
-    let scalings = if firing.is_some() || seen.must_settle || !in_sync {
-        past_scalings(seen)?
+    let log = if firing.is_some() || seen.must_settle || !in_sync {
+        seen.log.as_ref().ok_or(Stop::Need(Fact::Log))?.clone()
     } else {
-        None
+        Log::default()
     };
-    let settles = settle(scalings, n, now)?;
+    let settles = settle(&log.scalings, n, now)?;
     let took_effect = |(_, outcome): &(Scaling, Outcome)| *outcome != Outcome::NotApplied;
     if !in_sync || settles.iter().any(took_effect) {
         return Ok(sync(n, pair, settles, &terms));
     }
     // What never took effect leaves nothing to mend, and counts for nothing.
-    let never = |row: &&Scaling| settles.iter().any(|(scaling, _)| scaling == *row);
-    let scalings: Option<Vec<Scaling>> =
-        scalings.map(|rows| rows.iter().filter(|row| !never(row)).cloned().collect());
+    let mut log = log;
+    log.scalings
+        .retain(|row| !settles.iter().any(|(scaling, _)| scaling == row));
     let finish = |mut decision: Decision| {
         decision.shards = Some(n);
         decision.settles = settles.clone();
@@ -269,7 +275,7 @@ fn judge(
     let judged = match (switched_off, firing) {
         (Some(hold), _) => Ok(hold),
         (None, None) => Ok(idle()),
-        (None, Some(firing)) => act(subscription, seen, firing, scalings.as_deref(), n, now),
+        (None, Some(firing)) => act(subscription, seen, firing, &log, n, now),
     };
     match judged {
         Ok(decision) => Ok(finish(decision)),
@@ -283,14 +289,14 @@ fn act(
     subscription: &Subscription,
     seen: &Observation,
     (direction, alarm): (Direction, &Alarm),
-    scalings: Option<&[Scaling]>,
+    log: &Log,
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
-    fresh(alarm, scalings, now)?;
+    fresh(alarm, &log.scalings, now)?;
     match direction {
-        Direction::Up => up(subscription, alarm, scalings, n, now),
-        Direction::Down => down(subscription, alarm, scalings, seen, n, now),
+        Direction::Up => up(subscription, alarm, &log.scalings, n, now),
+        Direction::Down => down(subscription, alarm, log, seen, n, now),
     }
 }
 
@@ -379,6 +385,7 @@ fn ready_stream<'a>(
             );
             return Err(Decision::failed(Reason::StreamMissing, error, mend)
                 .until(after(now, RECHECK))
+                .settling(overtaken(seen, now))
                 .into());
         }
         Seen::Found(stream) => stream,
@@ -389,6 +396,7 @@ fn ready_stream<'a>(
         );
         return Err(Decision::hold(Reason::OnDemand, detail)
             .until(after(now, SLOW_RECHECK))
+            .settling(overtaken(seen, now))
             .into());
     }
     if stream.status != StreamStatus::Active {
@@ -401,24 +409,17 @@ fn ready_stream<'a>(
     Ok(stream)
 }
 
-/// The stream's scalings; `None` when the log does not answer.
-fn past_scalings(seen: &Observation) -> Result<Option<&[Scaling]>, Stop> {
-    match &seen.log {
-        None => Err(Stop::Need(Fact::Log)),
-        Some(Ok(scalings)) => Ok(Some(scalings)),
-        Some(Err(_)) => Ok(None),
-    }
+/// The end of a scaling that was left open on a stream that is not there any more, or that AWS scales by now.
+fn overtaken(seen: &Observation, now: Timestamp) -> Vec<(Scaling, Outcome)> {
+    let old = |open: &&Scaling| now.duration_since(open.at).abs() >= SETTLED_AFTER;
+    let open = seen.open.iter().filter(old).cloned();
+    open.map(|open| (open, Outcome::Superseded)).collect()
 }
 
 /// Finds out what became of scalings that were left open, from the count that AWS now says is true.
-fn settle(
-    scalings: Option<&[Scaling]>,
-    n: u32,
-    now: Timestamp,
-) -> Result<Vec<(Scaling, Outcome)>, Stop> {
+fn settle(scalings: &[Scaling], n: u32, now: Timestamp) -> Result<Vec<(Scaling, Outcome)>, Stop> {
     let mut settles = Vec::new();
     for open in scalings
-        .unwrap_or_default()
         .iter()
         .filter(|scaling| scaling.outcome == Outcome::Open)
     {
@@ -478,9 +479,8 @@ fn sync(
 }
 
 /// Rule 5: a state that was set before the last rewrite or scaling speaks of the old count, but never holds for longer than CloudWatch needs.
-fn fresh(alarm: &Alarm, scalings: Option<&[Scaling]>, now: Timestamp) -> Result<(), Stop> {
+fn fresh(alarm: &Alarm, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop> {
     let last_scaling = scalings
-        .unwrap_or_default()
         .iter()
         .filter(|scaling| scaling.counts())
         .map(|scaling| scaling.at)
@@ -507,7 +507,7 @@ fn fresh(alarm: &Alarm, scalings: Option<&[Scaling]>, now: Timestamp) -> Result<
 fn up(
     subscription: &Subscription,
     alarm: &Alarm,
-    scalings: Option<&[Scaling]>,
+    scalings: &[Scaling],
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
@@ -527,7 +527,6 @@ fn up(
             .until(after(now, RECHECK))
             .into());
     }
-    let scalings = scalings.unwrap_or_default();
     cooldown(Direction::Up, subscription, scalings, now)?;
     budget(CALLS_PER_DAY, scalings, now)?;
     Ok(Decision::new(
@@ -540,7 +539,7 @@ fn up(
 fn down(
     subscription: &Subscription,
     alarm: &Alarm,
-    scalings: Option<&[Scaling]>,
+    log: &Log,
     seen: &Observation,
     n: u32,
     now: Timestamp,
@@ -555,15 +554,11 @@ fn down(
             .until(after(now, SLOW_RECHECK))
             .into());
     }
-    let Some(scalings) = scalings else {
-        let why = seen
-            .log
-            .as_ref()
-            .and_then(|log| log.as_ref().err())
-            .map_or("", String::as_str);
+    let scalings = &log.scalings;
+    if let Some(why) = &log.unread {
         let detail = format!("nothing is scaled down while the log cannot be read: {why}");
         return Err(Decision::hold(Reason::LogUnavailable, detail).into());
-    };
+    }
     cooldown(Direction::Down, subscription, scalings, now)?;
     let kept = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
     budget(CALLS_PER_DAY.saturating_sub(kept), scalings, now)?;
@@ -609,8 +604,9 @@ fn cooldown(
     };
     let Some(last) = scalings
         .iter()
-        .filter(|scaling| scaling.counts())
-        .map(|scaling| scaling.at)
+        .filter(|scaling| scaling.counts() && !pause.is_zero())
+        // A row from the future is of a clock that was set back, or of another host's.
+        .map(|scaling| scaling.at.min(now))
         .max()
     else {
         return Ok(());
@@ -651,7 +647,7 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
         .filter(|scaling| scaling.counts())
         .map(|scaling| scaling.at)
         .collect();
-    calls.retain(|call| now.duration_since(*call) < DAY);
+    calls.retain(|call| now.duration_since(*call) < BUDGET_DAY);
     if calls.len() < limit {
         return Ok(());
     }
@@ -659,7 +655,7 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
     let used = calls.len();
     let next = calls
         .get(used - limit.min(used))
-        .map(|oldest| *oldest + DAY);
+        .map(|oldest| after(*oldest, BUDGET_DAY));
     let detail = match next {
         Some(next) => format!(
             "{used} of the {CALLS_PER_DAY} scalings that AWS allows in 24 h are used, {limit} may be; the next slot frees at {}",
@@ -678,7 +674,7 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
 pub fn calls_left(calls: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> usize {
     let used = calls
         .into_iter()
-        .filter(|call| now.duration_since(*call) < DAY)
+        .filter(|call| now.duration_since(*call) < BUDGET_DAY)
         .count();
     CALLS_PER_DAY.saturating_sub(used)
 }

@@ -74,11 +74,7 @@ impl Journal {
     /// The log of `config`, with the rows that `spool` holds; nothing is sent yet.
     pub fn new(config: &Config, table: Table, host: String, spool: Spool) -> Self {
         let retention = SignedDuration::from_hours(24 * i64::from(config.log.retention_days));
-        let open = spool
-            .rows()
-            .filter(|row| row.outcome == Outcome::Open)
-            .map(|row| (row.stream_arn.clone(), row.clone()))
-            .collect();
+        let open = open_rows(&spool);
         Self {
             table,
             spool: Mutex::new(spool),
@@ -124,6 +120,7 @@ impl Journal {
         may_spool: bool,
         fence: Option<Write>,
     ) -> Result<Opened, JournalError> {
+        let mut refused = false;
         for _ in 0..KEYS_TO_TRY {
             let mut with_fence = writes(&row);
             with_fence.extend(fence.clone());
@@ -134,8 +131,11 @@ impl Journal {
                 }
                 // A stream of the same name in another Region may have a row of the same microsecond.
                 Err(error) if error.kind == Kind::Condition => {
+                    refused = true;
                     row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
                 }
+                // The log has said no before it went away.
+                Err(_) if refused => break,
                 Err(error) if may_spool => {
                     lock(&self.spool)
                         .put(row.clone())
@@ -146,7 +146,32 @@ impl Journal {
                 Err(error) => return Err(JournalError::Table(error)),
             }
         }
+        self.learn(&row.stream_arn).await;
         Ok(Opened::AlreadyOpen)
+    }
+
+    /// Takes note of the scaling that is open on a stream, so that it is settled even if the log cannot be searched.
+    async fn learn(&self, stream_arn: &str) {
+        // Without an answer it is found at the next refresh.
+        if let Ok(Some(marker)) = self.table.get(OPEN, stream_arn).await
+            && let Some(row) = row::from_marker(&marker)
+        {
+            lock(&self.open).insert(stream_arn.to_owned(), row);
+        }
+    }
+
+    /// Whether a scaling is still open; where nobody can say so it is, for nobody else can have settled it.
+    pub async fn is_open(&self, row: &Scaling) -> bool {
+        if lock(&self.spool).has(row) {
+            return true;
+        }
+        match self.table.get(OPEN, &row.stream_arn).await {
+            Ok(marker) => marker
+                .as_ref()
+                .and_then(row::from_marker)
+                .is_some_and(|open| open.intent_id == row.intent_id),
+            Err(_) => true,
+        }
     }
 
     /// Writes how a scaling ended; what DynamoDB does not take is spooled.
@@ -165,15 +190,27 @@ impl Journal {
         } else {
             Some(self.table.write(writes(&row)).await)
         };
+        let sent = match sent {
+            // The marker is another scaling's by now; or another host has settled this one, and then the row alone is refused too.
+            Some(Err(error)) if error.kind == Kind::Condition => {
+                Some(self.table.write(vec![put_row(&row)]).await)
+            }
+            sent => sent,
+        };
         match sent {
             Some(Ok(())) => {}
-            // Another host settled it meanwhile.
             Some(Err(error)) if error.kind == Kind::Condition => {}
             None | Some(Err(_)) => lock(&self.spool)
                 .put(row.clone())
                 .map_err(JournalError::Both)?,
         }
-        lock(&self.open).remove(&row.stream_arn);
+        let mut open = lock(&self.open);
+        if open
+            .get(&row.stream_arn)
+            .is_some_and(|known| known.intent_id == row.intent_id)
+        {
+            open.remove(&row.stream_arn);
+        }
         Ok(())
     }
 
@@ -234,19 +271,23 @@ impl Journal {
 
     /// Reads from the table which scalings were left open, by any process on any host.
     pub async fn refresh_open(&self) -> Result<(), aws::Error> {
+        let before = lock(&self.open).clone();
         let markers = self.table.query(OPEN, FIRST_ARN).await?;
-        let mut open: BTreeMap<String, Scaling> = lock(&self.spool)
-            .rows()
-            .filter(|row| row.outcome == Outcome::Open)
-            .map(|row| (row.stream_arn.clone(), row.clone()))
+        let mut read = open_rows(&lock(&self.spool));
+        let markers = markers.iter().filter_map(row::from_marker);
+        read.extend(markers.map(|row| (row.stream_arn.clone(), row)));
+        // What was opened or closed here since the question was asked is newer than the answer.
+        let mut open = lock(&self.open);
+        for arn in before.keys().filter(|arn| !open.contains_key(*arn)) {
+            read.remove(arn);
+        }
+        let new = |(arn, row): &(&String, &Scaling)| before.get(*arn) != Some(*row);
+        let opened = open.iter().filter(new);
+        let opened: Vec<_> = opened
+            .map(|(arn, row)| (arn.clone(), row.clone()))
             .collect();
-        open.extend(
-            markers
-                .iter()
-                .filter_map(row::from_marker)
-                .map(|row| (row.stream_arn.clone(), row)),
-        );
-        *lock(&self.open) = open;
+        read.extend(opened);
+        *open = read;
         Ok(())
     }
 
@@ -255,7 +296,8 @@ impl Journal {
         lock(&self.open).values().cloned().collect()
     }
 
-    /// The stream's scalings since `since`, oldest first, with what is spooled and what is known to be open.
+    /// The stream's scalings since `since`, oldest first, with what is spooled and what is known to be open; those alone, and the error,
+    /// where the table cannot be read.
     ///
     /// Rows of a stream with the same name in another account or Region are left out; the original's rows carry no ARN and count.
     pub async fn recent(
@@ -263,11 +305,12 @@ impl Journal {
         stream: &str,
         stream_arn: &str,
         since: Timestamp,
-    ) -> Result<Vec<Scaling>, aws::Error> {
-        let items = self
-            .table
-            .query(stream, &row::format_datetime(since))
-            .await?;
+    ) -> (Vec<Scaling>, Option<aws::Error>) {
+        let read = self.table.query(stream, &row::format_datetime(since)).await;
+        let (items, unread) = match read {
+            Ok(items) => (items, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let mut rows: BTreeMap<Timestamp, Scaling> = BTreeMap::new();
         let of_table = items.iter().filter_map(row::from_item);
         let of_spool: Vec<Scaling> = lock(&self.spool)
@@ -281,7 +324,7 @@ impl Journal {
                 rows.insert(row.at, row);
             }
         }
-        Ok(rows.into_values().collect())
+        (rows.into_values().collect(), unread)
     }
 
     /// The stream's newest scaling, however old; rows of a stream with the same name elsewhere are not looked behind.
@@ -318,6 +361,13 @@ impl Journal {
         }
         Ok(rows.into_values().collect())
     }
+}
+
+/// The scalings that wait in the spool and have not ended, by stream ARN.
+fn open_rows(spool: &Spool) -> BTreeMap<String, Scaling> {
+    let open = spool.rows().filter(|row| row.outcome == Outcome::Open);
+    open.map(|row| (row.stream_arn.clone(), row.clone()))
+        .collect()
 }
 
 /// The row together with its marker: put while it is open, deleted when it is not.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     alarm::{Alarm, Direction, State},
     config::Subscription,
-    scaling::Scaling,
+    scaling::{Log, Scaling},
 };
 
 /// A fact that may not have been asked for, or may turn out not to exist.
@@ -35,13 +35,15 @@ pub struct Observation {
     pub up: Seen<Alarm>,
     pub down: Seen<Alarm>,
     pub stream: Seen<StreamSummary>,
-    /// The scalings of the last day, oldest first, or why they cannot be read.
-    pub log: Option<Result<Vec<Scaling>, String>>,
+    /// The scalings of the last day.
+    pub log: Option<Log>,
     pub traffic: Option<Traffic>,
     /// The stream is looked at although no alarm may be in ALARM: its audit is due, or something was left undone.
     pub must_look: bool,
-    /// A scaling was left open.
+    /// The log is to be read, for a scaling may have been left open.
     pub must_settle: bool,
+    /// The scaling that was left open, where it is known.
+    pub open: Option<Scaling>,
 }
 
 /// What DescribeStreamSummary tells.

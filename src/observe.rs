@@ -18,31 +18,42 @@ use crate::{
     journal::Journal,
     observation::{Observation, Seen},
     pace::Priority,
+    scaling::{Log, Scaling},
 };
 
-/// The subscriptions of one account and Region, by alarm name.
+/// The subscriptions of one account and Region, by alarm name, and by stream name where they have one.
 #[derive(Debug, Default)]
-pub struct AlarmIndex(HashMap<String, (usize, Direction)>);
+pub struct Index {
+    alarms: HashMap<String, (usize, Direction)>,
+    streams: HashMap<String, usize>,
+}
 
-impl AlarmIndex {
+impl Index {
     /// Adds a subscription under its number.
     pub fn add(&mut self, number: usize, subscription: &Subscription) {
         for direction in [Direction::Up, Direction::Down] {
-            self.0.insert(
+            self.alarms.insert(
                 subscription.alarms.of(direction).to_owned(),
                 (number, direction),
             );
         }
+        if let Some(stream) = &subscription.stream {
+            self.streams.insert(stream.clone(), number);
+        }
     }
 
-    /// The subscription that an alarm belongs to.
-    pub fn find(&self, alarm: &str) -> Option<usize> {
-        self.0.get(alarm).map(|(number, _)| *number)
+    /// The subscription that a scaling was made for; its alarms may have been renamed since.
+    pub fn find(&self, scaling: &Scaling) -> Option<usize> {
+        let by_alarm = scaling.alarm.as_ref().and_then(|it| self.alarms.get(it));
+        let number = by_alarm.map(|(number, _)| number);
+        number
+            .or_else(|| self.streams.get(&scaling.stream_name))
+            .copied()
     }
 
     /// How many DescribeAlarms calls it takes to ask for all of them by name.
     fn calls_by_name(&self) -> usize {
-        self.0.len().div_ceil(ALARMS_PER_CALL)
+        self.alarms.len().div_ceil(ALARMS_PER_CALL)
     }
 }
 
@@ -63,7 +74,7 @@ pub type Firing = (usize, Direction, Alarm);
 /// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where that is cheaper.
 pub async fn poll(
     place: &Place,
-    index: &AlarmIndex,
+    index: &Index,
     mode: &mut PollMode,
 ) -> Result<Vec<Firing>, aws::Error> {
     let by_name = index.calls_by_name();
@@ -89,18 +100,21 @@ pub async fn poll(
         }
     };
     let ours = |alarm: Alarm| {
-        let (number, direction) = *index.0.get(&alarm.name)?;
+        let (number, direction) = *index.alarms.get(&alarm.name)?;
         (alarm.state == State::Alarm).then_some((number, direction, alarm))
     };
     Ok(alarms.into_iter().filter_map(ours).collect())
 }
 
-async fn poll_by_name(place: &Place, index: &AlarmIndex) -> Result<Vec<Alarm>, aws::Error> {
-    let mut names: Vec<&str> = index.0.keys().map(String::as_str).collect();
+async fn poll_by_name(place: &Place, index: &Index) -> Result<Vec<Alarm>, aws::Error> {
+    let mut names: Vec<&str> = index.alarms.keys().map(String::as_str).collect();
     names.sort_unstable();
     let mut alarms = Vec::new();
     for names in names.chunks(ALARMS_PER_CALL) {
-        let found = place.cloudwatch.alarms(names, true, Priority::POLL).await?;
+        let found = place
+            .cloudwatch
+            .alarms(names, true, Priority::FIRST)
+            .await?;
         alarms.extend(found.into_iter().map(|definition| definition.alarm));
     }
     Ok(alarms)
@@ -140,7 +154,7 @@ pub async fn needed_pairs(
             .iter()
             .flat_map(|number| subscriptions[*number].alarms.both())
             .collect();
-        match pairs(context.aws.place(account), &names, Priority::POLL).await {
+        match pairs(context.aws.place(account), &names, Priority::FIRST).await {
             Ok(mut found) => {
                 for number in numbers {
                     if let Some(seen) = observations.get_mut(number) {
@@ -216,8 +230,12 @@ impl Reader<'_> {
             Fact::Log => {
                 let arn = seen.stream.found().map_or("", |stream| &stream.arn);
                 let stream = seen.stream_name(self.subscription);
-                let scalings = self.journal.recent(stream, arn, self.log_since()).await;
-                seen.log = Some(scalings.map_err(|error| error.to_string()));
+                let recent = self.journal.recent(stream, arn, self.log_since());
+                let (scalings, unread) = recent.await;
+                seen.log = Some(Log {
+                    scalings,
+                    unread: unread.map(|error| error.to_string()),
+                });
             }
             Fact::Traffic => {
                 let start = traffic_start(self.now);

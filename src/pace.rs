@@ -32,8 +32,8 @@ pub struct Priority {
 }
 
 impl Priority {
-    /// The poll of alarm states, without which nothing is known.
-    pub const POLL: Self = Self {
+    /// The poll of alarm states, without which nothing is known; and what has waited for its turn with another quota already.
+    pub const FIRST: Self = Self {
         class: 0,
         usage_percent: Reverse(0),
     };
@@ -104,8 +104,8 @@ const MAX_COST: u32 = 8;
 impl Lane {
     fn new(calls_per_second: f64) -> Self {
         let period = Duration::from_secs_f64(1.0 / calls_per_second.clamp(0.001, 100_000.0));
-        // A second's worth may go at once, as AWS's own buckets allow; the burst also has to hold the highest cost.
-        let burst = NonZeroU32::new((calls_per_second as u32).max(1)).unwrap_or(NonZeroU32::MIN);
+        // Half of what AWS's own buckets let go at once: between its turn and its arrival there a call may be delayed, and meet the next.
+        let burst = NonZeroU32::new((calls_per_second / 2.0) as u32).unwrap_or(NonZeroU32::MIN);
         // The clamp keeps the period above zero.
         let quota = Quota::with_period(period)
             .map_or(Quota::per_second(burst), |quota| quota.allow_burst(burst));

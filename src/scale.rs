@@ -162,11 +162,11 @@ pub async fn plan(
         refuse(why.to_string(), hint.to_owned())
     })?;
     let steps = plan::steps(n, to);
-    let (budget, log_failure) = match &seen.log {
-        Some(Ok(scalings)) => (Some(plan::budget(scalings, context.clock.now())), None),
-        Some(Err(why)) => (None, Some(why)),
-        None => (None, None),
-    };
+    let log = seen.log.as_ref();
+    let log_failure = log.and_then(|log| log.unread.as_ref());
+    let budget = log
+        .filter(|log| log.unread.is_none())
+        .map(|log| plan::budget(&log.scalings, context.clock.now()));
     if let (Some(why), true) = (log_failure, to < n) {
         let text = format!("nothing is scaled down while the log cannot be read: {why}");
         let hint = "`kinesis-autoscaler check` tells what is wrong with the log";

@@ -77,6 +77,25 @@ pub struct Scaling {
     pub intent_id: Option<String>,
 }
 
+/// What is known of a stream's scalings of late.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Log {
+    /// Oldest first.
+    pub scalings: Vec<Scaling>,
+    /// Why the table could not be read; the scalings are then only those that this process knows of.
+    pub unread: Option<String>,
+}
+
+impl Log {
+    /// The scalings as the table has them.
+    pub fn whole(scalings: Vec<Scaling>) -> Self {
+        Self {
+            scalings,
+            unread: None,
+        }
+    }
+}
+
 impl Scaling {
     /// Up or down.
     pub fn direction(&self) -> Direction {

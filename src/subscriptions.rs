@@ -123,7 +123,7 @@ async fn read_pairs(
         .flat_map(|number| subscriptions[*number].alarms.both())
         .collect();
     let cloudwatch = &context.aws.place(account).cloudwatch;
-    let found = cloudwatch.alarms(&names, false, Priority::POLL).await?;
+    let found = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
     let mut found: HashMap<String, Definition> = found
         .into_iter()
         .map(|definition| (definition.alarm.name.clone(), definition))

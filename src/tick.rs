@@ -25,13 +25,17 @@ use crate::{
     error::chain,
     lease::{Lease, Standing, Term},
     observation::{Observation, Seen},
-    observe::{self, AlarmIndex, Firing, PollMode, Reader},
+    observe::{self, Firing, Index, PollMode, Reader},
     report::{Report, StreamReport, millis},
+    scaling::Scaling,
 };
 use memory::Memory;
 
 /// So much of a tick goes to rows that wait in the spool: a scale-up never waits long for the log.
 const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the log is asked for scalings that were left open, where no audit interval says it.
+const LOOK_FOR_OPEN: Duration = Duration::from_mins(15);
 
 /// Without word of an earlier tick, the audit takes those whose turn was in this time.
 const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
@@ -56,7 +60,7 @@ pub struct Autoscaler {
 struct Group {
     account: Account,
     region: String,
-    index: Arc<AlarmIndex>,
+    index: Arc<Index>,
     mode: PollMode,
 }
 
@@ -84,14 +88,14 @@ struct Settled {
 impl Autoscaler {
     /// An autoscaler that has not ticked yet.
     pub fn new(context: Arc<Context>, report_all: bool) -> Self {
-        let mut indexes: BTreeMap<&Account, AlarmIndex> = BTreeMap::new();
+        let mut indexes: BTreeMap<&Account, Index> = BTreeMap::new();
         for (number, subscription) in context.config.subscriptions.iter().enumerate() {
             indexes
                 .entry(&subscription.account)
                 .or_default()
                 .add(number, subscription);
         }
-        let group = |(account, index): (&Account, AlarmIndex)| Group {
+        let group = |(account, index): (&Account, Index)| Group {
             account: account.clone(),
             region: context.aws.place(account).region.clone(),
             index: Arc::new(index),
@@ -186,14 +190,20 @@ impl Autoscaler {
     }
 
     /// Takes over what an earlier process left in the state directory about its last tick.
+    ///
+    /// Without word every audit is due: a run that comes seldom, or whose state directory does not last, would never get to some streams.
     pub fn resume(&mut self, state_dir: &Path) {
-        self.memory.load(state_dir, self.context.clock.now());
+        let now = self.context.clock.now();
+        self.memory.load(state_dir, now);
+        if self.memory.last_tick.is_none() {
+            let interval = self.context.config.audit_interval.unwrap_or_default();
+            self.memory.last_tick = now.saturating_sub(interval).ok();
+        }
     }
 
     /// Leaves word for the next process.
     pub fn leave_word(&self, state_dir: &Path) {
-        let nothing_is_open =
-            self.under_way.is_empty() && self.context.journal.open_scalings().is_empty();
+        let nothing_is_open = self.under_way.is_empty() && self.left_open().is_empty();
         self.memory.save(state_dir, nothing_is_open);
     }
 
@@ -230,11 +240,8 @@ impl Autoscaler {
         let Context {
             config, journal, ..
         } = &*self.context;
-        let due = |last: Timestamp| {
-            config
-                .audit_interval
-                .is_some_and(|interval| now.duration_since(last).unsigned_abs() >= interval)
-        };
+        let interval = config.audit_interval.unwrap_or(LOOK_FOR_OPEN);
+        let due = |last: Timestamp| now.duration_since(last).unsigned_abs() >= interval;
         if self.memory.open_read_at.is_none_or(due) {
             match journal.refresh_open().await {
                 Ok(()) => self.memory.open_read_at = Some(now),
@@ -264,7 +271,11 @@ impl Autoscaler {
                 Ok(Read::Poll(group_number, mode, Ok(firing))) => {
                     self.groups[group_number].mode = mode;
                     let account = self.groups[group_number].account.clone();
-                    let observations = self.observe(&account, firing, &mut due, now, reports);
+                    let due = due.extract_if(.., |number, _| {
+                        self.context.config.subscriptions[*number].account == account
+                    });
+                    let due = due.collect();
+                    let observations = self.observe(firing, due, now, reports);
                     let context = self.context.clone();
                     reading.spawn(async move {
                         let pairs = observe::needed_pairs(&context, &account, observations, now);
@@ -279,6 +290,7 @@ impl Autoscaler {
                 Ok(Read::Pairs(group_number, (observations, failed))) => {
                     unread.remove(&group_number);
                     for (number, error) in failed {
+                        self.memory.overdue.insert(number);
                         let label = self.context.config.subscriptions[number].label();
                         let report = self.stream_report(number, label, &failure(&error));
                         reports.insert(number, report);
@@ -298,18 +310,25 @@ impl Autoscaler {
             );
             self.fail_group(group_number, &late, reports);
         }
+        // The audits of those that were not read come with the next tick.
+        self.memory.overdue.extend(due.into_keys());
     }
 
     /// Streams that are looked at whether or not an alarm asks: what was left open, and those whose audit is due.
-    fn due(&self, now: Timestamp) -> BTreeMap<usize, Observation> {
+    fn due(&mut self, now: Timestamp) -> BTreeMap<usize, Observation> {
         let mut due: BTreeMap<usize, Observation> = BTreeMap::new();
-        for number in self.left_open() {
+        for (number, scaling) in self.left_open() {
             let seen = due.entry(number).or_default();
             (seen.must_look, seen.must_settle) = (true, true);
+            seen.open = Some(scaling);
+        }
+        let all = self.context.config.subscriptions.len();
+        let overdue = std::mem::take(&mut self.memory.overdue);
+        for number in overdue.into_iter().filter(|number| *number < all) {
+            due.entry(number).or_default().must_look = true;
         }
         if let Some(interval) = self.context.config.audit_interval {
             let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
-            let all = self.context.config.subscriptions.len();
             for number in audit::due(last, now, interval, all) {
                 due.entry(number).or_default().must_look = true;
             }
@@ -317,19 +336,15 @@ impl Autoscaler {
         due
     }
 
-    /// What the poll of an account and Region has brought, with what is `due` there, but for what needs no look: that goes to `reports`.
+    /// What the poll of an account and Region has brought, with what is `due` there; what needs no look goes to `reports`.
     fn observe(
-        &self,
-        account: &Account,
+        &mut self,
         firing: Vec<Firing>,
-        due: &mut BTreeMap<usize, Observation>,
+        due: BTreeMap<usize, Observation>,
         now: Timestamp,
         reports: &mut BTreeMap<usize, StreamReport>,
     ) -> BTreeMap<usize, Observation> {
-        let subscriptions = &self.context.config.subscriptions;
-        let mut observations: BTreeMap<usize, Observation> = due
-            .extract_if(.., |number, _| subscriptions[*number].account == *account)
-            .collect();
+        let mut observations = due;
         for (number, direction, alarm) in firing {
             let seen = observations.entry(number).or_default();
             match direction {
@@ -340,6 +355,9 @@ impl Autoscaler {
         let busy: BTreeSet<usize> = self.busy.values().copied().collect();
         observations.retain(|number, seen| {
             let held = if busy.contains(number) {
+                if seen.must_look {
+                    self.memory.overdue.insert(*number);
+                }
                 Some(Decision::hold(
                     Reason::InProgress,
                     "work that an earlier tick began goes on",
@@ -348,7 +366,8 @@ impl Autoscaler {
                 self.memory.recall(*number, seen, now)
             };
             let Some(decision) = held else { return true };
-            let name = seen.stream_name(&subscriptions[*number]).to_owned();
+            let subscription = &self.context.config.subscriptions[*number];
+            let name = seen.stream_name(subscription).to_owned();
             reports.insert(*number, self.stream_report(*number, &name, &decision));
             false
         });
@@ -384,23 +403,17 @@ impl Autoscaler {
         }
     }
 
-    /// Subscriptions with a scaling that was left open.
-    fn left_open(&self) -> Vec<usize> {
+    /// Subscriptions with a scaling that was left open; those of streams that only other processes subscribe are theirs.
+    fn left_open(&self) -> Vec<(usize, Scaling)> {
         let open = self.context.journal.open_scalings();
-        let find = |(alarm, arn): (String, String)| {
-            let region = arn.split(':').nth(3).unwrap_or_default().to_owned();
-            let groups = self
-                .groups
-                .iter()
-                .filter(move |group| group.region == region);
-            groups
-                .filter_map(|group| group.index.find(&alarm))
-                .collect::<Vec<_>>()
+        let find = |scaling: Scaling| {
+            let region = scaling.stream_arn.split(':').nth(3).unwrap_or_default();
+            let groups = self.groups.iter().filter(|group| group.region == region);
+            let numbers = groups.filter_map(|group| group.index.find(&scaling));
+            let found: Vec<_> = numbers.map(|number| (number, scaling.clone())).collect();
+            found
         };
-        open.into_iter()
-            .filter_map(|row| Some((row.alarm?, row.stream_arn)))
-            .flat_map(find)
-            .collect()
+        open.into_iter().flat_map(find).collect()
     }
 
     /// Starts a task for each stream, the most urgent first.
@@ -436,8 +449,9 @@ impl Autoscaler {
                     self.memory
                         .tell(settled.number, &report, self.context.dry_run);
                     reports.insert(settled.number, report);
+                    let (now, number) = (self.context.clock.now(), settled.number);
                     self.memory
-                        .remember(settled.number, settled.polled, settled.decision);
+                        .remember(number, settled.polled, settled.decision, now);
                 }
                 Err(error) => {
                     if let Some(number) = self.busy.remove(&error.id()) {
@@ -562,8 +576,8 @@ fn calls(
     decision: &Decision,
     now: Timestamp,
 ) -> Option<Vec<Timestamp>> {
-    let rows = seen.log.as_ref()?.as_ref().ok()?;
-    let counted = rows.iter().filter(|row| row.counts());
+    let log = seen.log.as_ref().filter(|log| log.unread.is_none())?;
+    let counted = log.scalings.iter().filter(|row| row.counts());
     let mut calls: Vec<Timestamp> = counted.map(|row| row.at).collect();
     let scaled = matches!(
         decision.action,

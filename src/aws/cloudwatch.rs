@@ -75,7 +75,7 @@ impl CloudWatch {
                 .describe_alarms()
                 .state_value(StateValue::Alarm)
                 .set_next_token(next.take());
-            let (page, token) = self.describe(request, Priority::POLL).await?;
+            let (page, token) = self.describe(request, Priority::FIRST).await?;
             found.extend(page.into_iter().map(|definition| definition.alarm));
             next = token;
             if next.is_none() {
@@ -141,15 +141,19 @@ impl CloudWatch {
         ))
     }
 
-    /// Puts the alarm back with another `shardCount` and ActionsEnabled, and every other field as it was read.
+    /// Waits until the account's quota allows one more rewriting. Apart from the call, so that the alarm is read after the wait.
+    pub async fn turn_to_rewrite(&self, priority: Priority) {
+        self.pace.put_metric_alarm.turn(priority).await;
+    }
+
+    /// Puts the alarm back with another `shardCount` and ActionsEnabled, and every other field as it was read;
+    /// [`Self::turn_to_rewrite`] comes first.
     pub async fn rewrite(
         &self,
         definition: &Definition,
         rewrite: Rewrite,
-        priority: Priority,
         permit: Permit,
     ) -> Result<(), Error> {
-        self.pace.put_metric_alarm.turn(priority).await;
         let request = put_request(&self.client, definition.whole.clone(), rewrite);
         let sent = request.customize().interceptor(permit).send().await;
         sent.map_err(|error| {

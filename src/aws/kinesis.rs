@@ -16,6 +16,9 @@ use crate::{
     pace::{Pace, Priority},
 };
 
+/// A longer wait for UpdateShardCount's answer would outlast the time after which others settle its intent.
+const RESHARD_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// The Kinesis of one account and Region.
 #[derive(Clone, Debug)]
 pub struct Kinesis {
@@ -96,7 +99,7 @@ impl Kinesis {
             .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
-                    .operation_attempt_timeout(self.call_timeout)
+                    .operation_attempt_timeout(self.call_timeout.min(RESHARD_TIMEOUT))
                     .build(),
             );
         let sent = self

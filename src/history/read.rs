@@ -141,7 +141,7 @@ async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
             .collect();
         for batch in by_alarm.chunks(ALARMS_PER_CALL / 2) {
             let alarms: Vec<&str> = batch.iter().flat_map(|it| it.alarms.both()).collect();
-            match observe::pairs(place, &alarms, Priority::POLL).await {
+            match observe::pairs(place, &alarms, Priority::FIRST).await {
                 Ok(mut found) => {
                     for subscription in batch {
                         let mut seen = Observation::default();

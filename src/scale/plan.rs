@@ -2,17 +2,15 @@
 
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     cli::{Step, Target},
     config::Subscription,
-    decide::{CALLS_PER_DAY, MAX_SHARDS, at},
+    decide::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS, at},
     scaling::Scaling,
 };
-
-const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A person's scaling, thought through. The field names are a promise to users' scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,13 +85,15 @@ pub struct Budget {
 pub fn budget(scalings: &[Scaling], now: Timestamp) -> Budget {
     let mut calls: Vec<Timestamp> = scalings
         .iter()
-        .filter(|row| row.counts() && now.duration_since(row.at) < DAY)
+        .filter(|row| row.counts() && now.duration_since(row.at) < BUDGET_DAY)
         .map(|row| row.at)
         .collect();
     calls.sort_unstable();
     Budget {
         left: CALLS_PER_DAY.saturating_sub(calls.len()),
-        next: calls.first().and_then(|call| call.checked_add(DAY).ok()),
+        next: calls
+            .first()
+            .and_then(|call| call.checked_add(BUDGET_DAY).ok()),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     observe::{self, Reader},
     pace::Priority,
     progress::Progress,
-    scaling::{Outcome, Scaling},
+    scaling::{Log, Outcome, Scaling},
     tick,
 };
 
@@ -99,7 +99,7 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
                 .flat_map(|number| subscriptions[*number].alarms.both())
                 .collect();
             let place = context.aws.place(&account);
-            let found = observe::pairs(place, &names, Priority::POLL).await;
+            let found = observe::pairs(place, &names, Priority::FIRST).await;
             (numbers, found)
         });
     }
@@ -180,26 +180,21 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         return;
     };
     let name = gathered.seen.stream_name(subscription).to_owned();
-    let recent = context
-        .journal
-        .recent(&name, &arn, reader.log_since())
-        .await;
-    let newest = match &recent {
-        Ok(rows) if rows.is_empty() => context.journal.newest(&name, &arn).await,
-        _ => Ok(None),
-    };
-    let read = recent.and_then(|rows| newest.map(|newest| (rows, newest)));
-    gathered.seen.log = Some(match read {
-        Ok((rows, newest)) => {
-            gathered.newest = newest;
-            Ok(rows)
+    let recent = context.journal.recent(&name, &arn, reader.log_since());
+    let (scalings, mut unread) = recent.await;
+    if scalings.is_empty() && unread.is_none() {
+        match context.journal.newest(&name, &arn).await {
+            Ok(newest) => gathered.newest = newest,
+            Err(error) => unread = Some(error),
         }
-        Err(error) => {
-            let text = error.to_string();
-            gathered.errors.insert(Fact::Log, error);
-            Err(text)
-        }
+    }
+    gathered.seen.log = Some(Log {
+        scalings,
+        unread: unread.as_ref().map(ToString::to_string),
     });
+    gathered
+        .errors
+        .extend(unread.map(|error| (Fact::Log, error)));
 }
 
 type TrafficReads = JoinSet<(Vec<usize>, Result<Vec<Traffic>, aws::Error>)>;
@@ -256,9 +251,12 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
 /// The decision on all that was read: what a tick holds for, and what an audit would find.
 fn judge(subscription: &Subscription, gathered: &mut Gathered, now: Timestamp) -> Decision {
     let seen = &mut gathered.seen;
-    let open = |rows: &Vec<Scaling>| rows.iter().any(|row| row.outcome == Outcome::Open);
+    let open = |row: &Scaling| row.outcome == Outcome::Open;
     seen.must_look = true;
-    seen.must_settle = matches!(&seen.log, Some(Ok(rows)) if open(rows));
+    seen.must_settle = seen
+        .log
+        .as_ref()
+        .is_some_and(|log| log.scalings.iter().any(open));
     match decide(subscription, seen, now) {
         Verdict::Decided(decision) => decision,
         Verdict::Need(fact) => match gathered.errors.get(&fact) {
@@ -291,7 +289,8 @@ fn row(
         }
         _ => (None, None),
     };
-    let rows = seen.log.as_ref().and_then(|log| log.as_ref().ok());
+    let log = seen.log.as_ref().filter(|log| log.unread.is_none());
+    let rows = log.map(|log| &log.scalings);
     let calls = |rows: &Vec<Scaling>| {
         let counted = rows.iter().filter(|row| row.counts());
         calls_left(counted.map(|row| row.at), now)

@@ -1,7 +1,7 @@
 //! What the last tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::Path,
 };
@@ -27,6 +27,8 @@ pub struct Memory {
     pub last_tick: Option<Timestamp>,
     /// When the log was last asked for scalings that were left open.
     pub open_read_at: Option<Timestamp>,
+    /// Streams whose audit was due when they could not be looked at.
+    pub overdue: BTreeSet<usize>,
     held: HashMap<usize, Held>,
     told: HashMap<usize, (&'static str, Option<String>)>,
 }
@@ -36,6 +38,7 @@ pub struct Memory {
 struct Held {
     firing: Vec<Alarm>,
     decision: Decision,
+    since: Timestamp,
     until: Timestamp,
 }
 
@@ -45,6 +48,8 @@ struct Left {
     last_tick: Timestamp,
     /// Set if nothing was open when that process ended.
     open_read_at: Option<Timestamp>,
+    #[serde(default)]
+    overdue: BTreeSet<usize>,
 }
 
 fn write(state_dir: &Path, left: &Left) -> bool {
@@ -59,18 +64,27 @@ impl Memory {
     /// The hold that still stands, if the alarms in ALARM are just as they were.
     pub fn recall(&self, number: usize, seen: &Observation, now: Timestamp) -> Option<Decision> {
         let held = self.held.get(&number)?;
-        let stands = !seen.must_look && now < held.until && held.firing == seen.alarms_in_alarm();
+        // A clock that was set back must not make it longer.
+        let in_time = (held.since..held.until).contains(&now);
+        let stands = !seen.must_look && in_time && held.firing == seen.alarms_in_alarm();
         stands.then(|| held.decision.clone())
     }
 
     /// Keeps a hold for as long as it says that it stands.
-    pub fn remember(&mut self, number: usize, firing: Vec<Alarm>, decision: Decision) {
+    pub fn remember(
+        &mut self,
+        number: usize,
+        firing: Vec<Alarm>,
+        decision: Decision,
+        now: Timestamp,
+    ) {
         match decision.recheck_at {
             Some(until) => self.held.insert(
                 number,
                 Held {
                     firing,
                     decision,
+                    since: now,
                     until,
                 },
             ),
@@ -81,18 +95,15 @@ impl Memory {
     /// Reads what an earlier process left, and takes back its word that nothing is open: should this process die, the next one looks for itself.
     pub fn load(&mut self, state_dir: &Path, now: Timestamp) {
         let read = || fs::read_to_string(state_dir.join(FILE)).ok();
-        let Some(left) = read().and_then(|text| serde_json::from_str::<Left>(&text).ok()) else {
+        let Some(mut left) = read().and_then(|text| serde_json::from_str::<Left>(&text).ok())
+        else {
             return;
         };
         self.last_tick = Some(left.last_tick).filter(|at| *at <= now);
-        if write(
-            state_dir,
-            &Left {
-                last_tick: left.last_tick,
-                open_read_at: None,
-            },
-        ) {
-            self.open_read_at = left.open_read_at.filter(|at| *at <= now);
+        self.overdue = left.overdue.clone();
+        let open_read_at = left.open_read_at.take();
+        if write(state_dir, &left) {
+            self.open_read_at = open_read_at.filter(|at| *at <= now);
         }
     }
 
@@ -105,6 +116,7 @@ impl Memory {
                 &Left {
                     last_tick,
                     open_read_at,
+                    overdue: self.overdue.clone(),
                 },
             );
         }

@@ -6,7 +6,7 @@ use kinesis_autoscaler::{
     config::Subscription,
     decide::{Action, Decision, Fact, Reason, Verdict, decide, scale_up_target},
     observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
-    scaling::{Outcome, Scaling},
+    scaling::{Log, Outcome, Scaling},
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,19 @@ fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
         host: None,
         version: None,
         intent_id: None,
+    }
+}
+
+/// The log cannot be read, and this process knows of nothing.
+fn away() -> Log {
+    known(Vec::new())
+}
+
+/// The log cannot be read, and this process knows of these.
+fn known(scalings: Vec<Scaling>) -> Log {
+    Log {
+        scalings,
+        unread: Some("away".to_owned()),
     }
 }
 
@@ -367,14 +380,14 @@ fn holds_each_with_its_reason() {
         (
             "older than the last scaling",
             || up(4),
-            |s| s.log = Some(Ok(vec![row(ago(50), 2, 4, Outcome::Done)])),
+            |s| s.log = Some(Log::whole(vec![row(ago(50), 2, 4, Outcome::Done)])),
             Action::Hold,
             Reason::StaleAlarm,
         ),
         (
             "newer than the last scaling",
             || up(4),
-            |s| s.log = Some(Ok(vec![row(ago(70), 2, 4, Outcome::Done)])),
+            |s| s.log = Some(Log::whole(vec![row(ago(70), 2, 4, Outcome::Done)])),
             Action::ScaleUp { to: 6 },
             Reason::Alarm,
         ),
@@ -451,14 +464,35 @@ fn holds_each_with_its_reason() {
         (
             "down without a log",
             || down(4, 0.0),
-            |s| s.log = Some(Err("away".into())),
+            |s| s.log = Some(away()),
             Action::Hold,
             Reason::LogUnavailable,
         ),
         (
             "up without a log",
             || up(4),
-            |s| s.log = Some(Err("away".into())),
+            |s| s.log = Some(away()),
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
+            "up without a log, and an answer lost half a minute ago",
+            || up(4),
+            |s| s.log = Some(known(vec![row(ago(30), 4, 6, Outcome::Open)])),
+            Action::Hold,
+            Reason::Settling,
+        ),
+        (
+            "up without a log, and AWS's limit met ten minutes ago",
+            || up(4),
+            |s| s.log = Some(known(vec![row(ago(600), 4, 6, Outcome::Refused)])),
+            Action::Hold,
+            Reason::DailyLimit,
+        ),
+        (
+            "a row from the future, and no cooldown",
+            || up(4),
+            |s| s.log = Some(Log::whole(vec![row(ago(-600), 2, 4, Outcome::Done)])),
             Action::ScaleUp { to: 6 },
             Reason::Alarm,
         ),
@@ -563,7 +597,7 @@ fn cooldowns_hold_their_own_direction() {
         ..subscription()
     };
     let scaled = |mut seen: Observation| {
-        seen.log = Some(Ok(vec![row(ago(600), 2, 4, Outcome::Done)]));
+        seen.log = Some(Log::whole(vec![row(ago(600), 2, 4, Outcome::Done)]));
         seen
     };
     check_with(
@@ -604,7 +638,7 @@ fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
         let rows = (0..calls)
             .map(|i| row(ago(80_000 - i * 3600), 2, 4, outcome))
             .collect();
-        seen.log = Some(Ok(rows));
+        seen.log = Some(Log::whole(rows));
         seen
     };
     for (calls, ups, downs) in [
@@ -633,7 +667,7 @@ fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
     assert_eq!(spent.reason, Reason::DailyLimit);
     assert_eq!(
         spent.recheck_at,
-        Some(ago(80_000) + SignedDuration::from_hours(24)),
+        Some(ago(80_000) + SignedDuration::from_mins(24 * 60 + 1)),
         "the next slot: {}",
         spent.detail
     );
@@ -648,9 +682,9 @@ fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
     };
     check_with(&none_left, &down(4, 0.0), Action::Hold, Reason::DailyLimit);
     let mut refused = up(4);
-    refused.log = Some(Ok(vec![row(ago(600), 4, 6, Outcome::Refused)]));
+    refused.log = Some(Log::whole(vec![row(ago(600), 4, 6, Outcome::Refused)]));
     check(&refused, Action::Hold, Reason::DailyLimit);
-    refused.log = Some(Ok(vec![row(ago(900), 4, 6, Outcome::Refused)]));
+    refused.log = Some(Log::whole(vec![row(ago(900), 4, 6, Outcome::Refused)]));
     check(&refused, Action::ScaleUp { to: 6 }, Reason::Alarm);
 }
 
@@ -664,7 +698,7 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
     ] {
         let mut seen = scene(n, State::Ok, State::Ok, 0.0);
         (seen.must_look, seen.must_settle) = (true, true);
-        seen.log = Some(Ok(vec![row(begun, 2, 4, Outcome::Open)]));
+        seen.log = Some(Log::whole(vec![row(begun, 2, 4, Outcome::Open)]));
         let decision = decided(&subscription(), &seen);
         match settled {
             None => assert_eq!(
@@ -692,11 +726,35 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
 }
 
 #[test]
+fn a_scaling_left_open_ends_when_its_stream_is_gone_or_on_demand() {
+    let on_demand = StreamSummary {
+        on_demand: true,
+        ..up(4).stream.found().expect("it is there").clone()
+    };
+    for (stream, reason) in [
+        (Seen::Missing, Reason::StreamMissing),
+        (Seen::Found(on_demand), Reason::OnDemand),
+    ] {
+        for (age, ended) in [(59, 0), (60, 1)] {
+            let mut seen = up(4);
+            (seen.must_look, seen.must_settle) = (true, true);
+            seen.stream = stream.clone();
+            seen.open = Some(row(ago(age), 2, 4, Outcome::Open));
+            let decision = decided(&subscription(), &seen);
+            assert_eq!(decision.reason, reason);
+            let superseded = |(_, outcome): &&_| *outcome == Outcome::Superseded;
+            let settled = decision.settles.iter().filter(superseded).count();
+            assert_eq!(settled, ended, "{reason:?}, {age} s after it began");
+        }
+    }
+}
+
+#[test]
 fn a_scaling_that_never_took_effect_does_not_keep_the_alarm_waiting() {
     let mut seen = up(4);
-    seen.log = Some(Ok(vec![row(ago(59), 4, 6, Outcome::Open)]));
+    seen.log = Some(Log::whole(vec![row(ago(59), 4, 6, Outcome::Open)]));
     check(&seen, Action::Hold, Reason::Settling);
-    seen.log = Some(Ok(vec![row(ago(61), 4, 6, Outcome::Open)]));
+    seen.log = Some(Log::whole(vec![row(ago(61), 4, 6, Outcome::Open)]));
     check(&seen, Action::ScaleUp { to: 6 }, Reason::Alarm);
     assert_eq!(
         decided(&subscription(), &seen).settles.len(),
@@ -781,7 +839,7 @@ proptest! {
         let bounded = Subscription { min_shards: min, max_shards: (min + span).min(10_000), ..subscription() };
         let mut seen = scene(if same { n } else { recorded }, up, down, used);
         seen.stream = Seen::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n });
-        seen.log = Some(Ok((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
+        seen.log = Some(Log::whole((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
         let decision = decided(&bounded, &seen);
         match decision.action {
             Action::ScaleUp { to } => prop_assert!(up == State::Alarm && to > n && to <= 2 * n && to <= bounded.max_shards),

@@ -27,4 +27,5 @@ mod status;
 mod storm;
 mod systemd;
 mod tick;
+mod waits;
 mod world;

@@ -5,6 +5,7 @@ use kinesis_autoscaler::{
     alarm::{Alarm, AlarmNames, State},
     config::{Account, Subscription},
     observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    scaling::Log,
 };
 
 pub const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
@@ -61,13 +62,14 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
             on_demand: false,
             open_shards: n,
         }),
-        log: Some(Ok(Vec::new())),
+        log: Some(Log::default()),
         traffic: Some(Traffic {
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
         }),
         must_look: false,
         must_settle: false,
+        open: None,
     }
 }
 

@@ -1,0 +1,139 @@
+//! What changes between a decision and its turn with a quota, and what a tick has missed.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kinesis_autoscaler::tick::Autoscaler;
+use serde_json::json;
+
+use crate::world::{World, acted, held, named, tick};
+
+fn minutes(n: i64) -> SignedDuration {
+    SignedDuration::from_mins(n)
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Streams of 2 shards in scale-up ALARM, whose reshardings take a second.
+async fn firing(names: &[&str]) -> World {
+    let world = World::new();
+    world.place.set_update_window(seconds(1));
+    names.iter().for_each(|name| world.stream(name, 2));
+    world.pass(minutes(10)).await;
+    names.iter().for_each(|name| world.fire(name, "scale-up"));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_changes_while_it_waits_for_the_quota_is_decided_on_anew() {
+    let world = firing(&["first", "second"]).await;
+    let slow = "[quotas]\nupdate_shard_count = 0.05\n";
+    let config = format!("{slow}{}", named(&["first", "second"]));
+    let mut autoscaler = world.start(&config).await;
+    let by_hand = async {
+        tokio::time::sleep(seconds(10)).await;
+        world
+            .place
+            .reshard_by_hand("second", 3)
+            .expect("it is ACTIVE");
+    };
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), by_hand);
+    acted(&report, "first", "scale_up", 2, 4);
+    held(&report, "second", "in_progress");
+    assert_eq!(world.shards("second"), 3, "a person's count stands");
+    assert_eq!(world.rows().len(), 1, "no intent was logged for it");
+    acted(&tick(&mut autoscaler).await, "second", "sync_alarms", 3, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_writes_while_an_alarm_waits_for_the_quota_is_kept() {
+    let world = firing(&["orders"]).await;
+    let slow = "[quotas]\nput_metric_alarm = 0.05\n";
+    let mut autoscaler = world.start(&format!("{slow}{}", named(&["orders"]))).await;
+    let up = "orders-scale-up-alarm";
+    let edit = async {
+        tokio::time::sleep(seconds(10)).await;
+        world.place.edit_alarm(up, |alarm| {
+            alarm.insert("AlarmDescription".to_owned(), json!("edited meanwhile"));
+        });
+    };
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), edit);
+    acted(&report, "orders", "scale_up", 2, 4);
+    assert_eq!(world.recorded(up), "4");
+    let alarm = world.place.alarm(up).expect("it is there");
+    assert_eq!(alarm["AlarmDescription"], json!("edited meanwhile"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_scaling_another_one_has_ended_leaves_the_alarms_alone() {
+    let world = firing(&["orders"]).await;
+    let slow = format!("[quotas]\nput_metric_alarm = 0.01\n{}", named(&["orders"]));
+    let slow = world.start_on("slow", &slow).await;
+    let fast = world.start_on("fast", &named(&["orders"])).await;
+    let (mut slow, mut fast) = (Autoscaler::new(slow, true), Autoscaler::new(fast, true));
+    let other = async {
+        tokio::time::sleep(seconds(70)).await;
+        acted(&tick(&mut fast).await, "orders", "sync_alarms", 4, 4);
+        tokio::time::sleep(seconds(5)).await;
+        world.fire("orders", "scale-up");
+        acted(&tick(&mut fast).await, "orders", "scale_up", 4, 6);
+    };
+    let (report, ()) = tokio::join!(tick(&mut slow), other);
+    acted(&report, "orders", "scale_up", 2, 4);
+    for alarm in ["orders-scale-up-alarm", "orders-scale-down-alarm"] {
+        assert_eq!(world.recorded(alarm), "6", "{alarm}: the later scaling's");
+    }
+    let rows = world.rows();
+    let outcomes: Vec<_> = rows.iter().map(|row| &row["outcome"]["S"]).collect();
+    assert_eq!(outcomes, ["done", "done"], "each scaling is logged once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_a_tick_has_missed_comes_with_the_next() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let config = format!("audit_interval = \"10m\"\n{}", named(&["orders"]));
+    let mut autoscaler = world.start(&config).await;
+    tick(&mut autoscaler).await;
+    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    // Its turn is at every tenth minute; at 12:10:30 CloudWatch does not answer.
+    world
+        .pass(minutes(10) + SignedDuration::from_secs(30))
+        .await;
+    world.sandbox.deny("cloudwatch:DescribeAlarms");
+    assert!(tick(&mut autoscaler).await.failed());
+    world.sandbox.allow("cloudwatch:DescribeAlarms");
+    world.pass(minutes(1)).await;
+    let report = tick(&mut autoscaler).await;
+    acted(&report, "orders", "sync_alarms", 3, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_from_cron_goes_by_what_the_last_one_left_and_audits_all_without_it() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let config = format!("audit_interval = \"1h\"\n{}", named(&["orders"]));
+    let run = async || {
+        let mut autoscaler = world.start(&config).await;
+        autoscaler.resume(world.state.path());
+        let report = autoscaler.run_once(seconds(50), seconds(3600)).await;
+        autoscaler.leave_word(world.state.path());
+        report
+    };
+    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    world.pass(minutes(5)).await;
+    acted(&run().await, "orders", "sync_alarms", 3, 3);
+    world.pass(minutes(1)).await;
+    let calls = run().await.api_calls;
+    assert_eq!(
+        calls.into_iter().collect::<Vec<_>>(),
+        [("DescribeAlarms".to_owned(), 1)],
+        "nothing is open, and no audit is due"
+    );
+    std::fs::remove_file(world.state.path().join("last-run.json")).expect("it was left");
+    world.pass(minutes(1)).await;
+    let calls = run().await.api_calls;
+    assert_eq!(calls["DescribeStreamSummary"], 1, "it audits: {calls:?}");
+}
