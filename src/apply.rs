@@ -233,12 +233,15 @@ impl Hands<'_> {
             .context
             .journal
             .begin(self.row(direction, to, &decision));
-        let row = match self
-            .context
-            .journal
-            .open(row.clone(), direction == Direction::Up, fence)
-            .await
-        {
+        let turn = match &self.leave.lease {
+            Some(lease) => lease.turn().await,
+            None => None,
+        };
+        let may_spool = direction == Direction::Up;
+        let opened = self.context.journal.open(row.clone(), may_spool, fence);
+        let opened = opened.await;
+        drop(turn);
+        let row = match opened {
             Ok(Opened::Logged(row)) => row,
             Ok(Opened::Spooled(row, error)) => {
                 tracing::warn!(%error, hint = error.hint(), "the log does not answer; the row waits in the spool");

@@ -14,13 +14,16 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     alarm::Direction,
     aws::{self, Condition, HASH_KEY, Item, Kind, RANGE_KEY, Table, Value, Write},
     clock::Clock,
 };
+
+/// A scale-up does not wait longer for those before it: without its turn it may have to be tried again.
+const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 const HASH: &str = "#lease";
 const RANGE: &str = "kinesis-autoscaler";
@@ -38,6 +41,8 @@ pub struct Lease {
     me: String,
     duration: Duration,
     state: Mutex<State>,
+    /// This process's transactions on the lease's item, one at a time: of two that meet, DynamoDB refuses one.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +99,7 @@ impl Lease {
             me,
             duration,
             state: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -286,6 +292,11 @@ impl Lease {
         }
     }
 
+    /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does not answer, not for long.
+    pub async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        timeout(TURN_WITHIN, self.turn.lock()).await.ok()
+    }
+
     fn hold(&self, record: Record, renewed: Moment) {
         let mut state = self.lock();
         state.watched = None;
@@ -323,12 +334,12 @@ impl Lease {
             ("term".to_owned(), Value::N(record.term.0.to_string())),
             ("version".to_owned(), Value::N(record.version.to_string())),
         ]);
-        self.table
-            .write(vec![Write::Put {
-                item,
-                condition: Some(condition),
-            }])
-            .await
+        let put = Write::Put {
+            item,
+            condition: Some(condition),
+        };
+        let _turn = self.turn().await;
+        self.table.write(vec![put]).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,4 +1,4 @@
-//! One scaling, with a death at every single point, and with every single call failing in every single way.
+//! Every kind of scaling, with a death at every single point, and with every single call failing in every single way.
 
 use std::{
     sync::{
@@ -13,26 +13,117 @@ use kinesis_autoscaler::{
     sandbox::{Fault, Load, Traffic},
     tick::Autoscaler,
 };
+use serde_json::json;
 
 use crate::world::{TABLE, World, named, tick};
 
 /// After so many ticks without faults everything has to be as it would be without them.
 const TICKS_TO_SETTLE: usize = 12;
+const UP: &str = "orders-scale-up-alarm";
+const DOWN: &str = "orders-scale-down-alarm";
 
-/// A stream of 2 shards whose load of 1.8 shards its scale-up alarm really sees.
-async fn busy() -> World {
-    let world = World::new();
-    world.stream("orders", 2);
-    world
-        .place
-        .set_traffic("orders", Traffic::constant(Load::of_shards(1.8)));
-    world.pass(SignedDuration::from_mins(3)).await;
-    assert_eq!(
-        world.state_of("orders-scale-up-alarm"),
-        "ALARM",
-        "the load sets the alarm"
-    );
-    world
+/// A stream whose load sets an alarm, or that a person has resharded.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    from: u32,
+    shards_used: f64,
+    to: u32,
+    by_hand: bool,
+}
+
+const CASES: [Case; 5] = [
+    case(2, 1.8, 4),
+    // At 1 shard the contract has switched the scale-down alarm off.
+    case(1, 0.9, 2),
+    case(2, 0.4, 1),
+    case(10, 2.4, 5),
+    Case {
+        by_hand: true,
+        ..case(4, 2.0, 6)
+    },
+];
+
+const fn case(from: u32, shards_used: f64, to: u32) -> Case {
+    Case {
+        from,
+        shards_used,
+        to,
+        by_hand: false,
+    }
+}
+
+impl Case {
+    async fn world(&self) -> World {
+        let world = World::new();
+        world.stream("orders", self.from);
+        world.place.edit_alarm(DOWN, |alarm| {
+            alarm.insert("ActionsEnabled".to_owned(), json!(self.from > 1));
+            // Ten minutes instead of a day, which CloudWatch would take as long to evaluate here.
+            alarm.insert("EvaluationPeriods".to_owned(), json!(2));
+            alarm.remove("DatapointsToAlarm");
+        });
+        world.place.set_traffic(
+            "orders",
+            Traffic::constant(Load::of_shards(self.shards_used)),
+        );
+        world.pass(SignedDuration::from_mins(3)).await;
+        let alarm = match (self.by_hand, self.to > self.from) {
+            (true, _) => {
+                world.place.set_update_window(Duration::from_secs(1));
+                let done = world.place.reshard_by_hand("orders", self.to);
+                done.expect("it is ACTIVE");
+                world.pass(SignedDuration::from_secs(2)).await;
+                return world;
+            }
+            (false, true) => UP,
+            (false, false) => DOWN,
+        };
+        assert_eq!(world.state_of(alarm), "ALARM", "{self:?}: the load sets it");
+        world
+    }
+
+    /// The audit is due at every tick.
+    async fn start(&self, world: &World) -> Autoscaler {
+        let audit = "audit_interval = \"1m\"\n";
+        world.start(&format!("{audit}{}", named(&["orders"]))).await
+    }
+
+    /// The world after the faults, whatever they were: scaled once, alarms right, logged once, nothing left open.
+    async fn settles(&self, world: &World, mut autoscaler: Autoscaler, what: &str) {
+        let what = format!("{self:?}, {what}");
+        world.sandbox.clear_faults();
+        for _ in 0..TICKS_TO_SETTLE {
+            world.pass(SignedDuration::from_mins(1)).await;
+            tick(&mut autoscaler).await;
+        }
+        let to = self.to;
+        assert_eq!(world.shards("orders"), to, "{what}: the target is reached");
+        let stream = world.place.stream("orders").expect("it is there");
+        assert_eq!(stream.update_calls_24h, 1, "{what}: one call took effect");
+        for alarm in [UP, DOWN] {
+            assert_eq!(world.recorded(alarm), to.to_string(), "{what}: {alarm}");
+            let actions = &world.place.alarm(alarm).expect("there")["ActionsEnabled"];
+            let enabled = alarm == UP || to > 1;
+            assert_eq!(*actions, json!(enabled), "{what}: actions of {alarm}");
+        }
+        let rows = world.rows();
+        let outcomes: Vec<&str> = rows
+            .iter()
+            .map(|row| row["outcome"]["S"].as_str().unwrap_or("none"))
+            .collect();
+        let done = outcomes
+            .iter()
+            .filter(|outcome| **outcome == "done")
+            .count();
+        let wanted = usize::from(!self.by_hand);
+        assert_eq!(done, wanted, "{what}: logged once: {outcomes:?}");
+        assert!(!outcomes.contains(&"open"), "{what}: {outcomes:?}");
+        let items = world.place.items(TABLE).len();
+        assert_eq!(items, outcomes.len(), "{what}: no marker is left");
+        let spool = std::fs::read_to_string(world.state.path().join("spool.jsonl"));
+        let spool = spool.unwrap_or_default();
+        assert_eq!(spool.trim(), "", "{what}: nothing waits in the spool");
+    }
 }
 
 /// Lets the `at`-th call from now on go wrong, and tells afterwards whether there was one.
@@ -49,56 +140,17 @@ fn fault_at(world: &World, at: usize, fault: Fault) -> Arc<AtomicUsize> {
     calls
 }
 
-/// The world after the faults, whatever they were: scaled once, alarms right, logged once, nothing left open.
-async fn settles(world: &World, mut autoscaler: Autoscaler, what: &str) {
-    world.sandbox.clear_faults();
-    for _ in 0..TICKS_TO_SETTLE {
-        world.pass(SignedDuration::from_mins(1)).await;
-        tick(&mut autoscaler).await;
-    }
-    assert_eq!(
-        world.shards("orders"),
-        4,
-        "{what}: scaled once, and not twice"
-    );
-    assert_eq!(
-        world
-            .place
-            .stream("orders")
-            .expect("there")
-            .update_calls_24h,
-        1,
-        "{what}: one call took effect"
-    );
-    for alarm in ["orders-scale-up-alarm", "orders-scale-down-alarm"] {
-        assert_eq!(world.recorded(alarm), "4", "{what}: {alarm}");
-    }
-    let outcome =
-        |row: &serde_json::Value| row["outcome"]["S"].as_str().unwrap_or("none").to_owned();
-    let outcomes: Vec<String> = world.rows().iter().map(outcome).collect();
-    let done = outcomes.iter().filter(|outcome| *outcome == "done").count();
-    assert_eq!(done, 1, "{what}: the scaling is logged once: {outcomes:?}");
-    assert!(
-        !outcomes.contains(&"open".to_owned()),
-        "{what}: {outcomes:?}"
-    );
-    assert_eq!(
-        world.place.items(TABLE).len(),
-        outcomes.len(),
-        "{what}: no marker is left"
-    );
-    let spool = std::fs::read_to_string(world.state.path().join("spool.jsonl")).unwrap_or_default();
-    assert_eq!(spool.trim(), "", "{what}: nothing waits in the spool");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_death_at_any_call_before_or_after_its_effect_is_recovered_from() {
     let mut deaths = 0;
-    for fault in [Fault::HangBefore, Fault::HangAfter] {
+    for (case, fault) in CASES
+        .iter()
+        .flat_map(|case| [Fault::HangBefore, Fault::HangAfter].map(|fault| (case, fault)))
+    {
         for at in 0.. {
-            let world = busy().await;
+            let world = case.world().await;
             let calls = fault_at(&world, at, fault.clone());
-            let mut autoscaler = world.start(&named(&["orders"])).await;
+            let mut autoscaler = case.start(&world).await;
             // The call hangs; the process dies before any deadline of its own.
             let ended = tokio::time::timeout(Duration::from_secs(1), tick(&mut autoscaler)).await;
             drop(autoscaler);
@@ -107,18 +159,34 @@ async fn a_death_at_any_call_before_or_after_its_effect_is_recovered_from() {
                 break;
             }
             deaths += 1;
-            let next = world.start(&named(&["orders"])).await;
-            settles(&world, next, &format!("death at call {at}, {fault:?}")).await;
+            let next = case.start(&world).await;
+            let what = format!("death at call {at}, {fault:?}");
+            case.settles(&world, next, &what).await;
         }
     }
+    println!("{deaths} deaths");
     assert!(
-        deaths >= 20,
+        deaths >= 100,
         "a scaling has ten calls or more, and each was died at twice: {deaths}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_call_failing_in_any_way_is_recovered_from() {
+async fn any_call_failing_in_any_way_is_recovered_from_when_a_stream_grows() {
+    any_call_fails(&CASES[..2]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_call_failing_in_any_way_is_recovered_from_when_a_stream_shrinks() {
+    any_call_fails(&CASES[2..4]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_call_failing_in_any_way_is_recovered_from_when_a_person_reshards() {
+    any_call_fails(&CASES[4..]).await;
+}
+
+async fn any_call_fails(cases: &[Case]) {
     let refuse = |status, code: &str| Fault::Refuse {
         status,
         code: code.to_owned(),
@@ -139,19 +207,27 @@ async fn any_call_failing_in_any_way_is_recovered_from() {
         refuse(400, "ValidationException"),
         refuse(400, "AccessDeniedException"),
     ];
-    for fault in faults {
+    let mut failures = 0;
+    for (case, fault) in cases
+        .iter()
+        .flat_map(|case| faults.iter().map(move |fault| (case, fault)))
+    {
         for at in 0.. {
-            let world = busy().await;
+            let world = case.world().await;
             let calls = fault_at(&world, at, fault.clone());
-            let mut autoscaler = world.start(&named(&["orders"])).await;
-            for _ in 0..3 {
+            let mut autoscaler = case.start(&world).await;
+            for _ in 0..2 {
                 tick(&mut autoscaler).await;
                 world.pass(SignedDuration::from_mins(1)).await;
             }
             if calls.load(Ordering::Relaxed) <= at {
                 break;
             }
-            settles(&world, autoscaler, &format!("call {at}, {fault:?}")).await;
+            failures += 1;
+            let what = format!("call {at}, {fault:?}");
+            case.settles(&world, autoscaler, &what).await;
         }
     }
+    println!("{failures} failures");
+    assert!(failures >= 100 * cases.len(), "{failures}");
 }

@@ -1,6 +1,6 @@
 //! The log in DynamoDB when it does not take every row at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::sandbox::{Fault, Load, Traffic};
@@ -45,6 +45,66 @@ async fn a_transaction_that_meets_another_is_tried_again_and_not_spooled() {
             .collect();
         assert_eq!(outcomes, [outcome], "after {conflicts} conflicts");
     }
+}
+
+/// A stream of 2 shards whose scaling to 4 was begun by a host that has died since; AWS may have carried it out.
+async fn left_open(fault: Fault) -> World {
+    let world = World::new();
+    world.place.set_update_window(Duration::from_secs(1));
+    world.stream("orders", 2);
+    world.pass(minutes(10)).await;
+    world.fire("orders", "scale-up");
+    world
+        .sandbox
+        .set_faults(move |call| match call.operation.as_str() {
+            "UpdateShardCount" => fault.clone(),
+            _ => Fault::None,
+        });
+    let mut dead = world.start(&named(&["orders"])).await;
+    let second = Duration::from_secs(1);
+    let ended = tokio::time::timeout(second, tick(&mut dead)).await;
+    assert!(ended.is_err(), "it dies in the call");
+    world.sandbox.clear_faults();
+    world.pass(minutes(5)).await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scaling_left_open_does_not_block_scale_ups_when_the_log_cannot_be_searched() {
+    for (fault, shards) in [(Fault::HangBefore, 4), (Fault::HangAfter, 6)] {
+        let world = left_open(fault.clone()).await;
+        world.sandbox.deny("dynamodb:Query");
+        let mut autoscaler = world.start(&named(&["orders"])).await;
+        for _ in 0..4 {
+            tick(&mut autoscaler).await;
+            world.pass(minutes(1)).await;
+            if world.state_of("orders-scale-up-alarm") != "ALARM" && world.shards("orders") < shards
+            {
+                world.fire("orders", "scale-up");
+            }
+        }
+        assert_eq!(world.shards("orders"), shards, "after {fault:?}");
+        let rows = world.rows();
+        let open = rows.iter().filter(|row| row["outcome"]["S"] == "open");
+        assert_eq!(open.count(), 0, "after {fault:?}: {rows:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scaling_left_open_ends_with_its_stream_and_costs_nothing_more() {
+    let world = left_open(Fault::HangBefore).await;
+    world.place.delete_stream("orders");
+    world
+        .place
+        .set_alarm_state("orders-scale-up-alarm", "OK", "no data");
+    let mut autoscaler = world.start(&named(&["orders"])).await;
+    tick(&mut autoscaler).await;
+    let rows = world.rows();
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_eq!(rows[0]["outcome"]["S"], "superseded");
+    world.pass(minutes(1)).await;
+    let calls = tick(&mut autoscaler).await.api_calls;
+    assert_eq!(calls.keys().collect::<Vec<_>>(), ["DescribeAlarms"]);
 }
 
 #[tokio::test(start_paused = true)]

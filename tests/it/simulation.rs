@@ -170,11 +170,12 @@ impl Simulation {
         for name in &names {
             let shards = rng.u32(1..20);
             world.stream(name, shards);
-            // Six minutes instead of a day, so that an afternoon sees scale-downs.
+            // Ten minutes instead of a day, so that an afternoon sees scale-downs.
             world
                 .place
                 .edit_alarm(&format!("{name}-scale-down-alarm"), |alarm| {
                     alarm.insert("EvaluationPeriods".to_owned(), json!(2));
+                    alarm.insert("ActionsEnabled".to_owned(), json!(shards > 1));
                     alarm.remove("DatapointsToAlarm");
                 });
             let (low, high) = (rng.f64() * 2.0, 1.0 + rng.f64() * 20.0);
@@ -376,10 +377,12 @@ impl Simulation {
             );
             if self.world.place.alarm(&down).is_none() {
                 let before = self.world.place.alarm(&up).expect("never deleted");
-                self.world
-                    .place
-                    .pair(&model.name, *model.counts.first().expect("at least one"));
+                let count = *model.counts.first().expect("at least one");
+                self.world.place.pair(&model.name, count);
                 self.world.place.put_alarm(before);
+                self.world.place.edit_alarm(&down, |alarm| {
+                    alarm.insert("ActionsEnabled".to_owned(), json!(count > 1));
+                });
             }
             self.world.place.edit_alarm(&up, |alarm| {
                 alarm.insert("ActionsEnabled".to_owned(), json!(true));
@@ -545,7 +548,7 @@ fn random_fault(rng: &mut Rng) -> Fault {
         code: code.to_owned(),
         message: "by the simulation".to_owned(),
     };
-    match rng.u32(0..10) {
+    match rng.u32(0..11) {
         0 => Fault::HangBefore,
         1 => Fault::HangAfter,
         2 => Fault::ResetBefore,
@@ -555,6 +558,7 @@ fn random_fault(rng: &mut Rng) -> Fault {
         6 => Fault::PartialPage,
         7 => Fault::Slow(Duration::from_millis(rng.u64(100..20_000))),
         8 => refuse(500, "InternalFailure"),
+        9 => refuse(400, "TransactionConflictException"),
         _ => refuse(400, "ValidationException"),
     }
 }
@@ -601,6 +605,12 @@ impl Model {
                     .alarm(name)
                     .ok_or_else(|| format!("minute {minute}: {name} is gone"))?,
             );
+            let enabled = &world.place.alarm(name).expect("it is there")["ActionsEnabled"];
+            if name.contains("scale-down") && *enabled != json!(recorded != "1") {
+                return Err(format!(
+                    "minute {minute}: {name} records {recorded}, and its ActionsEnabled is {enabled}"
+                ));
+            }
             if &now != definition {
                 return Err(format!(
                     "minute {minute}: {name} was changed from {definition:#} to {now:#}"
@@ -611,7 +621,7 @@ impl Model {
     }
 }
 
-/// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's ActionsEnabled, which is ours.
+/// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's ActionsEnabled, which is ours and looked at apart.
 fn lasting(name: &str, alarm: Value) -> Value {
     let mut alarm = crate::tick::unchanging(alarm);
     if name.contains("scale-down") {
