@@ -1,6 +1,7 @@
 //! What the daemon tells Prometheus: one state, fed after each tick, read at each scrape.
 //!
-//! Series of a stream appear once it has been looked at: at its first alarm, or within one `audit_interval`.
+//! A stream's counters are there from the start, so that its first scaling shows as an increase; its gauges come with its first look: at an
+//! alarm, or within one `audit_interval`. A subscription by alarm is known by its stream's name then, too.
 
 mod endpoint;
 mod exposition;
@@ -51,6 +52,7 @@ struct State {
     earlier: Counts,
     ticks: Ticks,
     last_tick: Option<health::LastTick>,
+    reload_refused: bool,
     /// By stream and Region.
     streams: BTreeMap<(String, String), Stream>,
 }
@@ -70,8 +72,8 @@ struct Stream {
     /// The calls of the last day, where the log was read.
     calls: Option<Vec<Timestamp>>,
     holds: BTreeMap<&'static str, u64>,
-    /// By direction.
-    scalings: BTreeMap<&'static str, u64>,
+    scalings_up: u64,
+    scalings_down: u64,
     syncs: u64,
     failures: u64,
 }
@@ -79,12 +81,14 @@ struct Stream {
 impl Metrics {
     /// Figures of a daemon that has not ticked yet.
     pub fn new(context: Arc<Context>) -> Self {
+        let streams = subscribed(&context).map(|key| (key, Stream::default()));
         let shared = Arc::new(Shared(Mutex::new(State {
+            streams: streams.collect(),
             context,
             earlier: Counts::default(),
             ticks: Ticks::default(),
             last_tick: None,
-            streams: BTreeMap::new(),
+            reload_refused: false,
         })));
         let mut registry = Registry::with_prefix("kinesis_autoscaler");
         let tick_duration = Histogram::new(TICK_BUCKETS);
@@ -111,14 +115,13 @@ impl Metrics {
         let subscriptions = &context.config.subscriptions;
         // Which stream an alarm names is not known here: then none is dropped.
         if subscriptions.iter().all(|it| it.stream.is_some()) {
-            let of = |it: &crate::config::Subscription| {
-                let region = context.aws.place(&it.account).region.clone();
-                (it.label().to_owned(), region)
-            };
-            let subscribed: BTreeSet<_> = subscriptions.iter().map(of).collect();
+            let subscribed: BTreeSet<_> = subscribed(&context).collect();
             state
                 .streams
                 .retain(|stream, _| subscribed.contains(stream));
+        }
+        for key in subscribed(&context) {
+            state.streams.entry(key).or_default();
         }
         state.context = context;
     }
@@ -134,11 +137,20 @@ impl Metrics {
         }
         state.ticks.late += u64::from(report.late_by.is_some());
         state.last_tick = Some(health::LastTick::new(report));
+        if report.standby.is_some() {
+            // Another host knows better by now.
+            state.streams.values_mut().for_each(Stream::forget);
+        }
         for stream in &report.streams {
             let key = (stream.stream.clone(), stream.region.clone());
             let known = state.streams.entry(key).or_default();
             known.take_in(stream, report.dry_run);
         }
+    }
+
+    /// Takes in whether the last reload has put a new configuration in force.
+    pub fn reloaded(&self, taken: bool) {
+        self.shared.lock().reload_refused = !taken;
     }
 
     /// The exposition format (OpenMetrics text).
@@ -158,7 +170,19 @@ impl Metrics {
     }
 }
 
+/// Name and Region of each stream whose subscription tells its name.
+fn subscribed(context: &Context) -> impl Iterator<Item = (String, String)> {
+    context.config.subscriptions.iter().filter_map(|it| {
+        let region = context.aws.place(&it.account).region.clone();
+        Some((it.stream.clone()?, region))
+    })
+}
+
 impl Stream {
+    fn forget(&mut self) {
+        (self.shards, self.target, self.calls) = (None, None, None);
+    }
+
     fn take_in(&mut self, report: &StreamReport, dry_run: bool) {
         self.shards = report.shards_before.or(self.shards);
         self.target = report.shards_after.or(report.shards_before).or(self.target);
@@ -175,8 +199,10 @@ impl Stream {
             _ if dry_run || report.error.is_some() => {}
             ("sync_alarms", _) => self.syncs += 1,
             (action, _) => {
-                let direction = if action == "scale_up" { "up" } else { "down" };
-                *self.scalings.entry(direction).or_default() += 1;
+                match action {
+                    "scale_up" => self.scalings_up += 1,
+                    _ => self.scalings_down += 1,
+                }
                 // AWS takes minutes; until the next look this is the count to reckon with.
                 self.shards = report.shards_after;
             }

@@ -133,15 +133,19 @@ pub async fn pairs(
         .collect())
 }
 
+/// What was seen of the streams of an account and Region; apart, those whose alarms could not be read.
+pub type Paired = (
+    BTreeMap<usize, Observation>,
+    Option<(aws::Error, Vec<usize>)>,
+);
+
 /// Reads the pairs that decisions need of the streams of one account and Region, 50 streams a call, the most urgent first.
-///
-/// Those whose alarms could not be read come apart, with the error.
 pub async fn needed_pairs(
     context: &Context,
     account: &Account,
     mut observations: BTreeMap<usize, Observation>,
     now: Timestamp,
-) -> (BTreeMap<usize, Observation>, Vec<(usize, aws::Error)>) {
+) -> Paired {
     let subscriptions = &context.config.subscriptions;
     let needs_pair = |(number, seen): &(&usize, &Observation)| {
         decide(&subscriptions[**number], seen, now) == Verdict::Need(Fact::Pair)
@@ -164,16 +168,15 @@ pub async fn needed_pairs(
             }
             // Where one call has failed the others would too.
             Err(error) => {
-                let unread = &needy[read * (ALARMS_PER_CALL / 2)..];
-                for number in unread {
+                let unread = needy.split_off(read * (ALARMS_PER_CALL / 2));
+                for number in &unread {
                     observations.remove(number);
                 }
-                let failed = unread.iter().map(|number| (*number, error.clone()));
-                return (observations, failed.collect());
+                return (observations, Some((error, unread)));
             }
         }
     }
-    (observations, Vec::new())
+    (observations, None)
 }
 
 /// Where the last 24 h of traffic begin: at the start of a period, so that the first sum is whole.

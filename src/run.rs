@@ -3,21 +3,22 @@
 use std::{
     fs::{File, TryLockError},
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::{
     aws::{Aws, Transport},
     check,
     cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
-    config::{CONFIG_VARIABLE, Config, Overrides},
+    config::{CONFIG_VARIABLE, Config, LogFormat, Overrides},
     context::Context,
-    error::{Exit, Failure, Report as ErrorReport},
+    error::{Exit, Failure, Report as ErrorReport, chain},
     history,
     journal::{Journal, Spool},
     lease::Lease,
@@ -28,7 +29,7 @@ use crate::{
     report::Report,
     sandbox::{RegionHandle, Sandbox, demo},
     scale::{self, Consent},
-    schedule::{self, Plan, Reload},
+    schedule::{self, Plan, Reload, STOP_WITHIN, ScheduleError, Signals},
     status,
     tick::Autoscaler,
 };
@@ -157,15 +158,21 @@ enum Role {
     Command,
 }
 
-fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Context>, Failure> {
+fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Arc<Context> {
     let World { config, clock, .. } = world;
     let spool = match role {
         _ if dry_run => Spool::peek(&config.state_dir),
         Role::Command => Spool::peek(&config.state_dir),
-        _ => Spool::open(&config.state_dir).map_err(|error| {
+        // Scale-ups are never blocked by the log, and so not by what waits for it.
+        _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
             let hint = "mend the state directory's rights, or set `state_dir`";
-            Failure::new(Exit::Failed, ErrorReport::new(error).hint(hint))
-        })?,
+            tracing::error!(
+                error = chain(&error),
+                hint,
+                "rows that DynamoDB refuses would be lost"
+            );
+            Spool::none()
+        }),
     };
     let journal = Journal::new(&config, aws.log.clone(), host_name(), spool);
     let lease = config
@@ -181,14 +188,14 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Result<Arc<Cont
             high.lease_duration,
         ))
     });
-    Ok(Arc::new(Context {
+    Arc::new(Context {
         config,
         aws,
         journal,
         clock,
         dry_run,
         lease,
-    }))
+    })
 }
 
 /// What a person's command works with.
@@ -196,7 +203,7 @@ async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
-    context(world, aws, cli.dry_run, Role::Command)
+    Ok(context(world, aws, cli.dry_run, Role::Command))
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -214,7 +221,8 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     let aws = connect(&world).await?;
-    let context = context(world, aws, cli.dry_run, Role::Once)?;
+    let started_at = world.clock.now();
+    let context = context(world, aws, cli.dry_run, Role::Once);
     let (state_dir, tick_timeout) = (
         context.config.state_dir.clone(),
         context.config.tick_timeout,
@@ -223,9 +231,27 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     if !cli.dry_run {
         autoscaler.resume(&state_dir);
     }
-    let report = autoscaler.run_once(tick_timeout, ONCE_WITHIN).await;
+    let mut signals = Signals::new().map_err(ScheduleError::from)?;
+    let ran = tokio::select! {
+        report = autoscaler.run_once(tick_timeout, ONCE_WITHIN) => Some(report),
+        () = signals.stop() => None,
+    };
+    let report = match ran {
+        Some(report) => report,
+        None => {
+            let cut = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
+            tracing::warn!(
+                streams = cut,
+                "stopped by a signal; what was cut short is open in the log and is settled by the next run"
+            );
+            Report::of_nothing(started_at, cli.dry_run)
+        }
+    };
     if !cli.dry_run {
         autoscaler.leave_word(&state_dir);
+    }
+    if cli.sandbox {
+        remove_demo(&state_dir);
     }
     print(&render(&report, cli.output))?;
     Ok(if report.failed() {
@@ -261,23 +287,29 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     if narrator.is_some() {
         tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
     }
-    let context = context(world, aws, cli.dry_run, Role::Daemon)?;
+    let in_force = (world.config.state_dir.clone(), world.config.log_format);
+    let context = context(world, aws, cli.dry_run, Role::Daemon);
     let metrics = metrics.make(None, &context);
     let plan = plan(context).await;
     let ended = schedule::run(
         plan,
         Reloader {
             cli: cli.clone(),
+            in_force,
             metrics,
             narrator,
         },
     )
     .await;
     if let Some(demo) = state_dir {
-        // A demo leaves nothing behind; if it does, it is in the folder for such things.
-        let _ = std::fs::remove_dir_all(demo);
+        remove_demo(&demo);
     }
     ended.map(|()| Exit::Done)
+}
+
+/// A demo leaves nothing behind; if it does, it is in the folder for such things.
+fn remove_demo(state_dir: &Path) {
+    let _ = std::fs::remove_dir_all(state_dir);
 }
 
 /// Tells what the demo's streams have come to, once in every simulated hour.
@@ -328,6 +360,8 @@ async fn keep_lease(context: Arc<Context>) {
 /// Reads the configuration again, as the command line names it.
 struct Reloader {
     cli: Cli,
+    /// What only a restart changes.
+    in_force: (PathBuf, LogFormat),
     metrics: Option<metrics::Endpoint>,
     narrator: Option<Narrator>,
 }
@@ -340,6 +374,14 @@ impl Reload for Reloader {
             return Err("the sandbox has no configuration file".to_owned());
         }
         let world = world(&self.cli).map_err(|failure| failure.to_string())?;
+        let (state_dir, log_format) = &self.in_force;
+        if world.config.state_dir != *state_dir {
+            // Its lock and the rows that wait there are this process's.
+            return Err("state_dir cannot change while this runs: restart it".to_owned());
+        }
+        if world.config.log_format != *log_format {
+            tracing::warn!("log_format changes with the next restart only");
+        }
         let aws = connect(&world)
             .await
             .map_err(|failure| failure.to_string())?;
@@ -351,9 +393,15 @@ impl Reload for Reloader {
     }
 
     async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
-        let context = context(world, aws, self.cli.dry_run, Role::Daemon)?;
+        let context = context(world, aws, self.cli.dry_run, Role::Daemon);
         self.metrics = change.make(self.metrics.take(), &context);
         Ok(plan(context).await)
+    }
+
+    fn reloaded(&mut self, taken: bool) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().reloaded(taken);
+        }
     }
 
     fn ticked(&mut self, report: &Report) {

@@ -17,12 +17,14 @@ use crate::{
     tick::Autoscaler,
 };
 
-/// What is under way when the daemon stops has so long to end; what is cut then stays open in the log and is settled at the next start.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// What is under way when the process stops has so long to end; what is cut then stays open in the log and is settled at the next start.
+pub const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// And then the lease is given up, or runs out.
 const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 /// A tick that starts so much after its time was delayed by the one before it.
 const LATE: Duration = Duration::from_millis(1500);
+/// Follows the tick's words until a reload succeeds.
+const REFUSED: &str = "; the last reload was refused, see the log";
 /// Beyond the tick's own deadline, for what it does before it waits.
 const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 
@@ -55,8 +57,7 @@ impl Plan {
     /// Lets what is under way end, up to a deadline, and gives the lease up.
     async fn end(&mut self) -> usize {
         let deadline = Instant::now() + STOP_WITHIN;
-        self.autoscaler.finish(deadline).await;
-        let cut = self.autoscaler.cut().await;
+        let cut = self.autoscaler.stop(deadline).await;
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
@@ -81,6 +82,8 @@ pub trait Reload {
     fn plan(&mut self, prepared: Self::Prepared) -> impl Future<Output = Result<Plan, Failure>>;
     /// Told after each tick.
     fn ticked(&mut self, report: &Report);
+    /// Told after each reload, whether the new configuration is in force.
+    fn reloaded(&mut self, taken: bool);
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -93,6 +96,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     systemd::ready();
     tracing::info!(schedule = plan.schedule, "started");
     let mut late_by = None;
+    let mut refused = "";
     loop {
         watchdog.tick_begins(plan.tick_timeout + WATCHDOG_SLACK);
         let mut report = tokio::select! {
@@ -103,7 +107,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
         report.late_by = late_by.take();
         let words = report.in_words();
         tracing::debug!(calls = ?report.api_calls, "{words}");
-        systemd::status(&words);
+        systemd::status(&format!("{words}{refused}"));
         reload.ticked(&report);
         loop {
             let signalled = tokio::select! {
@@ -115,7 +119,12 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
             };
             match signalled {
                 Signalled::Stop => return stop(plan).await,
-                Signalled::HangUp => plan = take_over(plan, &mut cron, &mut reload).await?,
+                Signalled::HangUp => {
+                    let taken;
+                    (plan, taken) = take_over(plan, &mut cron, &mut reload).await?;
+                    reload.reloaded(taken);
+                    refused = if taken { "" } else { REFUSED };
+                }
             }
         }
     }
@@ -135,14 +144,14 @@ fn lateness(due: Instant) -> Option<Duration> {
     Some(late)
 }
 
-/// Puts a new configuration in force; a bad one is told, and the old one stays.
+/// Puts a new configuration in force; a bad one is told, and the old one stays. Tells which of the two it was.
 async fn take_over(
     mut old: Plan,
     cron: &mut Cron,
     reload: &mut impl Reload,
-) -> Result<Plan, Failure> {
+) -> Result<(Plan, bool), Failure> {
     systemd::reloading();
-    let plan = match reload.prepare().await {
+    let taken_over = match reload.prepare().await {
         Ok(prepared) => {
             // Two plans would share one spool and one lease: the old one's work ends, or is cut and settled by the new one.
             old.end().await;
@@ -151,9 +160,11 @@ async fn take_over(
                 *cron = Cron::start(&new.schedule)
                     .await
                     .map_err(ScheduleError::from)?;
+                // One may have been due between the two.
+                cron.pending = Some(Instant::now());
             }
             tracing::info!(schedule = new.schedule, "the new configuration is in force");
-            new
+            (new, true)
         }
         Err(problem) => {
             tracing::error!(
@@ -162,11 +173,11 @@ async fn take_over(
             systemd::status(
                 "the new configuration is wrong, the old one stays in force; see the log",
             );
-            old
+            (old, false)
         }
     };
     systemd::ready();
-    Ok(plan)
+    Ok(taken_over)
 }
 
 async fn stop(mut plan: Plan) -> Result<(), Failure> {
@@ -191,6 +202,8 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
 struct Cron {
     scheduler: JobScheduler,
     due: mpsc::Receiver<Instant>,
+    /// A tick that is due whatever the schedule says.
+    pending: Option<Instant>,
 }
 
 impl Cron {
@@ -204,11 +217,18 @@ impl Cron {
         let scheduler = JobScheduler::new().await?;
         scheduler.add(job).await?;
         scheduler.start().await?;
-        Ok(Self { scheduler, due })
+        Ok(Self {
+            scheduler,
+            due,
+            pending: None,
+        })
     }
 
     /// Waits until a tick is due; the result tells since when.
     async fn due(&mut self) -> Instant {
+        if let Some(pending) = self.pending.take() {
+            return pending;
+        }
         match self.due.recv().await {
             Some(due) => due,
             // The scheduler holds the sender, and `self` holds the scheduler.
@@ -225,14 +245,17 @@ impl Drop for Cron {
     }
 }
 
-struct Signals {
+/// The signals that end or reload the process.
+#[derive(Debug)]
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Catches them from now on.
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -240,7 +263,8 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
+    /// Waits for SIGTERM or SIGINT.
+    pub async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -248,10 +272,15 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Signalled {
+        let Self {
+            terminate,
+            interrupt,
+            hang_up,
+        } = self;
         tokio::select! {
-            _ = self.terminate.recv() => Signalled::Stop,
-            _ = self.interrupt.recv() => Signalled::Stop,
-            _ = self.hang_up.recv() => Signalled::HangUp,
+            _ = terminate.recv() => Signalled::Stop,
+            _ = interrupt.recv() => Signalled::Stop,
+            _ = hang_up.recv() => Signalled::HangUp,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     error::chain,
     lease::{Lease, Standing, Term},
     observation::{Observation, Seen},
-    observe::{self, Firing, Index, PollMode, Reader},
+    observe::{self, Firing, Index, Paired, PollMode, Reader},
     report::{Report, StreamReport, millis},
     scaling::Scaling,
 };
@@ -68,10 +68,7 @@ struct Group {
 enum Read {
     Poll(usize, PollMode, Result<Vec<Firing>, aws::Error>),
     /// What was seen of its streams, and those whose alarms could not be read.
-    Pairs(
-        usize,
-        (BTreeMap<usize, Observation>, Vec<(usize, aws::Error)>),
-    ),
+    Pairs(usize, Paired),
 }
 
 /// One stream, looked after.
@@ -136,9 +133,6 @@ impl Autoscaler {
         self.tend_journal(now).await;
         let mut reports = BTreeMap::new();
         self.look(now, term, started + wait, &mut reports).await;
-        for (number, report) in &reports {
-            self.memory.tell(*number, report, self.context.dry_run);
-        }
         self.wait(started + wait, &mut reports).await;
         self.memory.last_tick = Some(now);
         if reports
@@ -184,9 +178,12 @@ impl Autoscaler {
         }
     }
 
-    /// Waits for the work that ticks have left under way; how it ends is logged.
-    pub async fn finish(&mut self, deadline: Instant) {
+    /// Waits for the work that ticks have left under way, cuts what is left of it at the deadline, and tells how many streams that were.
+    ///
+    /// How work ends is logged; what is cut stays open in the log, and whoever looks next settles it.
+    pub async fn stop(&mut self, deadline: Instant) -> usize {
         self.wait(deadline, &mut BTreeMap::new()).await;
+        self.cut().await
     }
 
     /// Takes over what an earlier process left in the state directory about its last tick.
@@ -207,8 +204,7 @@ impl Autoscaler {
         self.memory.save(state_dir, nothing_is_open);
     }
 
-    /// Cuts what is still under way; it stays open in the log, and whoever looks next settles it.
-    pub async fn cut(&mut self) -> usize {
+    async fn cut(&mut self) -> usize {
         let cut = self.under_way.len();
         self.under_way.shutdown().await;
         self.busy.clear();
@@ -289,11 +285,9 @@ impl Autoscaler {
                 }
                 Ok(Read::Pairs(group_number, (observations, failed))) => {
                     unread.remove(&group_number);
-                    for (number, error) in failed {
-                        self.memory.overdue.insert(number);
-                        let label = self.context.config.subscriptions[number].label();
-                        let report = self.stream_report(number, label, &failure(&error));
-                        reports.insert(number, report);
+                    if let Some((error, numbers)) = failed {
+                        self.memory.overdue.extend(&numbers);
+                        self.fail(group_number, &numbers, &failure(&error), reports);
                     }
                     self.start(observations, now, term);
                 }
@@ -368,7 +362,9 @@ impl Autoscaler {
             let Some(decision) = held else { return true };
             let subscription = &self.context.config.subscriptions[*number];
             let name = seen.stream_name(subscription).to_owned();
-            reports.insert(*number, self.stream_report(*number, &name, &decision));
+            let report = self.stream_report(*number, &name, &decision);
+            self.memory.tell(&report, self.context.dry_run);
+            reports.insert(*number, report);
             false
         });
         observations
@@ -395,11 +391,25 @@ impl Autoscaler {
         let group = &self.groups[group_number];
         let error = why.error.as_deref().unwrap_or_default();
         self.unpolled.push(format!("{}: {error}", group.region));
-        for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
-            if subscription.account == group.account {
-                let report = self.stream_report(number, subscription.label(), why);
-                reports.insert(number, report);
-            }
+        let subscriptions = self.context.config.subscriptions.iter().enumerate();
+        let ours = subscriptions.filter(|(_, it)| it.account == group.account);
+        let numbers: Vec<usize> = ours.map(|(number, _)| number).collect();
+        self.fail(group_number, &numbers, why, reports);
+    }
+
+    /// The same of some of them; the log has one line for all.
+    fn fail(
+        &mut self,
+        group_number: usize,
+        numbers: &[usize],
+        why: &Decision,
+        reports: &mut BTreeMap<usize, StreamReport>,
+    ) {
+        let region = &self.groups[group_number].region;
+        self.memory.tell_of_region(region, numbers.len(), why);
+        for number in numbers {
+            let label = self.context.config.subscriptions[*number].label();
+            reports.insert(*number, self.stream_report(*number, label, why));
         }
     }
 
@@ -429,7 +439,7 @@ impl Autoscaler {
             let subscription = &self.context.config.subscriptions[number];
             let stream = seen.stream_name(subscription).to_owned();
             let region = &self.context.aws.place(&subscription.account).region;
-            let span = tracing::info_span!("stream", stream, region);
+            let span = tracing::error_span!("stream", stream, region);
             let task = look_after(self.context.clone(), number, seen, now, term).instrument(span);
             let id = self.under_way.spawn(task).id();
             self.busy.insert(id, number);
@@ -446,8 +456,7 @@ impl Autoscaler {
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     report.calls = settled.calls;
                     // At once: a tick that is cut short has still told what it did.
-                    self.memory
-                        .tell(settled.number, &report, self.context.dry_run);
+                    self.memory.tell(&report, self.context.dry_run);
                     reports.insert(settled.number, report);
                     let (now, number) = (self.context.clock.now(), settled.number);
                     self.memory
@@ -462,7 +471,7 @@ impl Autoscaler {
                         );
                         let label = self.context.config.subscriptions[number].label().to_owned();
                         let report = self.stream_report(number, &label, &decision);
-                        self.memory.tell(number, &report, self.context.dry_run);
+                        self.memory.tell(&report, self.context.dry_run);
                         reports.insert(number, report);
                     }
                 }
@@ -495,11 +504,11 @@ impl Autoscaler {
                 );
                 let label = self.context.config.subscriptions[*number].label();
                 let report = self.stream_report(*number, label, &decision);
-                self.memory.tell(*number, &report, dry_run);
+                self.memory.tell(&report, dry_run);
                 reports.insert(*number, report);
             }
         }
-        self.memory.keep_told(&reports);
+        self.memory.keep_told();
         let subscriptions = &self.context.config.subscriptions;
         if self.report_all {
             for (number, subscription) in subscriptions.iter().enumerate() {

@@ -29,7 +29,7 @@ pub enum SpoolError {
     },
     #[error("the spool {0} is full: {MOST_ROWS} rows wait for DynamoDB")]
     Full(PathBuf),
-    #[error("this command keeps no spool; the daemon does")]
+    #[error("this process keeps no spool")]
     None,
 }
 

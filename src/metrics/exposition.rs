@@ -87,6 +87,11 @@ fn process(state: &State, page: &mut Page<'_>) -> fmt::Result {
         "1 while another host holds the lease",
         one(f64::from(u8::from(standby))),
     )?;
+    page.gauge(
+        "config_last_reload_successful",
+        "0 after a reload that was refused: the old configuration is in force",
+        one(f64::from(u8::from(!state.reload_refused))),
+    )?;
     let count = |n: usize| one(n as f64);
     page.gauge(
         "subscriptions",
@@ -161,7 +166,7 @@ fn streams(state: &State, page: &mut Page<'_>) -> fmt::Result {
         "scalings",
         "Scalings, by direction",
         by_label("direction", &|stream| {
-            stream.scalings.clone().into_iter().collect()
+            vec![("up", stream.scalings_up), ("down", stream.scalings_down)]
         }),
     )?;
     page.counter(

@@ -30,7 +30,26 @@ pub struct Memory {
     /// Streams whose audit was due when they could not be looked at.
     pub overdue: BTreeSet<usize>,
     held: HashMap<usize, Held>,
-    told: HashMap<usize, (&'static str, Option<String>)>,
+    /// What the log was told last of each stream, or of a Region as a whole.
+    told: BTreeMap<String, News>,
+    /// Who was told of in the tick under way.
+    told_now: BTreeSet<String>,
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct News {
+    reason: String,
+    error: Option<String>,
+}
+
+impl News {
+    /// Found by an audit, and so until the next one finds it otherwise; other news ends with the first tick that does not bring it.
+    fn lasts(&self) -> bool {
+        [Reason::Contract, Reason::StreamMissing, Reason::OnDemand]
+            .iter()
+            .any(|reason| reason.code() == self.reason)
+    }
 }
 
 /// A hold that needs no further look while the alarms stay as they are.
@@ -50,6 +69,8 @@ struct Left {
     open_read_at: Option<Timestamp>,
     #[serde(default)]
     overdue: BTreeSet<usize>,
+    #[serde(default)]
+    told: BTreeMap<String, News>,
 }
 
 fn write(state_dir: &Path, left: &Left) -> bool {
@@ -101,6 +122,7 @@ impl Memory {
         };
         self.last_tick = Some(left.last_tick).filter(|at| *at <= now);
         self.overdue = left.overdue.clone();
+        self.told = left.told.clone();
         let open_read_at = left.open_read_at.take();
         if write(state_dir, &left) {
             self.open_read_at = open_read_at.filter(|at| *at <= now);
@@ -117,26 +139,105 @@ impl Memory {
                     last_tick,
                     open_read_at,
                     overdue: self.overdue.clone(),
+                    told: self.told.clone(),
                 },
             );
         }
     }
 
-    /// Logs what is new: a hold or an error that lasts is told once.
-    pub fn tell(&mut self, number: usize, report: &StreamReport, dry_run: bool) {
-        let news = (report.reason, report.error.clone());
-        let known =
-            report.reason == Reason::NoAlarm.code() || self.told.get(&number) == Some(&news);
-        if report.acts() || !known {
+    /// Logs what is new of a stream: a hold or an error that lasts is told once.
+    pub fn tell(&mut self, report: &StreamReport, dry_run: bool) {
+        let key = format!("{}/{}", report.region, report.stream);
+        if report.reason == Reason::NoAlarm.code() {
+            self.told.remove(&key);
+            return;
+        }
+        if self.is_news(key, report.reason, report.error.as_deref()) || report.acts() {
+            // The span is for runs that log errors alone, too.
             let span =
-                tracing::info_span!("stream", stream = report.stream, region = report.region);
+                tracing::error_span!("stream", stream = report.stream, region = report.region);
             span.in_scope(|| report.log(dry_run));
-            self.told.insert(number, news);
         }
     }
 
-    /// Forgets what was told of streams that are well again.
-    pub fn keep_told(&mut self, reports: &BTreeMap<usize, StreamReport>) {
-        self.told.retain(|number, _| reports.contains_key(number));
+    /// Logs, once and in one line, that many streams of a Region cannot be looked after.
+    pub fn tell_of_region(&mut self, region: &str, streams: usize, why: &Decision) {
+        let error = why.error.as_deref().unwrap_or_default();
+        if self.is_news(region.to_owned(), why.reason.code(), Some(error)) {
+            tracing::error!(region, streams, hint = why.detail, "{error}");
+        }
+    }
+
+    fn is_news(&mut self, key: String, reason: &str, error: Option<&str>) -> bool {
+        let news = News {
+            reason: reason.to_owned(),
+            error: error.map(ToOwned::to_owned),
+        };
+        self.told_now.insert(key.clone());
+        self.told.insert(key, news.clone()) != Some(news)
+    }
+
+    /// Ends a tick: what it did not bring is forgotten, and told again when it comes back.
+    pub fn keep_told(&mut self) {
+        let now = std::mem::take(&mut self.told_now);
+        self.told
+            .retain(|key, news| now.contains(key) || news.lasts());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a tick brings of the stream `orders`, and whether that is logged.
+    #[track_caller]
+    fn check(ticks: &[(Option<Reason>, bool)]) {
+        let mut memory = Memory::default();
+        for (number, (reason, logged)) in ticks.iter().enumerate() {
+            let news = reason.map(|reason| {
+                let key = "eu-west-1/orders".to_owned();
+                if reason == Reason::NoAlarm {
+                    let rests = Decision::hold(reason, "at rest");
+                    memory.tell(&StreamReport::new("orders", "eu-west-1", &rests), false);
+                    return false;
+                }
+                memory.is_news(key, reason.code(), None)
+            });
+            memory.keep_told();
+            assert_eq!(news.unwrap_or(false), *logged, "tick {number} of {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_told_once_and_again_when_it_changes_or_comes_back() {
+        let (limit, data) = (Some(Reason::DailyLimit), Some(Reason::NoData));
+        check(&[(limit, true), (limit, false), (data, true), (data, false)]);
+        check(&[(limit, true), (None, false), (limit, true)]);
+        let rests = Some(Reason::NoAlarm);
+        check(&[(limit, true), (rests, false), (limit, true)]);
+        // An audit comes around once in many ticks.
+        let broken = Some(Reason::Contract);
+        check(&[
+            (broken, true),
+            (None, false),
+            (None, false),
+            (broken, false),
+        ]);
+        check(&[
+            (broken, true),
+            (None, false),
+            (rests, false),
+            (broken, true),
+        ]);
+    }
+
+    #[test]
+    fn a_region_is_told_of_once() {
+        let mut memory = Memory::default();
+        for (error, news) in [("away", true), ("away", false), ("denied", true)] {
+            let told = memory.is_news("eu-west-1".to_owned(), "aws_error", Some(error));
+            assert_eq!(told, news, "{error}");
+            memory.keep_told();
+        }
     }
 }

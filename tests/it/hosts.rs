@@ -131,15 +131,8 @@ impl<'a> Hosts<'a> {
 
     /// Waits until the one that acts has begun something after now.
     fn until_mid_scaling(&mut self) {
-        let (at, name) = (now(), self.daemons[0].name);
-        let begins = self.play.until(at, LIMIT, |play| {
-            let intent = |call: &&Call| {
-                call.key == name
-                    && call.received > at
-                    && call.rows.iter().any(|row| row.outcome == "open")
-            };
-            play.calls.iter().find(intent).map(|call| call.received)
-        });
+        let name = self.daemons[0].name;
+        let begins = self.play.until_begins(name, LIMIT);
         assert!(begins.is_some(), "{name} does nothing:\n{}", self.logs());
     }
 

@@ -22,6 +22,7 @@ mod readme;
 mod regions;
 mod scale;
 mod scene;
+mod signals;
 mod simulation;
 mod status;
 mod storm;

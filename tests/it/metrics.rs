@@ -112,7 +112,12 @@ async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
             "holds_total{stream=\"paused\",region=\"eu-west-1\",reason=\"paused\"} 1",
         ],
     );
-    lacks(&text, "stream=\"quiet\"");
+    // The counters of a stream at rest are there, so that its first scaling is an increase.
+    has(
+        &text,
+        &["scalings_total{stream=\"quiet\",region=\"eu-west-1\",direction=\"up\"} 0"],
+    );
+    lacks(&text, "stream_shards{stream=\"quiet\"");
     assert!(text.ends_with("# EOF\n"), "{text}");
 
     // The call of now frees its slot in a day, and a minute for its way to AWS.
@@ -159,7 +164,10 @@ async fn a_dry_run_counts_no_scaling_and_shows_the_target() {
             &format!("stream_daily_budget_left{{{orders}}} 10.0"),
         ],
     );
-    lacks(&text, "scalings_total{");
+    has(
+        &text,
+        &[&format!("scalings_total{{{orders},direction=\"up\"}} 0")],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,6 +202,35 @@ async fn counts_go_on_over_a_reload_and_streams_that_are_gone_go() {
         &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4.0"],
     );
     lacks(&text, "clicks");
+
+    let reloaded = |taken| {
+        process.metrics.reloaded(taken);
+        process.metrics.text()
+    };
+    has(&text, &["config_last_reload_successful 1.0"]);
+    has(&reloaded(false), &["config_last_reload_successful 0.0"]);
+    has(&reloaded(true), &["config_last_reload_successful 1.0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_stands_by_tells_no_counts_of_streams() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.fire("orders", "scale-up");
+    let mut process = Process::new(&world, &named(&["orders"])).await;
+    let mut report = process.tick().await;
+    has(
+        &process.metrics.text(),
+        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4.0"],
+    );
+    report.streams.clear();
+    report.standby = Some("another".to_owned());
+    process.metrics.ticked(&report);
+    let text = process.metrics.text();
+    has(&text, &["standby 1.0"]);
+    for gauge in ["stream_shards{", "stream_target_shards{", "budget_left{"] {
+        lacks(&text, gauge);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -201,6 +201,45 @@ fn it_stops_in_the_middle_of_calls_that_never_answer() {
 }
 
 #[test]
+fn a_single_run_ends_cleanly_on_a_signal() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    for signal in ["TERM", "INT"] {
+        let variables = [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("KINESIS_AUTOSCALER_CALL_TIMEOUT", "45s"),
+        ];
+        let mut service = Service::start(&["--once", "--output", "json"], &variables);
+        let _connection = silent.accept().unwrap();
+        let asked = Instant::now();
+        service.signal(signal);
+        let status = service.process.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{}", service.log());
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        let log = service.log();
+        assert!(log.contains("stopped by a signal"), "{log}");
+    }
+}
+
+#[test]
+fn a_single_run_says_once_what_lasts_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |endpoint: &str| {
+        let state = folder.path().to_str().unwrap();
+        let variables = [("AWS_ENDPOINT_URL", endpoint), ("STATE_DIRECTORY", state)];
+        let mut service = Service::start(&["--once"], &variables);
+        assert_eq!(service.process.wait().unwrap().code(), Some(1));
+        service.log()
+    };
+    let first = run(NOWHERE);
+    let line = "region=\"eu-west-1\" streams=1";
+    assert!(first.contains(line), "{first}");
+    assert_eq!(first.matches("DescribeAlarms").count(), 1, "{first}");
+    let second = run(NOWHERE);
+    assert!(!second.contains("DescribeAlarms"), "it was told: {second}");
+}
+
+#[test]
 fn the_watchdog_is_pinged_as_often_as_systemd_asks() {
     let mut service = Service::start(&[], &[("WATCHDOG_USEC", "300000")]);
     service.hears_line("READY=1");
@@ -268,6 +307,31 @@ fn a_wrong_configuration_is_never_ready_and_exits_with_78() {
     assert_eq!(output.status.code(), Some(78));
     let heard = socket.recv(&mut [0; 64]);
     assert_eq!(heard.unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_refused_reload_shows_in_the_status_until_one_is_taken() {
+    let every_second = [("KINESIS_AUTOSCALER_SCHEDULE", "* * * * * *")];
+    let mut service = Service::start(&[], &every_second);
+    service.hears_line("READY=1");
+    let refused = "the last reload was refused";
+    assert!(!service.hears_status().contains(refused));
+    let good = fs::read_to_string(config(&service.folder)).unwrap();
+    // The lock and the rows that wait are in the old one.
+    let elsewhere = format!("state_dir = \"/nonexistent\"\n{good}");
+    for wrong in ["nonsense = 1\n", elsewhere.as_str()] {
+        fs::write(config(&service.folder), wrong).unwrap();
+        service.refuses_a_reload();
+        let status = service.hears_status();
+        assert!(status.contains(refused), "{status}");
+    }
+    let log = service.log();
+    assert!(log.contains("state_dir cannot change while"), "{log}");
+    fs::write(config(&service.folder), good).unwrap();
+    service.takes_a_reload();
+    let status = service.hears_status();
+    assert!(!status.contains(refused), "{status}");
+    service.stops("TERM");
 }
 
 /// The lines of a unit that set something, in order.

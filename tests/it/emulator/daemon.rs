@@ -19,6 +19,7 @@ pub struct Daemon {
     pub name: &'static str,
     process: Child,
     log: PathBuf,
+    pub config: PathBuf,
 }
 
 impl Emulator {
@@ -56,13 +57,18 @@ impl Emulator {
         self.surround(&mut command, name);
         let process = command
             .arg("--config")
-            .arg(file)
+            .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
             .spawn()
             .expect("the program starts");
-        Daemon { name, process, log }
+        Daemon {
+            name,
+            process,
+            log,
+            config: file,
+        }
     }
 
     /// The rows that wait in a daemon's spool, a line each.
@@ -94,7 +100,7 @@ impl Daemon {
         self.process.wait().expect("the process ends");
     }
 
-    /// Sends TERM, STOP or CONT.
+    /// Sends TERM, HUP, STOP or CONT.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("sh")
             .args(["-c", "kill -\"$1\" \"$2\"", "sh", signal])

@@ -241,6 +241,19 @@ impl Play {
         }
     }
 
+    /// Goes on with the play until a daemon has begun a scaling after now.
+    pub fn until_begins(&mut self, name: &str, limit: Duration) -> Option<f64> {
+        let at = now();
+        self.until(at, limit, |play| {
+            let intent = |call: &&Call| {
+                call.key == name
+                    && call.received > at
+                    && call.rows.iter().any(|row| row.outcome == "open")
+            };
+            play.calls.iter().find(intent).map(|call| call.received)
+        })
+    }
+
     /// Sets no more alarms, and waits until all that were set are answered and nothing is open.
     pub fn until_quiet(&mut self, limit: Duration) {
         let end = Instant::now() + limit;
