@@ -9,11 +9,10 @@ mod pair;
 mod usage;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-pub use account::POLICY;
 pub use finding::{Finding, Findings, Severity};
 
 use crate::{
@@ -25,7 +24,6 @@ use crate::{
     error::{Exit, Failure},
     observation::{StreamStatus, StreamSummary},
     output,
-    pace::Priority,
     progress::Progress,
     subscriptions::{self, Pair},
 };
@@ -45,8 +43,9 @@ pub async fn run(
         .all
         .iter()
         .any(|finding| finding.rule == "right_missing");
-    let policy = (policy || lacking).then_some(POLICY);
-    output::print(&findings.render(output, colour, policy))?;
+    let policy = (policy || lacking).then(|| account::policy(&context.config));
+    let width = output::terminal_width();
+    output::print(&findings.render(output, width, colour, policy.as_deref()))?;
     Ok(match findings.failed() {
         true => Exit::Failed,
         false => Exit::Done,
@@ -71,7 +70,7 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
             Some((*number, name.to_owned()))
         })
         .collect();
-    let summaries = summaries(context, &names).await;
+    let summaries = subscriptions::summaries(context, &names).await;
     let mut looked = Looked {
         context,
         pairs,
@@ -106,22 +105,6 @@ fn regions(context: &Context) -> usize {
 }
 
 type Summary = Result<StreamSummary, aws::Error>;
-
-async fn summaries(
-    context: &Arc<Context>,
-    names: &BTreeMap<usize, String>,
-) -> BTreeMap<usize, Summary> {
-    let progress = Progress::new(names.len(), "streams");
-    let read = |number: usize| {
-        let account = &context.config.subscriptions[number].account;
-        let (place, name) = (context.aws.place(account).clone(), names[&number].clone());
-        async move { place.kinesis.summary(&name, Priority::AUDIT).await }
-    };
-    let numbers = names.keys().copied();
-    let summaries = subscriptions::each(numbers, read, || progress.advance(1)).await;
-    progress.end();
-    summaries
-}
 
 /// All that was read of the streams.
 struct Looked<'a> {
@@ -293,28 +276,29 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
     }
 }
 
-/// Calls that failed, each kind told once for an account, whatever the number of streams.
+/// Calls that failed, each cause told once for an account, whatever the number of streams: by the operation, unless AWS was not reached at all.
 #[derive(Debug, Default)]
-struct Trouble(BTreeMap<(Account, &'static str, &'static str), FailedCall>);
+struct Trouble(BTreeMap<(Account, Option<&'static str>, &'static str), FailedCall>);
 
 #[derive(Debug)]
 struct FailedCall {
     region: String,
     error: aws::Error,
-    streams: Vec<String>,
+    streams: BTreeSet<String>,
 }
 
 impl Trouble {
     /// Remembers a failed call; `stream` is what it was about, if it was about one.
     fn note(&mut self, account: &Account, region: &str, error: &aws::Error, stream: &str) {
-        let key = (account.clone(), error.operation.name(), error.kind.code());
+        let operation = (!error.kind.is_away()).then_some(error.operation.name());
+        let key = (account.clone(), operation, error.kind.code());
         let call = self.0.entry(key).or_insert_with(|| FailedCall {
             region: region.to_owned(),
             error: error.clone(),
-            streams: Vec::new(),
+            streams: BTreeSet::new(),
         });
         if !stream.is_empty() {
-            call.streams.push(stream.to_owned());
+            call.streams.insert(stream.to_owned());
         }
     }
 
@@ -326,23 +310,20 @@ impl Trouble {
 impl FailedCall {
     fn finding(self) -> Finding {
         let error = &self.error;
-        let rule = match error.kind {
-            Kind::AccessDenied => "right_missing",
-            _ => "aws_error",
+        let (rule, subject) = match error.kind {
+            Kind::AccessDenied => ("right_missing", error.operation.iam_action()),
+            kind if kind.is_away() => ("aws_error", "AWS"),
+            _ => ("aws_error", error.operation.iam_action()),
         };
-        let concerns = match &self.streams[..] {
-            [] => String::new(),
-            [one] => format!(" (of {one})"),
-            [first, rest @ ..] => format!(" (of {first} and {} more)", rest.len()),
+        let concerns = match self.streams.first() {
+            None => String::new(),
+            Some(one) if self.streams.len() == 1 => format!(" (of {one})"),
+            Some(first) => format!(" (of {first} and {} more)", self.streams.len() - 1),
         };
+        let message = format!("{}{concerns}", error.message());
         let mend = error.hint();
-        let mut finding = Finding::new(
-            Severity::Error,
-            rule,
-            error.operation.iam_action(),
-            format!("{error}{concerns}"),
-            mend.unwrap_or_else(|| "check again later".to_owned()),
-        );
+        let mend = mend.unwrap_or_else(|| "check again later".to_owned());
+        let mut finding = Finding::new(Severity::Error, rule, subject, message, mend);
         finding.region = Some(self.region);
         finding
     }

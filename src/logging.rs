@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::{config::LogFormat, error::wants_colour};
 
-/// What goes to the log where `RUST_LOG` does not say.
+/// What goes to the log where `RUST_LOG` does not say; what libraries warn of is told again by our own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// All that is done and held, once.
@@ -18,8 +18,8 @@ pub enum Level {
 /// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an effect.
 pub fn start(format: LogFormat, level: Level) {
     let unless_said = match level {
-        Level::Info => "warn,kinesis_autoscaler=info",
-        Level::Warn => "warn",
+        Level::Info => "error,kinesis_autoscaler=info",
+        Level::Warn => "error,kinesis_autoscaler=warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_said));
     let no_color = std::env::var_os("NO_COLOR");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use comfy_table::{ContentArrangement, Table, TableStyle};
+use comfy_table::{Table, TableStyle};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -227,65 +227,100 @@ impl Report {
 
     /// The table that a person reads, at most `width` columns wide where that is given.
     pub fn to_text(&self, width: Option<u16>) -> String {
-        let mut table = table(width);
-        table.set_header(["STREAM", "ACTION", "SHARDS", "WHY"]);
         let told = self
             .streams
             .iter()
             .filter(|stream| stream.reason != "no_alarm" || self.streams.len() <= 20);
-        for stream in told {
-            let why = match &stream.error {
-                Some(error) => format!("error: {error}\nhint: {}", stream.detail),
-                None => stream.detail.clone(),
-            };
-            let action = if stream.action == "hold" {
-                format!("hold: {}", stream.reason)
-            } else {
-                stream.action.replace('_', " ")
-            };
-            table.add_row([stream.stream.clone(), action, stream.shards(), why]);
-        }
+        let told: Vec<[String; 4]> = told
+            .map(|stream| {
+                let why = match &stream.error {
+                    Some(error) => format!("error: {error}\nhint: {}", stream.detail),
+                    None => stream.detail.clone(),
+                };
+                let action = match stream.action {
+                    "hold" => format!("hold: {}", stream.reason),
+                    action => action.replace('_', " "),
+                };
+                [stream.stream.clone(), action, stream.shards(), why]
+            })
+            .collect();
         let calls: Vec<String> = self
             .api_calls
             .iter()
             .map(|(name, n)| format!("{n} {name}"))
             .collect();
-        let would = if self.dry_run {
-            "dry run, nothing is changed; "
-        } else {
-            ""
+        let calls = match calls.is_empty() {
+            true => "none".to_owned(),
+            false => calls.join(", "),
         };
-        format!(
-            "{}\n\n{would}{}\nAWS calls: {}\n",
-            render(&mut table),
-            self.in_words(),
-            if calls.is_empty() {
-                "none".to_owned()
-            } else {
-                calls.join(", ")
-            }
-        )
+        let would = match self.dry_run {
+            true => "dry run, nothing is changed; ",
+            false => "",
+        };
+        let table = rows(["STREAM", "ACTION", "SHARDS", "WHY"], &told, width);
+        let width = width.map_or(usize::MAX, usize::from);
+        let words = wrap(&format!("{would}{}", self.in_words()), "", "", width);
+        let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
+        format!("{table}\n{words}{calls}")
     }
+}
+
+/// The last column is broken into lines of at least so many columns.
+const LEAST_OF_LAST: usize = 24;
+
+/// Rows under their header, with the last column broken at spaces; where `width` is too narrow for that, each row below its first cell.
+pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<u16>) -> String {
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+    let mut widths = [0; N];
+    let cells = rows.iter().map(|row| row.each_ref().map(String::as_str));
+    for row in std::iter::once(header).chain(cells) {
+        for (column, cell) in widths.iter_mut().zip(row) {
+            *column = (*column).max(widest(cell).unwrap_or(0));
+        }
+    }
+    let (last, fixed) = match widths.split_last() {
+        Some((last, others)) => (*last, others.iter().map(|column| column + 2).sum::<usize>()),
+        None => return String::new(),
+    };
+    let width = width.map_or(usize::MAX, usize::from);
+    let room = width.saturating_sub(fixed);
+    if room < last.min(LEAST_OF_LAST) {
+        return rows.iter().map(|row| stacked(row, width)).collect();
+    }
+    let mut table = table();
+    table.set_header(header);
+    for row in rows {
+        let mut row = row.clone();
+        if let Some(last) = row.last_mut() {
+            *last = last.lines().map(|line| wrap(line, "", "", room)).collect();
+            last.truncate(last.trim_end().len());
+        }
+        table.add_row(row);
+    }
+    render(&mut table)
+}
+
+fn stacked(row: &[String], width: usize) -> String {
+    let mut lines = row.iter().flat_map(|cell| cell.lines());
+    let first = lines.next().unwrap_or_default();
+    let rest = lines.map(|line| wrap(line, "  ", "    ", width));
+    format!("{first}\n") + &rest.collect::<String>()
 }
 
 /// A table in the style of all commands: no frame, columns two spaces apart.
-pub fn table(width: Option<u16>) -> Table {
+pub fn table() -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new());
-    if let Some(width) = width {
-        table
-            .set_width(width)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-    }
     table
 }
 
-/// The table's text: columns two spaces apart, and no space at the ends of lines.
+/// The table's lines: columns two spaces apart, and no space at the ends.
 pub fn render(table: &mut Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.trim_fmt()
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    lines.collect()
 }
 
 /// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::task::JoinSet;
@@ -12,8 +13,9 @@ use crate::{
     config::{Account, Subscription, nearest},
     context::Context,
     error::{Exit, Failure, Report},
-    observation::{Observation, Seen},
+    observation::{Observation, Seen, StreamSummary},
     pace::Priority,
+    progress::Progress,
 };
 
 /// So many streams are read side by side; the quotas pace them further.
@@ -137,8 +139,45 @@ async fn read_pairs(
     Ok(numbers.iter().map(&mut take).collect())
 }
 
+/// Reads status and shards of many streams, by the subscriptions' numbers.
+///
+/// Where AWS is away, or a right is missing, no further stream of that account is asked for: each would take the whole deadline, or be
+/// refused, to tell the same.
+pub async fn summaries(
+    context: &Context,
+    names: &BTreeMap<usize, String>,
+) -> BTreeMap<usize, Result<StreamSummary, aws::Error>> {
+    let progress = Progress::new(names.len(), "streams");
+    let failed: Arc<Mutex<BTreeMap<Account, aws::Error>>> = Arc::default();
+    let read = |number: usize| {
+        let account = context.config.subscriptions[number].account.clone();
+        let (place, name) = (context.aws.place(&account).clone(), names[&number].clone());
+        let failed = failed.clone();
+        async move {
+            let known = lock(&failed).get(&account).cloned();
+            let read = match known {
+                Some(error) => Err(error),
+                None => place.kinesis.summary(&name, Priority::AUDIT).await,
+            };
+            if let Err(error) = &read
+                && error.kind.is_of_all()
+            {
+                lock(&failed).insert(account, error.clone());
+            }
+            read
+        }
+    };
+    let summaries = each(names.keys().copied(), read, || progress.advance(1)).await;
+    progress.end();
+    summaries
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Does `work` for each number, some side by side; `done` is called after each.
-pub async fn each<T, F>(
+async fn each<T, F>(
     numbers: impl IntoIterator<Item = usize>,
     work: impl Fn(usize) -> F,
     mut done: impl FnMut(),

@@ -5,6 +5,10 @@ use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErr
 
 use crate::pace::Lane;
 
+/// AWS's own words before the action that it refuses.
+const NOT_AUTHORIZED: &str = "not authorized to perform: ";
+const ASSUME_ROLE: &str = "sts:AssumeRole";
+
 /// The AWS operations in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
@@ -18,8 +22,6 @@ pub enum Operation {
     ListStreams,
     Query,
     GetItem,
-    PutItem,
-    UpdateItem,
     TransactWriteItems,
     DescribeTable,
     DescribeTimeToLive,
@@ -49,8 +51,7 @@ impl Operation {
             Self::ListStreams => "kinesis:ListStreams",
             Self::Query => "dynamodb:Query",
             Self::GetItem => "dynamodb:GetItem",
-            Self::PutItem | Self::TransactWriteItems => "dynamodb:PutItem",
-            Self::UpdateItem => "dynamodb:UpdateItem",
+            Self::TransactWriteItems => "dynamodb:PutItem",
             Self::DescribeTable => "dynamodb:DescribeTable",
             Self::DescribeTimeToLive => "dynamodb:DescribeTimeToLive",
             Self::CreateTable => "dynamodb:CreateTable",
@@ -87,6 +88,22 @@ impl Kind {
     /// True if the request was surely not carried out.
     pub fn is_refusal(self) -> bool {
         !matches!(self, Self::Timeout | Self::Unreachable | Self::Server)
+    }
+
+    /// True if any other request of the same kind to the same account would fail as well.
+    pub fn is_of_all(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::Unreachable | Self::NoCredentials | Self::AccessDenied
+        )
+    }
+
+    /// True if AWS was not reached at all, whatever it was asked for.
+    pub fn is_away(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::Unreachable | Self::NoCredentials
+        )
     }
 
     /// A stable code for metrics and logs.
@@ -127,6 +144,18 @@ impl Error {
         }
     }
 
+    /// What AWS said, without the operation.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The action that AWS says is not allowed; of a transaction it is one of several.
+    fn denied_action(&self) -> &str {
+        let told = self.message.split_once(NOT_AUTHORIZED);
+        let told = told.and_then(|(_, rest)| rest.split_whitespace().next());
+        told.unwrap_or(self.operation.iam_action())
+    }
+
     /// Classifies the SDK's error by its kind, HTTP status and error code.
     pub(super) fn from_sdk<E>(operation: Operation, error: SdkError<E, HttpResponse>) -> Self
     where
@@ -141,6 +170,11 @@ impl Error {
                 Kind::Timeout,
                 "no connection within the deadline".to_owned(),
             ),
+            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
+                if text.contains("AssumeRole") && text.contains("AccessDenied") =>
+            {
+                (Kind::AccessDenied, refused_role(&text))
+            }
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
                 if mentions_credentials(&text) =>
             {
@@ -188,9 +222,12 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self.kind {
+            Kind::AccessDenied if self.denied_action() == ASSUME_ROLE => format!(
+                "allow `{ASSUME_ROLE}` on that role to whatever runs this, and let the role's trust policy name it"
+            ),
             Kind::AccessDenied => format!(
-                "allow the action `{}` in the IAM policy of the role that runs this (see config/iam-policy.json)",
-                self.operation.iam_action()
+                "allow the action `{}` in the IAM policy of the role that runs this (`kinesis-autoscaler check --policy` prints it whole)",
+                self.denied_action()
             ),
             Kind::NoCredentials => {
                 "run where an instance role is attached, or set AWS_PROFILE, `profile` under [aws], or AWS_ACCESS_KEY_ID and \
@@ -247,6 +284,16 @@ fn classify(status: u16, code: &str, message: &str) -> Kind {
         }
         _ if status >= 500 => Kind::Server,
         _ => Kind::Invalid,
+    }
+}
+
+/// STS's refusal, out of the SDK's whole account of how it came to have no credentials.
+fn refused_role(text: &str) -> String {
+    let rest = text.split_once(NOT_AUTHORIZED).map(|(_, rest)| rest);
+    let words = rest.and_then(|rest| rest.split(['"', '\\', ',']).next());
+    match words {
+        Some(words) => format!("{NOT_AUTHORIZED}{words}"),
+        None => format!("{NOT_AUTHORIZED}{ASSUME_ROLE}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Trouble,
@@ -11,15 +11,40 @@ use super::{
 };
 use crate::{
     aws::{Kind, Operation, Place, TTL_ATTRIBUTE},
-    config::{Account, Subscription},
+    config::{Account, Config, Subscription},
     context::Context,
     decide::{MAX_SHARDS, PERIOD_SECONDS, scale_up_target},
 };
 
 use Severity::{Error, Warning};
 
-/// The IAM policy that grants all that the autoscaler needs.
-pub const POLICY: &str = include_str!("../../config/iam-policy.json");
+/// The IAM policy that grants all that the autoscaler needs, for the usual name of the log table.
+const POLICY: &str = include_str!("../../config/iam-policy.json");
+
+/// The same for this configuration: with its log table, and the roles that it assumes.
+pub fn policy(config: &Config) -> String {
+    // The file is ours, and a test reads it.
+    let mut policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
+    let roles: BTreeSet<&str> = config
+        .accounts()
+        .filter_map(|account| account.role_arn.as_deref())
+        .collect();
+    let statements = policy["Statement"].as_array_mut();
+    for statement in statements.into_iter().flatten() {
+        if statement["Sid"] == "Log" {
+            let table = &config.log.table;
+            statement["Resource"] = json!(format!("arn:aws:dynamodb:*:*:table/{table}"));
+        }
+    }
+    if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
+        // The assumed roles need the rest; who assumes them needs this.
+        statements.push(json!({
+            "Sid": "Roles", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles,
+        }));
+    }
+    // A value that was read from JSON goes back to it.
+    serde_json::to_string_pretty(&policy).unwrap_or_default() + "\n"
+}
 
 /// What the check calls itself.
 const TRIED: [Operation; 9] = [

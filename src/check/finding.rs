@@ -1,9 +1,11 @@
 //! What a check finds, and how that is told: one line a finding, with its mend.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::Output;
+use crate::{cli::Output, report::wrap};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,11 +96,18 @@ impl Findings {
             .count()
     }
 
-    /// The findings and a summary; the IAM policy too, if it is given.
-    pub fn render(&self, output: Output, colour: bool, policy: Option<&str>) -> String {
+    /// The findings and a summary, in lines of at most `width`; the IAM policy too, if it is given.
+    pub fn render(
+        &self,
+        output: Output,
+        width: Option<u16>,
+        colour: bool,
+        policy: Option<&str>,
+    ) -> String {
+        let width = width.map_or(usize::MAX, usize::from);
         match output {
             Output::Json => self.to_json(policy),
-            _ => self.to_text(colour, policy),
+            _ => self.to_text(width, colour, policy),
         }
     }
 
@@ -116,11 +125,11 @@ impl Findings {
         object.to_string() + "\n"
     }
 
-    fn to_text(&self, colour: bool, policy: Option<&str>) -> String {
+    fn to_text(&self, width: usize, colour: bool, policy: Option<&str>) -> String {
         let mut text: String = self
-            .all
+            .folded()
             .iter()
-            .map(|finding| line(finding, colour))
+            .map(|findings| lines(findings, width, colour))
             .collect();
         let count = |severity: Severity, one: &str, many: &str| match self.count(severity) {
             0 => None,
@@ -141,31 +150,72 @@ impl Findings {
             1 => "1 stream".to_owned(),
             n => format!("{n} streams"),
         };
-        text += &format!("checked {streams}, their alarms and the log table: {verdict}\n");
+        let summary = format!("checked {streams}, their alarms and the log table: {verdict}");
+        text += &wrap(&summary, "", "", width);
         if !self.not_tried.is_empty() {
             let actions = self.not_tried.join(", ");
-            text += &format!("not tried, for that would change something: the right to {actions}");
-            text += match policy {
-                Some(_) => "\nthe IAM policy that grants all that is needed:\n",
-                None => " (`check --policy` prints the IAM policy)\n",
+            let more = match policy {
+                Some(_) => "",
+                None => " (`check --policy` prints the IAM policy)",
             };
+            let not_tried =
+                format!("not tried, for that would change something: the right to {actions}{more}");
+            text += &wrap(&not_tried, "", "", width);
         }
-        text + policy.unwrap_or_default()
+        if let Some(policy) = policy {
+            text += "the IAM policy that grants all that is needed:\n";
+            text += policy;
+        }
+        text
+    }
+
+    /// The findings that say the same of several subjects together, the worst first.
+    fn folded(&self) -> Vec<Vec<&Finding>> {
+        let mut folded: Vec<Vec<&Finding>> = Vec::new();
+        let mut places: HashMap<_, usize> = HashMap::new();
+        for finding in &self.all {
+            let same = (finding.rule, &finding.message, &finding.mend);
+            let place = *places.entry(same).or_insert(folded.len());
+            match folded.get_mut(place) {
+                Some(findings) => findings.push(finding),
+                None => folded.push(vec![finding]),
+            }
+        }
+        folded.sort_by_key(|findings| findings.iter().map(|it| it.severity).min());
+        folded
     }
 }
 
-fn line(finding: &Finding, colour: bool) -> String {
-    let (on, off) = match colour {
-        true => (finding.severity.colour(), "\x1b[0m"),
-        false => ("", ""),
+/// So many subjects are named of those of which the same is told.
+const NAMED: usize = 3;
+
+fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
+    // `folded` makes no empty group.
+    let Some(first) = findings.first() else {
+        return String::new();
     };
-    let region = finding.region.as_ref().map(|region| format!(" ({region})"));
-    format!(
-        "{on}{}:{off} {}{}: {}; {}\n",
-        finding.severity.name(),
-        finding.subject,
-        region.unwrap_or_default(),
-        finding.message,
-        finding.mend
-    )
+    let name = |finding: &&Finding| match &finding.region {
+        Some(region) => format!("{} ({region})", finding.subject),
+        None => finding.subject.clone(),
+    };
+    let named: Vec<String> = findings.iter().take(NAMED).map(name).collect();
+    let more = match findings.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let severity = first.severity.name();
+    let text = format!(
+        "{severity}: {}{more}: {}; {}",
+        named.join(", "),
+        first.message,
+        first.mend
+    );
+    let text = wrap(&text, "", "  ", width);
+    match (colour, text.strip_prefix(severity)) {
+        (true, Some(rest)) => {
+            let rest = rest.trim_start_matches(':');
+            format!("{}{severity}:\x1b[0m{rest}", first.severity.colour())
+        }
+        _ => text,
+    }
 }

@@ -24,7 +24,7 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
         Some(region) if regions > 1 => format!("{} ({region})", row.stream_name),
         _ => row.stream_name.clone(),
     };
-    let mut table = report::table(None);
+    let mut table = report::table();
     table.set_header(["TIME (UTC)", "STREAM", "SHARDS", "OUTCOME", "WHY"]);
     for row in &log.rows {
         table.add_row([
@@ -38,21 +38,7 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
     if let Some(width) = width {
         fit(&mut table, width);
     }
-    // Without the space that cells have around them.
-    let trimmed = |line: String| {
-        line.strip_prefix(' ')
-            .unwrap_or(&line)
-            .trim_end()
-            .to_owned()
-    };
-    table
-        .lines()
-        .map(|line| {
-            trimmed(line)
-                + "
-"
-        })
-        .collect()
+    report::render(&mut table)
 }
 
 /// Only the reasons are broken into lines, so that times and names stay whole; what does not fit is left out.

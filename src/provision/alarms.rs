@@ -263,19 +263,28 @@ fn table_of(made: &[Made], width: Option<u16>) -> String {
     if made.is_empty() {
         return String::new();
     }
-    let mut table = report::table(width);
-    table.set_header(["ALARM", "STREAM", "REGION", "SHARDS", "RESULT"]);
-    for one in made {
-        let shards = one.shards.to_string();
-        let result = one.result.replace('_', " ");
-        table.add_row([&one.alarm, &one.stream, &one.region, &shards, &result]);
-    }
+    let rows: Vec<[String; 5]> = made
+        .iter()
+        .map(|one| {
+            let result = one.result.replace('_', " ");
+            let (shards, region) = (one.shards.to_string(), one.region.clone());
+            [
+                one.alarm.clone(),
+                one.stream.clone(),
+                region,
+                shards,
+                result,
+            ]
+        })
+        .collect();
+    let header = ["ALARM", "STREAM", "REGION", "SHARDS", "RESULT"];
+    let table = report::rows(header, &rows, width);
     let there = made.iter().filter(|one| one.result == "exists").count();
     let advice = match there {
         0 => String::new(),
         n => format!("\n{n} of them exist and stay as they are; --replace writes them anew\n"),
     };
-    format!("{table}\n{advice}")
+    format!("{table}{advice}")
 }
 
 /// Both alarms of a stream that has none yet.
@@ -304,21 +313,10 @@ async fn wanted(
     failures: &mut Vec<Report>,
 ) -> Vec<Wanted> {
     let names: BTreeMap<usize, String> = named.into_iter().collect();
-    let place_of = |number: usize| {
-        let account = &context.config.subscriptions[number].account;
-        context.aws.place(account).clone()
+    let mut counts = match shards {
+        None => subscriptions::summaries(context, &names).await,
+        Some(_) => BTreeMap::new(),
     };
-    let mut counts = BTreeMap::new();
-    if shards.is_none() {
-        let progress = Progress::new(names.len(), "streams");
-        let read = |number: usize| {
-            let (place, name) = (place_of(number), names[&number].clone());
-            async move { place.kinesis.summary(&name, Priority::AUDIT).await }
-        };
-        let summaries = subscriptions::each(names.keys().copied(), read, || progress.advance(1));
-        counts = summaries.await;
-        progress.end();
-    }
     let mut wanted = Vec::new();
     for (number, stream) in names {
         let count = match (shards, counts.remove(&number)) {

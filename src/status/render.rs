@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
@@ -42,7 +42,7 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
 
 /// One line for each stream, however long.
 fn wide(status: &Status) -> String {
-    let mut table = report::table(None);
+    let mut table = report::table();
     table.set_header([
         "STREAM",
         "REGION",
@@ -71,7 +71,7 @@ fn wide(status: &Status) -> String {
             why(row),
         ]);
     }
-    trimmed(&table)
+    report::render(&mut table)
 }
 
 /// A line of figures for each stream, and below it what a person wants to read.
@@ -147,7 +147,7 @@ fn regions(status: &Status) -> usize {
 
 /// The figures of all streams as lines of equal columns, the header first.
 fn figures(status: &Status) -> Vec<String> {
-    let mut table = report::table(None);
+    let mut table = report::table();
     table.set_header(["SHARDS", "USAGE NOW", "PEAK", "UP", "DOWN", "LEFT"]);
     for row in &status.streams {
         table.add_row([
@@ -164,18 +164,10 @@ fn figures(status: &Status) -> Vec<String> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    trimmed(&table).lines().map(ToOwned::to_owned).collect()
-}
-
-/// The table without the space that its cells have around them.
-fn trimmed(table: &Table) -> String {
-    let line = |line: String| {
-        line.strip_prefix(' ')
-            .unwrap_or(&line)
-            .trim_end()
-            .to_owned()
-    };
-    table.lines().map(|text| line(text) + "\n").collect()
+    report::render(&mut table)
+        .lines()
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 fn count(n: Option<impl ToString>) -> String {
