@@ -28,6 +28,8 @@ const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
 /// When the faults have stopped, so many minutes have to do.
 const MINUTES_TO_CONVERGE: u32 = 30;
+/// So many calls are shown of a run that failed.
+const LAST_CALLS: usize = 60;
 
 /// What a run counted, for the record.
 #[derive(Debug, Default)]
@@ -116,6 +118,8 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn run(seed: u64) -> Tally {
+    // The SDK draws the jitter of its retries from this thread's generator.
+    fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -125,7 +129,11 @@ fn run(seed: u64) -> Tally {
         let mut simulation = Simulation::new(seed).await;
         let result = simulation.all().await;
         if let Err(violation) = result {
-            panic!("seed {seed}: {violation}\nreplay with: SIMULATION_SEED={seed} cargo test simulation\n{:#?}", simulation.tally);
+            panic!(
+                "seed {seed}: {violation}\nreplay with: SIMULATION_SEED={seed} cargo test simulation\n{:?}\nthe last calls:\n{}",
+                simulation.tally,
+                simulation.last_calls()
+            );
         }
         simulation.tally
     })
@@ -219,6 +227,24 @@ impl Simulation {
             self.safe(MINUTES_OF_CHAOS + minute)?;
         }
         self.converged()
+    }
+
+    /// What led to a violation: the last calls, but for polls that were answered.
+    fn last_calls(&self) -> String {
+        let journal = self.world.sandbox.journal();
+        let telling = |call: &&Call| call.operation != "DescribeAlarms" || call.outcome != "ok";
+        let calls: Vec<String> = journal
+            .iter()
+            .filter(telling)
+            .map(|call| {
+                let resource = call.resource.as_deref().unwrap_or("-");
+                format!(
+                    "{} {} {resource}: {}",
+                    call.at, call.operation, call.outcome
+                )
+            })
+            .collect();
+        calls[calls.len().saturating_sub(LAST_CALLS)..].join("\n")
     }
 
     /// All hosts tick side by side; with `deaths`, some die at a random moment of it.
