@@ -367,6 +367,9 @@ impl Simulation {
                     let to = self.rng.u32(n.div_ceil(2)..=2 * n);
                     if to != n && self.world.place.reshard_by_hand(&model.name, to).is_ok() {
                         model.by_hand += 1;
+                        // A scaling that a person undoes before anyone has looked cannot be told from one that never took effect.
+                        let open = open_rows(&self.world, self.hosts.len(), &model.name);
+                        model.by_hand += open.iter().filter(|from| **from == to).count();
                         model.counts.insert(to);
                         model.touched = Some(minute);
                         self.tally.by_hand += 1;
@@ -431,19 +434,11 @@ impl Simulation {
             return Err(format!("minute {minute}: {holders} hosts hold the lease"));
         }
         let rows = self.world.rows();
-        let spool = |number| {
-            self.world
-                .state
-                .path()
-                .join(format!("host-{number}/spool.jsonl"))
-        };
-        let spooled: String = (0..self.hosts.len())
-            .map(|number| std::fs::read_to_string(spool(number)).unwrap_or_default())
-            .collect();
+        let spooled = spooled(&self.world, self.hosts.len());
         for model in &mut self.models {
             let stream = self.world.place.stream(&model.name).expect("never deleted");
             model.counts.insert(stream.target);
-            let ours = stream.update_calls_24h - model.by_hand;
+            let ours = stream.update_calls_24h.saturating_sub(model.by_hand);
             let counted = |row: &&Value| {
                 let outcome = row["outcome"]["S"].as_str().unwrap_or_default();
                 row["stream_name"]["S"] == model.name.as_str()
@@ -486,7 +481,7 @@ impl Simulation {
         }
         for model in &self.models {
             let stream = self.world.place.stream(&model.name).expect("never deleted");
-            let ours = stream.update_calls_24h - model.by_hand;
+            let ours = stream.update_calls_24h.saturating_sub(model.by_hand);
             let of_stream = |row: &&Value| row["stream_name"]["S"] == model.name.as_str();
             let outcomes: Vec<&str> = rows
                 .iter()
@@ -519,6 +514,34 @@ impl Simulation {
         }
         Ok(())
     }
+}
+
+/// The lines of all hosts' spools.
+fn spooled(world: &World, hosts: usize) -> String {
+    let spool = |number| {
+        world
+            .state
+            .path()
+            .join(format!("host-{number}/spool.jsonl"))
+    };
+    let text = |number| std::fs::read_to_string(spool(number)).unwrap_or_default();
+    (0..hosts).map(text).collect()
+}
+
+/// The counts from which the stream's scalings began that are open, in the table or in a spool.
+fn open_rows(world: &World, hosts: usize, stream: &str) -> Vec<u32> {
+    let of_table = world.rows();
+    let of_table = of_table
+        .iter()
+        .filter(|row| row["outcome"]["S"] == "open" && row["stream_name"]["S"] == stream)
+        .filter_map(|row| row["shard_count"]["N"].as_str()?.parse().ok());
+    let spooled = spooled(world, hosts);
+    let of_spool = spooled
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.split_once(' ')?.1).ok())
+        .filter(|row| row["outcome"] == "open" && row["stream_name"] == stream)
+        .filter_map(|row| u32::try_from(row["from"].as_u64()?).ok());
+    of_table.chain(of_spool).collect()
 }
 
 /// Faults by kind, counted where they happen.
