@@ -35,7 +35,8 @@ Exit status: 0 done; 1 a stream failed; 2 wrong usage; 78 the configuration is w
 const GLOBAL: &str = "Global options";
 
 const PRINT_ALARMS_HELP: &str = "\
-Each line is what the AWS CLI takes:
+Each line is what the AWS CLI takes. It replaces an alarm that exists, its thresholds and actions included: pick the streams that have
+none with --stream, or use `alarms create`, which leaves existing alarms alone.
   kinesis-autoscaler alarms print | while read -r alarm; do
     aws cloudwatch put-metric-alarm --cli-input-json \"$alarm\"
   done";
@@ -99,9 +100,17 @@ pub enum Command {
         /// Print the IAM policy that the autoscaler needs, too
         #[arg(long, conflicts_with = "offline")]
         policy: bool,
+
+        /// This stream only
+        #[arg(long, value_name = "NAME", conflicts_with = "offline")]
+        stream: Option<String>,
     },
     /// Show every subscription as it stands now
-    Status,
+    Status {
+        /// This stream only
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
     /// Show the log of scalings
     History(History),
     /// Print the alarm pair of each subscription, or create it in CloudWatch

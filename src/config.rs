@@ -139,6 +139,15 @@ impl Config {
         Self::from_layers(text, None, &Overrides::default())
     }
 
+    /// Reads TOML text under the settings of a command line: no file, no environment.
+    pub fn from_toml_and(text: &str, settings: Vec<Setting>) -> Result<Self, Error> {
+        let overrides = Overrides {
+            settings,
+            ..Overrides::default()
+        };
+        Self::from_layers(text, None, &overrides)
+    }
+
     fn from_layers(text: &str, path: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
         let (tree, mut problems) = layers::merge(text, path, overrides)?;
         let cleaned = schema::clean(&tree, &mut problems);

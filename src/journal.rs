@@ -26,6 +26,7 @@ pub use spool::{Spool, SpoolError};
 use crate::{
     aws::{self, Condition, Kind, Table, Value, Write},
     config::Config,
+    error::chain,
     scaling::{Outcome, Scaling},
 };
 
@@ -212,6 +213,13 @@ impl Journal {
             open.remove(&row.stream_arn);
         }
         Ok(())
+    }
+
+    /// Takes in the rows that people's commands have left beside the spool.
+    pub fn take_in(&self) {
+        if let Err(error) = lock(&self.spool).take_in() {
+            tracing::error!(error = %chain(&error), "the rows of a command cannot be taken into the spool");
+        }
     }
 
     /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many rows were delivered.

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use crate::{
     aws::{Aws, Transport},
-    check,
+    check::{self, Findings},
     cli::{Cli, Command, Output, TableCommand},
     clock::Clock,
-    config::{CONFIG_VARIABLE, Config, LogFormat, Overrides},
+    config::{CONFIG_VARIABLE, Config, LogFormat, Overrides, Setting},
     context::Context,
     error::{Exit, Failure, Report as ErrorReport, chain},
     history,
@@ -30,7 +30,7 @@ use crate::{
     sandbox::{RegionHandle, Sandbox, demo},
     scale::{self, Consent},
     schedule::{self, Plan, Reload, STOP_WITHIN, ScheduleError, Signals},
-    status,
+    status, subscriptions,
     tick::Autoscaler,
 };
 
@@ -45,13 +45,10 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None if cli.once => once(cli).await,
         None => daemon(cli).await,
-        Some(Command::Check { offline: true, .. }) => {
-            load(cli)?;
-            print("the configuration is good\n")?;
-            Ok(Exit::Done)
-        }
-        Some(Command::Check { policy, .. }) => {
-            check::run(&by_hand(cli).await?, cli.output, stdout_colour(), *policy).await
+        Some(Command::Check { offline: true, .. }) => offline(cli),
+        Some(Command::Check { policy, stream, .. }) => {
+            let context = by_hand_on(cli, stream.as_deref()).await?;
+            check::run(&context, cli.output, stdout_colour(), *policy).await
         }
         Some(Command::Alarms { command }) => {
             provision::alarms::run(&by_hand(cli).await?, command, cli.output).await
@@ -77,9 +74,30 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             };
             scale::run(&by_hand(cli).await?, args, cli.output, consent).await
         }
-        Some(Command::Status) => status::run(&by_hand(cli).await?, cli.output).await,
+        Some(Command::Status { stream }) => {
+            status::run(&by_hand_on(cli, stream.as_deref()).await?, cli.output).await
+        }
         Some(Command::History(args)) => history::run(&by_hand(cli).await?, args, cli.output).await,
     }
+}
+
+/// Looks at the configuration alone.
+fn offline(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli);
+    if cli.output == Output::Json {
+        let (findings, exit) = match &world {
+            Ok(world) => (
+                Findings::of_nothing(world.config.subscriptions.len()),
+                Exit::Done,
+            ),
+            Err(failure) => (Findings::of_failure(failure), failure.exit),
+        };
+        print(&findings.render(Output::Json, None, false, None))?;
+        return Ok(exit);
+    }
+    world?;
+    print("the configuration is good\n")?;
+    Ok(Exit::Done)
 }
 
 /// Where the program runs: against AWS, or against the embedded one.
@@ -100,7 +118,7 @@ fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
         // What only looks sees the demo stand still; what waits for a resharding need not wait for long.
         let runs = matches!(cli.command, None | Some(Command::Scale(_)));
-        return demo_world(cli.once || !runs);
+        return demo_world(cli.once || !runs, cli.set.clone());
     }
     Ok(World {
         config: load(cli)?,
@@ -111,7 +129,7 @@ fn world(cli: &Cli) -> Result<World, Failure> {
 }
 
 /// The demo's Region, as of now; the daemon, and a scaling by hand, run it at speed.
-fn demo_world(once: bool) -> Result<World, Failure> {
+fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     let clock = Clock::simulated(
         Timestamp::now() - demo::AGE_OF_ALARMS,
         if once { 1 } else { DEMO_SPEED },
@@ -124,11 +142,12 @@ fn demo_world(once: bool) -> Result<World, Failure> {
     // Each process has a folder of its own, so that two demos can run side by side.
     let folder =
         std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
-    let config = Config::from_toml(&format!(
+    let text = format!(
         "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{streams}",
         demo::REGION,
         demo::TABLE,
-    ))?;
+    );
+    let config = Config::from_toml_and(&text, settings)?;
     let transport = Transport::embedded(sandbox.http_client());
     Ok(World {
         config,
@@ -140,12 +159,21 @@ fn demo_world(once: bool) -> Result<World, Failure> {
 
 /// Makes the clients; no request is sent yet.
 async fn connect(world: &World) -> Result<Aws, Failure> {
-    Aws::connect(&world.config, world.transport.clone())
-        .await
-        .map_err(|error| {
-            let hint = error.hint();
-            Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
-        })
+    let connected = Aws::connect(&world.config, world.transport.clone()).await;
+    connected.map_err(|error| {
+        let no_metadata = std::env::var("AWS_EC2_METADATA_DISABLED");
+        let exit = no_region(no_metadata.is_ok_and(|it| it.eq_ignore_ascii_case("true")));
+        let hint = error.hint();
+        Failure::new(exit, ErrorReport::new(error).hint(hint))
+    })
+}
+
+/// Where the instance's metadata could tell the Region and did not, it may do so later, and a service is to try again.
+fn no_region(metadata_is_off: bool) -> Exit {
+    match metadata_is_off {
+        true => Exit::Config,
+        false => Exit::Failed,
+    }
 }
 
 /// What runs: it decides on who may write the spool and hold the lease.
@@ -158,11 +186,11 @@ enum Role {
     Command,
 }
 
-fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Arc<Context> {
+fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
     let World { config, clock, .. } = world;
     let spool = match role {
         _ if dry_run => Spool::peek(&config.state_dir),
-        Role::Command => Spool::peek(&config.state_dir),
+        Role::Command => Spool::apart(&config.state_dir),
         // Scale-ups are never blocked by the log, and so not by what waits for it.
         _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
             let hint = "mend the state directory's rights, or set `state_dir`";
@@ -188,22 +216,36 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Arc<Context> {
             high.lease_duration,
         ))
     });
-    Arc::new(Context {
+    Context {
         config,
         aws,
         journal,
         clock,
         dry_run,
         lease,
-    })
+    }
 }
 
 /// What a person's command works with.
 async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
+    by_hand_on(cli, None).await
+}
+
+/// The same for one stream, where that is named.
+async fn by_hand_on(cli: &Cli, stream: Option<&str>) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
-    Ok(context(world, aws, cli.dry_run, Role::Command))
+    let mut context = context(world, aws, cli.dry_run, Role::Command);
+    if stream.is_some() {
+        let chosen = subscriptions::select(&context, stream).await?;
+        let mut number = 0..;
+        context.config.subscriptions.retain(|_| {
+            let number = number.next();
+            number.is_some_and(|number| chosen.contains(&number))
+        });
+    }
+    Ok(Arc::new(context))
 }
 
 /// One tick, its report on standard output, its result as the exit code.
@@ -222,7 +264,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     };
     let aws = connect(&world).await?;
     let started_at = world.clock.now();
-    let context = context(world, aws, cli.dry_run, Role::Once);
+    let context = Arc::new(context(world, aws, cli.dry_run, Role::Once));
     let (state_dir, tick_timeout) = (
         context.config.state_dir.clone(),
         context.config.tick_timeout,
@@ -288,7 +330,7 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
     }
     let in_force = (world.config.state_dir.clone(), world.config.log_format);
-    let context = context(world, aws, cli.dry_run, Role::Daemon);
+    let context = Arc::new(context(world, aws, cli.dry_run, Role::Daemon));
     let metrics = metrics.make(None, &context);
     let plan = plan(context).await;
     let ended = schedule::run(
@@ -393,7 +435,7 @@ impl Reload for Reloader {
     }
 
     async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
-        let context = context(world, aws, self.cli.dry_run, Role::Daemon);
+        let context = Arc::new(context(world, aws, self.cli.dry_run, Role::Daemon));
         self.metrics = change.make(self.metrics.take(), &context);
         Ok(plan(context).await)
     }

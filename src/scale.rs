@@ -46,15 +46,16 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     let number = find(context, args).await?;
     let (plan, seen) = plan(context, number, args.target).await?;
+    let width = output::terminal_width();
     if context.dry_run {
         output::print(&match output {
             Output::Json => told(&plan, &[], true, None),
-            _ => plan.to_text() + "dry run, nothing was changed\n",
+            _ => plan.to_text(width) + "dry run, nothing was changed\n",
         })?;
         return Ok(Exit::Done);
     }
     if output != Output::Json {
-        tell(&plan.to_text());
+        tell(&plan.to_text(width));
     }
     if !agreed(&plan, consent)? {
         tell("nothing was changed\n");
@@ -179,7 +180,7 @@ pub async fn plan(
     let mut warnings = plan::warnings(subscription, to, steps.len(), budget);
     warnings
         .extend(log_failure.map(|why| {
-            format!("the log cannot be read, and the scaling may not be logged: {why}")
+            format!("the log cannot be read; the row may have to wait in the state directory for the daemon: {why}")
         }));
     warnings.extend(alarm_warning(&seen, to > n));
     let place = context.aws.place(&subscription.account);

@@ -217,16 +217,19 @@ impl Autoscaler {
     }
 
     /// Delivers spooled rows.
-    async fn deliver(&self) {
+    async fn deliver(&mut self) {
         let journal = &self.context.journal;
-        if !self.context.dry_run && journal.spooled() > 0 {
+        if self.context.dry_run {
+            return;
+        }
+        journal.take_in();
+        if journal.spooled() > 0 {
             match journal.deliver(DELIVER_WITHIN).await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
-                Err(error) => tracing::warn!(
-                    error = chain(&error),
-                    rows = journal.spooled(),
-                    "rows wait in the spool"
-                ),
+                Err(error) => {
+                    self.memory
+                        .tell_of_log("rows wait in the spool", &chain(&error), None);
+                }
             }
         }
     }
@@ -241,9 +244,11 @@ impl Autoscaler {
         if self.memory.open_read_at.is_none_or(due) {
             match journal.refresh_open().await {
                 Ok(()) => self.memory.open_read_at = Some(now),
-                Err(error) => {
-                    tracing::warn!(%error, hint = error.hint(), "the log cannot be read for scalings left open")
-                }
+                Err(error) => self.memory.tell_of_log(
+                    "the log cannot be read for scalings left open",
+                    &error.to_string(),
+                    error.hint(),
+                ),
             }
         }
     }

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{cli::Output, report::wrap};
+use crate::{
+    cli::Output,
+    error::{Failure, Report},
+    report::wrap,
+};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -83,6 +87,32 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// A configuration with nothing wrong in it.
+    pub fn of_nothing(streams: usize) -> Self {
+        Self {
+            streams,
+            ..Self::default()
+        }
+    }
+
+    /// A configuration that cannot be used, for scripts.
+    pub fn of_failure(failure: &Failure) -> Self {
+        let finding = |report: &Report| {
+            let (message, mend) = (report.error.to_string(), report.hints.join("; "));
+            Finding::new(
+                Severity::Error,
+                "configuration",
+                "configuration",
+                message,
+                mend,
+            )
+        };
+        Self {
+            all: failure.reports.iter().map(finding).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Whether anything keeps a stream from being scaled.
     pub fn failed(&self) -> bool {
         self.count(Severity::Error) > 0

@@ -62,7 +62,10 @@ pub fn judge(
         windows(up.settings, down.settings, sound, &mut found);
         // Thresholds mean nothing where usage is no ratio.
         if terms.len() == 2 && sound {
-            thresholds(up.settings, down.settings, n, &mut found);
+            let (min, max) = (subscription.min_shards, subscription.max_shards);
+            // Where it is, and then wherever it may come to.
+            let counts = n.into_iter().chain(min..=max);
+            thresholds(up.settings, down.settings, counts, &mut found);
         }
     }
     found
@@ -391,8 +394,13 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
     }
 }
 
-/// Thresholds by which one scaling calls for the other.
-fn thresholds(up: &Settings, down: &Settings, n: Option<u32>, found: &mut Vec<Finding>) {
+/// Thresholds by which one scaling calls for the other, at any of `counts`.
+fn thresholds(
+    up: &Settings,
+    down: &Settings,
+    counts: impl Iterator<Item = u32>,
+    found: &mut Vec<Finding>,
+) {
     let (Some(high), Some(low)) = (up.threshold, down.threshold) else {
         return;
     };
@@ -419,6 +427,15 @@ fn thresholds(up: &Settings, down: &Settings, n: Option<u32>, found: &mut Vec<Fi
             "lower the threshold, as to 0.75",
         );
     }
+    if low <= 0.0 {
+        let message = format!("its threshold is {low}, and usage is never below 0");
+        add(
+            down,
+            "unreachable",
+            message,
+            "raise the threshold, as to 0.25",
+        );
+    }
     if high <= AIM {
         let message = format!(
             "its threshold of {high} is not above {AIM}, the usage that a scale-down aims at: each calls for the other"
@@ -429,27 +446,19 @@ fn thresholds(up: &Settings, down: &Settings, n: Option<u32>, found: &mut Vec<Fi
             message,
             "raise the threshold above 0.5, as to 0.75",
         );
+        return;
     }
-    if low <= 0.0 {
-        let message = format!("its threshold is {low}, and usage is never below 0");
-        add(
-            down,
-            "unreachable",
-            message,
-            "raise the threshold, as to 0.25",
-        );
-    }
-    let Some(n) = n else { return };
     // A scale-up from n leaves this share of usage.
-    let target = scale_up_target(n).max(1);
-    let left = high * f64::from(n) / f64::from(target);
-    if low >= left {
+    let left = |n: u32| high * f64::from(n) / f64::from(scale_up_target(n).max(1));
+    let mut counts = counts;
+    if let Some(n) = counts.find(|n| low >= left(*n)) {
+        let (target, left) = (scale_up_target(n), left(n));
         let message = format!(
-            "at {n} shards a scale-up to {target} turns a usage of {high} into {}, which is not above the scale-down threshold {low}",
+            "with {n} shards a scale-up to {target} turns a usage of {high} into {}, which is not above the scale-down threshold {low}",
             short(left)
         );
         let mend = format!(
-            "lower this threshold below {}, as to 0.25, or raise the other",
+            "lower this threshold below {}, or raise the other",
             short(left)
         );
         add(down, "flapping", message, &mend);

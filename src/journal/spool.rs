@@ -2,6 +2,9 @@
 //!
 //! One line per row and state: a checksum, a space, the row as JSON. A later line of the same row replaces the earlier one. A last line that a
 //! crash cut short is dropped; any other damaged line is kept aside in `spool.damaged`. Every write is on disk before it counts.
+//!
+//! A person's command may run beside the daemon whose spool this is: it has a file of its own, which it locks while it runs, and which the
+//! daemon takes in and removes afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +16,11 @@ use std::{
 use jiff::Timestamp;
 
 use super::spool_file;
-use crate::scaling::Scaling;
+use crate::scaling::{Outcome, Scaling};
+
+/// The names of commands' files: between these two stands the process id.
+const APART: &str = "spool-";
+const LINES: &str = "jsonl";
 
 /// Rows that one spool holds; DynamoDB being away for so long wants a person.
 const MOST_ROWS: usize = 10_000;
@@ -36,9 +43,17 @@ pub enum SpoolError {
 /// The rows that wait, by their key.
 #[derive(Debug)]
 pub struct Spool {
-    /// `None` for commands that run beside a daemon, whose file they must not touch.
+    /// `None` where nothing is to be written.
     path: Option<PathBuf>,
     rows: BTreeMap<(String, Timestamp), Scaling>,
+    /// A command's own file, locked from its first row on.
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+enum Own {
+    NotYet,
+    Locked(#[expect(dead_code, reason = "it is held for its lock")] File),
 }
 
 impl Spool {
@@ -72,6 +87,7 @@ impl Spool {
         let spool = Self {
             path: Some(path),
             rows,
+            own: None,
         };
         if torn {
             tracing::warn!("the last line of the spool was cut short; its write never counted");
@@ -108,7 +124,21 @@ impl Spool {
             Vec::new()
         });
         let rows = parse(&String::from_utf8_lossy(&bytes)).rows;
-        Self { path: None, rows }
+        Self {
+            path: None,
+            rows,
+            own: None,
+        }
+    }
+
+    /// The same for a command, which leaves rows of its own in a file beside it.
+    pub fn apart(state_dir: &Path) -> Self {
+        let file = format!("{APART}{}.{LINES}", std::process::id());
+        Self {
+            path: Some(state_dir.join(file)),
+            own: Some(Own::NotYet),
+            ..Self::peek(state_dir)
+        }
     }
 
     /// A spool that takes nothing.
@@ -116,6 +146,7 @@ impl Spool {
         Self {
             path: None,
             rows: BTreeMap::new(),
+            own: None,
         }
     }
 
@@ -138,8 +169,46 @@ impl Spool {
         if self.rows.len() >= MOST_ROWS && !self.has(&row) {
             return Err(SpoolError::Full(self.path()?.to_owned()));
         }
+        if let Some(own @ Own::NotYet) = &mut self.own {
+            let path = self.path.as_deref().ok_or(SpoolError::None)?;
+            *own = Own::Locked(locked(path)?);
+        }
         append(self.path()?, &line(&row))?;
         self.rows.insert(key(&row), row);
+        Ok(())
+    }
+
+    /// Takes in the rows that commands have left which do not run any more.
+    pub fn take_in(&mut self) -> Result<(), SpoolError> {
+        let Some(folder) = self.path.as_deref().and_then(Path::parent) else {
+            return Ok(());
+        };
+        // Without a folder there is nothing to take.
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let left = entries.map(|entry| entry.path()).filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(APART) && name.ends_with(LINES)
+        });
+        for path in left.collect::<Vec<_>>() {
+            let io = |source| SpoolError::Io {
+                doing: "read",
+                path: path.clone(),
+                source,
+            };
+            let file = File::open(&path).map_err(io)?;
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let text = fs::read(&path).map_err(io)?;
+            for row in parse(&String::from_utf8_lossy(&text)).rows.into_values() {
+                let known = self.rows.get(&key(&row)).map(|known| known.outcome);
+                // What is known to have ended does not begin again.
+                if known.is_none_or(|known| known == Outcome::Open) {
+                    self.put(row)?;
+                }
+            }
+            fs::remove_file(&path).map_err(io)?;
+        }
         Ok(())
     }
 
@@ -177,6 +246,23 @@ impl Spool {
             source,
         })
     }
+}
+
+/// Creates a command's file, and locks it for as long as the result lives.
+fn locked(path: &Path) -> Result<File, SpoolError> {
+    let lock = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    lock().map_err(|source| SpoolError::Io {
+        doing: "written",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn append(path: &Path, line: &str) -> Result<(), SpoolError> {
@@ -245,7 +331,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scaling::Outcome;
 
     fn row(stream: &str, second: i64, outcome: Outcome) -> Scaling {
         Scaling {
@@ -334,6 +419,40 @@ mod tests {
                 "a second look finds it mended: {text}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_command_leaves_is_taken_in_when_it_has_ended() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut daemon = Spool::open(folder.path()).expect("there is none yet");
+        let mut command = Spool::apart(folder.path());
+        command
+            .put(row("a", 1, Outcome::Open))
+            .expect("it is written");
+        daemon.take_in().expect("it can be read");
+        assert_eq!(daemon.rows().count(), 0, "the command still runs");
+        command
+            .put(row("a", 1, Outcome::Done))
+            .expect("it is written");
+        drop(command);
+        for _ in 0..2 {
+            daemon.take_in().expect("it can be read");
+            let rows: Vec<Outcome> = daemon.rows().map(|row| row.outcome).collect();
+            assert_eq!(rows, [Outcome::Done], "once, in its last state");
+        }
+        assert_eq!(
+            waiting(folder.path()),
+            [("a".to_owned(), Outcome::Done)],
+            "on disk"
+        );
+        let files = fs::read_dir(folder.path()).expect("a directory");
+        assert_eq!(files.count(), 1, "the command's file is gone");
+        let mut late = Spool::apart(folder.path());
+        late.put(row("a", 1, Outcome::Open)).expect("it is written");
+        drop(late);
+        daemon.take_in().expect("it can be read");
+        let open = daemon.rows().filter(|row| row.outcome == Outcome::Open);
+        assert_eq!(open.count(), 0, "what has ended does not begin again");
     }
 
     #[test]

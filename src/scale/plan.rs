@@ -1,7 +1,5 @@
 //! How to get from one shard count to another, within what AWS allows in one call and in one day. Pure.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -9,6 +7,7 @@ use crate::{
     cli::{Step, Target},
     config::Subscription,
     decide::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS, at},
+    report::wrap,
     scaling::Scaling,
 };
 
@@ -129,8 +128,8 @@ pub fn warnings(
 }
 
 impl Plan {
-    /// The plan as a person reads it before saying yes.
-    pub fn to_text(&self) -> String {
+    /// The plan as a person reads it before saying yes, in lines of at most `width`.
+    pub fn to_text(&self, width: Option<u16>) -> String {
         let way: Vec<String> = std::iter::once(self.from)
             .chain(self.steps.iter().copied())
             .map(|count| count.to_string())
@@ -140,20 +139,24 @@ impl Plan {
             n => format!("{n} calls, the stream being ACTIVE again before each"),
         };
         let left = match self.calls_left {
-            Some(left) => format!("{left} of the day's {CALLS_PER_DAY} calls are left"),
+            Some(left) => {
+                let left = left.saturating_sub(self.steps.len());
+                format!("that leaves {left} of the day's {CALLS_PER_DAY}")
+            }
             None => "how many of the day's calls are left is not known".to_owned(),
         };
-        let mut text = format!(
-            "{} ({}): {} shards, in {calls}; {left}\n",
+        let plan = format!(
+            "{} ({}): {} shards, in {calls}; {left}",
             self.stream,
             self.region,
             way.join(" -> ")
         );
-        for warning in &self.warnings {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "warning: {warning}");
-        }
-        text
+        let warnings = self.warnings.iter().map(|it| format!("warning: {it}"));
+        let width = width.map_or(usize::MAX, usize::from);
+        std::iter::once(plan)
+            .chain(warnings)
+            .map(|line| wrap(&line, "", "  ", width))
+            .collect()
     }
 }
 

@@ -168,6 +168,13 @@ impl Memory {
         }
     }
 
+    /// Logs, once, what is wrong with the log itself.
+    pub fn tell_of_log(&mut self, what: &str, error: &str, hint: Option<String>) {
+        if self.is_news(what.to_owned(), Reason::LogUnavailable.code(), Some(error)) {
+            tracing::warn!(error, hint, "{what}");
+        }
+    }
+
     fn is_news(&mut self, key: String, reason: &str, error: Option<&str>) -> bool {
         let news = News {
             reason: reason.to_owned(),

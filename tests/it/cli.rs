@@ -52,11 +52,21 @@ fn flags_parse() {
 fn commands_parse() {
     let command = |line: &str, command| check(line, |it| it.command = Some(command));
     let stream = Some("s".to_owned());
-    let checked = |offline, policy| Command::Check { offline, policy };
+    let checked = |offline, policy| Command::Check {
+        offline,
+        policy,
+        stream: None,
+    };
     command("check", checked(false, false));
     command("check --offline", checked(true, false));
     command("check --policy", checked(false, true));
-    command("status", Command::Status);
+    command("status", Command::Status { stream: None });
+    command(
+        "status --stream orders",
+        Command::Status {
+            stream: Some("orders".to_owned()),
+        },
+    );
     let history = |stream, days: u64, svg: Option<&str>| {
         Command::History(History {
             stream,
@@ -156,7 +166,7 @@ fn global_flags_stand_anywhere() {
         check(line, |it| {
             it.config = Some("a".into());
             it.output = Output::Json;
-            it.command = Some(Command::Status);
+            it.command = Some(Command::Status { stream: None });
         });
     }
     assert_eq!(parse("history --output csv").unwrap().output, Output::Csv);

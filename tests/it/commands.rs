@@ -152,6 +152,46 @@ fn the_sandbox_serves_every_command() {
 }
 
 #[test]
+fn one_stream_can_be_looked_at_alone() {
+    check(
+        "status --stream clicks --sandbox",
+        0,
+        &["1 stream: 1 to scale down"],
+        &[],
+    );
+    check(
+        "check --stream clicks --sandbox",
+        0,
+        &["checked 1 stream,"],
+        &[],
+    );
+    for command in ["status", "check"] {
+        let line = format!("{command} --stream click --sandbox");
+        check(&line, 1, &[], &["did you mean clicks?"]);
+    }
+}
+
+#[test]
+fn the_configuration_alone_is_told_in_both_forms() {
+    check("check --offline --sandbox", 0, &["is good"], &[]);
+    let good = "check --offline --output json --sandbox";
+    check(good, 0, &["\"streams\":5", "\"errors\":0"], &[]);
+    let wrong = "--set log.retention_days=0 --set nonsense=1";
+    let text = format!("check --offline --sandbox {wrong}");
+    check(
+        &text,
+        78,
+        &[],
+        &["log.retention_days", "nonsense: unknown key"],
+    );
+    let output = run(&format!("{text} --output json"));
+    assert_eq!(output.status.code(), Some(78));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["errors"], 2, "{json}");
+    assert_eq!(json["findings"][0]["rule"], "configuration", "{json}");
+}
+
+#[test]
 fn a_far_scaling_in_the_sandbox_is_a_matter_of_seconds() {
     check(
         "scale orders --to 16 --wait --yes --sandbox",

@@ -14,7 +14,7 @@ use kinesis_autoscaler::{
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::world::{TABLE, World, named};
+use crate::world::{TABLE, World, named, tick};
 
 fn to(count: u32) -> Target {
     Target {
@@ -437,47 +437,33 @@ async fn somebody_elses_resharding_between_two_calls_stops_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scale_up_goes_on_without_the_log_and_says_so() {
+async fn a_scale_up_goes_on_without_the_log_and_the_daemon_delivers_its_row() {
     let world = World::new();
     world.stream("orders", 2);
-    world.sandbox.deny("dynamodb:Query");
-    world.sandbox.deny("dynamodb:PutItem");
-    let with_spool = context(&world, &named(&["orders"])).await;
-    // A command has no spool: that is the daemon's.
-    let Context {
-        config, aws, clock, ..
-    } = &*with_spool;
-    let journal = Journal::new(
-        config,
-        aws.log.clone(),
-        "test-host".to_owned(),
-        Spool::none(),
-    );
-    let (config, aws, clock) = (config.clone(), aws.clone(), clock.clone());
-    let context = Arc::new(Context {
-        config,
-        aws,
-        journal,
-        clock,
-        dry_run: false,
-        lease: None,
-    });
-    let failure = scale::run(
-        &context,
-        &args("orders", to(4)),
-        Output::Text,
-        Consent::Given,
-    )
-    .await;
-    let failure = failure.expect_err("it is not logged").to_string();
-    for words in [
-        "resharding from 2 to 4 shards has begun",
-        "the log does not take rows",
-    ] {
-        assert!(failure.contains(words), "{words:?} in {failure}");
-    }
-    assert_eq!(world.shards("orders"), 4);
+    let denied = ["dynamodb:Query", "dynamodb:PutItem"];
+    denied.iter().for_each(|action| world.sandbox.deny(action));
+    let config = world.config(&named(&["orders"]));
+    let mut command = Arc::into_inner(context(&world, &named(&["orders"])).await).expect("one");
+    let spool = Spool::apart(&config.state_dir);
+    let (log, host) = (command.aws.log.clone(), "test-host".to_owned());
+    command.journal = Journal::new(&config, log, host, spool);
+    let command = Arc::new(command);
+    let args = args("orders", to(4));
+    let scaled = scale::run(&command, &args, Output::Text, Consent::Given).await;
+    assert_eq!(scaled.expect("it goes on"), Exit::Done);
     assert_eq!(world.recorded("orders-scale-up-alarm"), "4");
+    let mut daemon = world.start(&named(&["orders"])).await;
+    tick(&mut daemon).await;
+    assert_eq!(world.rows().len(), 0, "the log takes nothing yet");
+    drop(command);
+    denied.iter().for_each(|action| world.sandbox.allow(action));
+    tick(&mut daemon).await;
+    let rows = world.rows();
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (&row["outcome"]["S"], &row["reason"]["S"]))
+        .collect();
+    assert_eq!(told, [(&json!("done"), &json!("manual"))], "{rows:#?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -568,7 +554,7 @@ async fn a_person_is_warned_and_not_stopped() {
         let (plan, _) = scale::plan(&context, 0, to(*count))
             .await
             .expect("it can be planned");
-        let text = plan.to_text();
+        let text = plan.to_text(None);
         assert_eq!(plan.warnings.len(), 1, "{text}");
         assert!(text.contains(words), "{words:?} in {text}");
     }

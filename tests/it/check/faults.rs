@@ -155,7 +155,18 @@ const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
         "flapping",
         Severity::Warning,
         DOWN,
-        "at 4 shards a scale-up to 6 turns a usage of 0.75 into 0.5",
+        "with 4 shards a scale-up to 6 turns a usage of 0.75 into 0.5",
+    ),
+    (
+        "thresholds that flap with fewer shards only",
+        |w| {
+            w.place
+                .edit_alarm(DOWN, |a| set(a, "Threshold", json!(0.4)))
+        },
+        "flapping",
+        Severity::Warning,
+        DOWN,
+        "with 1 shards a scale-up to 2 turns a usage of 0.75 into 0.375",
     ),
     (
         "a scale-up threshold below the aim",
