@@ -25,6 +25,7 @@ use crate::{
     observation::{StreamStatus, StreamSummary},
     output,
     progress::Progress,
+    report::and_more,
     subscriptions::{self, Pair},
 };
 
@@ -317,8 +318,7 @@ impl FailedCall {
         };
         let concerns = match self.streams.first() {
             None => String::new(),
-            Some(one) if self.streams.len() == 1 => format!(" (of {one})"),
-            Some(first) => format!(" (of {first} and {} more)", self.streams.len() - 1),
+            Some(first) => format!(" (of {first}{})", and_more(self.streams.len() - 1)),
         };
         let message = format!("{}{concerns}", error.message());
         let mend = error.hint();

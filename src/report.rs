@@ -231,8 +231,9 @@ impl Report {
             .streams
             .iter()
             .filter(|stream| stream.reason != "no_alarm" || self.streams.len() <= 20);
-        let told: Vec<[String; 4]> = told
-            .map(|stream| {
+        let told: Vec<[String; 4]> = folded(told)
+            .into_iter()
+            .map(|(stream, more)| {
                 let why = match &stream.error {
                     Some(error) => format!("error: {error}\nhint: {}", stream.detail),
                     None => stream.detail.clone(),
@@ -241,7 +242,8 @@ impl Report {
                     "hold" => format!("hold: {}", stream.reason),
                     action => action.replace('_', " "),
                 };
-                [stream.stream.clone(), action, stream.shards(), why]
+                let name = format!("{}{}", stream.stream, and_more(more));
+                [name, action, stream.shards(), why]
             })
             .collect();
         let calls: Vec<String> = self
@@ -263,6 +265,26 @@ impl Report {
         let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
         format!("{table}\n{words}{calls}")
     }
+}
+
+/// Streams that failed for the same cause are told together: how many more there are, beside the first.
+fn folded<'a>(streams: impl Iterator<Item = &'a StreamReport>) -> Vec<(&'a StreamReport, usize)> {
+    let mut folded: Vec<(&StreamReport, usize)> = Vec::new();
+    let mut failed: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for stream in streams {
+        let Some(error) = &stream.error else {
+            folded.push((stream, 0));
+            continue;
+        };
+        let place = *failed
+            .entry((stream.region.as_str(), error.as_str()))
+            .or_insert(folded.len());
+        match folded.get_mut(place) {
+            Some((_, more)) => *more += 1,
+            None => folded.push((stream, 0)),
+        }
+    }
+    folded
 }
 
 /// The last column is broken into lines of at least so many columns.
@@ -345,7 +367,72 @@ pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
     lines + &line + "\n"
 }
 
+/// ` and 3 more`, or nothing.
+pub fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
 /// Whole milliseconds, for reports.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(streams: Vec<StreamReport>) -> Report {
+        Report {
+            streams,
+            ..Report::of_nothing(Timestamp::UNIX_EPOCH, false)
+        }
+    }
+
+    fn scaled(stream: &str) -> StreamReport {
+        let detail = format!("{stream}-scale-up-alarm has been in ALARM since noon");
+        let mut decision = Decision::hold(Reason::Alarm, detail);
+        decision.action = Action::ScaleUp { to: 4 };
+        decision.shards = Some(2);
+        StreamReport::new(stream, "eu-west-1", &decision)
+    }
+
+    #[test]
+    fn the_text_fits_the_terminal_and_breaks_no_word() {
+        let report = report(vec![scaled("orders"), scaled("a-stream-with-a-long-name")]);
+        for width in [44, 60, 80, 120] {
+            let text = report.to_text(Some(width));
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(usize::from(width)), "{width}:\n{text}");
+            for word in ["a-stream-with-a-long-name", "orders-scale-up-alarm"] {
+                assert!(text.contains(word), "{width}: {word} is broken:\n{text}");
+            }
+        }
+        let narrow = report.to_text(Some(44));
+        assert!(
+            narrow.starts_with("orders\n  scale up\n  2 -> 4\n"),
+            "{narrow}"
+        );
+        let wide = report.to_text(Some(80));
+        assert!(wide.starts_with("STREAM "), "{wide}");
+    }
+
+    #[test]
+    fn streams_that_fail_for_one_cause_are_told_together() {
+        let failed = |stream: &str| {
+            let away = Decision::failed(Reason::AwsError, "AWS cannot be reached", "wait");
+            StreamReport::new(stream, "eu-west-1", &away)
+        };
+        let streams = ["a", "b", "c"].map(failed);
+        let text = report([&streams[..], &[scaled("d")]].concat()).to_text(None);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[1].starts_with("a and 2 more  hold: aws_error"),
+            "{text}"
+        );
+        assert_eq!(text.matches("cannot be reached").count(), 1, "{text}");
+        assert!(lines[3].starts_with("d  "), "{text}");
+    }
 }

@@ -365,11 +365,8 @@ fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
 
 fn on(context: &Context, number: usize, why: String) -> Report {
     let subscription = &context.config.subscriptions[number];
-    Report::new(OnStream {
-        label: subscription.label().to_owned(),
-        region: subscriptions::region(context, subscription).to_owned(),
-        source: why.into(),
-    })
+    let region = subscriptions::region(context, subscription);
+    Report::new(OnStream::new(subscription.label(), region, why))
 }
 
 fn call_failed(context: &Context, number: usize, error: aws::Error) -> Failure {

@@ -12,10 +12,11 @@ use crate::{
     aws::{self, ALARMS_PER_CALL, Definition},
     config::{Account, Subscription, nearest},
     context::Context,
-    error::{Exit, Failure, Report},
+    error::{Exit, Failure, Report, chain},
     observation::{Observation, Seen, StreamSummary},
     pace::Priority,
     progress::Progress,
+    report::and_more,
 };
 
 /// So many streams are read side by side; the quotas pace them further.
@@ -28,14 +29,32 @@ pub struct Pair {
     pub down: Option<Definition>,
 }
 
-/// A failure that belongs to one stream.
+/// A failure that belongs to one stream, or to several for the same cause.
 #[derive(Debug, thiserror::Error)]
-#[error("{label} ({region})")]
+#[error("{label}{} ({region})", and_more(*.more))]
 pub struct OnStream {
     pub label: String,
     pub region: String,
+    /// How many streams beside the one that is named.
+    pub more: usize,
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OnStream {
+    /// What went wrong with one stream.
+    pub fn new(
+        label: &str,
+        region: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            label: label.to_owned(),
+            region: region.to_owned(),
+            more: 0,
+            source: source.into(),
+        }
+    }
 }
 
 impl Pair {
@@ -65,12 +84,33 @@ impl Pair {
 /// The failure of an AWS call that was made for one stream.
 pub fn failed_call(label: &str, region: &str, error: aws::Error) -> Report {
     let hint = error.hint();
-    let report = Report::new(OnStream {
-        label: label.to_owned(),
-        region: region.to_owned(),
-        source: error.into(),
-    });
+    let report = Report::new(OnStream::new(label, region, error));
     hint.into_iter().fold(report, Report::hint)
+}
+
+/// The reports of many streams, those that say the same of several told once.
+pub fn folded(reports: Vec<Report>) -> Vec<Report> {
+    let mut folded: Vec<Report> = Vec::new();
+    let mut seen: HashMap<(String, String, Vec<String>), (usize, usize)> = HashMap::new();
+    for report in reports {
+        let Some(on_stream) = report.error.downcast_ref::<OnStream>() else {
+            folded.push(report);
+            continue;
+        };
+        let cause = chain(&*on_stream.source);
+        let key = (on_stream.region.clone(), cause, report.hints.clone());
+        let (place, more) = seen.entry(key).or_insert((folded.len(), 0));
+        match folded.get_mut(*place) {
+            Some(first) => {
+                *more += 1;
+                if let Some(first) = first.error.downcast_mut::<OnStream>() {
+                    first.more = *more;
+                }
+            }
+            None => folded.push(report),
+        }
+    }
+    folded
 }
 
 /// The subscription's Region.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::Output,
     error::{Failure, Report},
-    report::wrap,
+    report::{and_more, wrap},
 };
 
 /// How bad it is.
@@ -229,10 +229,7 @@ fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
         None => finding.subject.clone(),
     };
     let named: Vec<String> = findings.iter().take(NAMED).map(name).collect();
-    let more = match findings.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let more = and_more(findings.len() - named.len());
     let severity = first.severity.name();
     let text = format!(
         "{severity}: {}{more}: {}; {}",

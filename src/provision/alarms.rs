@@ -109,7 +109,7 @@ pub async fn run(
         true => Ok(Exit::Done),
         false => Err(Failure {
             exit: Exit::Failed,
-            reports: answer.failures,
+            reports: subscriptions::folded(answer.failures),
         }),
     }
 }
@@ -365,11 +365,8 @@ fn region_of(context: &Context, number: usize) -> &str {
 
 fn on_stream(context: &Context, number: usize, why: String) -> Report {
     let subscription: &Subscription = &context.config.subscriptions[number];
-    Report::new(OnStream {
-        label: subscription.label().to_owned(),
-        region: region_of(context, number).to_owned(),
-        source: why.into(),
-    })
+    let region = region_of(context, number);
+    Report::new(OnStream::new(subscription.label(), region, why))
 }
 
 fn call_failed(context: &Context, number: usize, error: crate::aws::Error) -> Report {

@@ -3,7 +3,7 @@
 use kinesis_autoscaler::{
     alarm::Direction,
     check,
-    cli::{self, Format, Output},
+    cli::{self, AlarmsCommand, Format, Output},
     config::PairDesign,
     context::Context,
     provision::{alarms, pair, table},
@@ -343,6 +343,37 @@ async fn rights_that_are_missing_are_named() {
                 && failure.contains(&format!("allow the action `{action}`")),
             "{failure}"
         );
+        world.sandbox.allow(action);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_cause_is_told_once_and_no_further_stream_is_asked_for() {
+    let world = World::new();
+    let names: Vec<String> = (0..60).map(|n| format!("s{n:02}")).collect();
+    names.iter().for_each(|name| world.stream(name, 2));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let context = world.context(world.config(&named(&names)), false).await;
+    let command = AlarmsCommand::Create {
+        stream: None,
+        replace: false,
+        design: cli::Design::default(),
+    };
+    let actions = ["cloudwatch:DescribeAlarms", "kinesis:DescribeStreamSummary"];
+    for (action, most) in actions.into_iter().zip([1, 16]) {
+        world.sandbox.deny(action);
+        world.sandbox.reset_calls();
+        let failure = alarms::run(&context, &command, Output::Json).await;
+        let failure = failure.expect_err("it is denied");
+        assert_eq!(failure.reports.len(), 1, "{failure}");
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("error: s00 and 59 more (eu-west-1)"),
+            "{text}"
+        );
+        let calls = world.sandbox.calls();
+        let refused = calls[action.split(':').nth(1).expect("a name")];
+        assert!(refused <= most, "{action}: {refused} calls");
         world.sandbox.allow(action);
     }
 }
