@@ -306,7 +306,10 @@ pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Opti
     };
     let width = width.map_or(usize::MAX, usize::from);
     let room = width.saturating_sub(fixed);
-    if room < last.min(LEAST_OF_LAST) {
+    let words = rows.iter().filter_map(|row| row.last());
+    let words = words.flat_map(|cell| cell.split_whitespace());
+    let longest = words.map(|word| word.chars().count()).max();
+    if room < last.min(LEAST_OF_LAST.max(longest.unwrap_or(0))) {
         return rows.iter().map(|row| stacked(row, width)).collect();
     }
     let mut table = table();
@@ -415,7 +418,7 @@ mod tests {
             narrow.starts_with("orders\n  scale up\n  2 -> 4\n"),
             "{narrow}"
         );
-        let wide = report.to_text(Some(80));
+        let wide = report.to_text(Some(100));
         assert!(wide.starts_with("STREAM "), "{wide}");
     }
 
