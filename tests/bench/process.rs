@@ -1,138 +1,240 @@
-//! The real process with 10,000 subscriptions and nothing to do: start-up time, CPU of an idle tick, resident memory, size of the binary.
+//! The real process: start-up, an idle tick, and a storm in which every stream scales up; CPU, resident memory, size of the binary.
 //!
-//! A small server in this process answers its polls with "no alarm is in ALARM", so that the figures are the daemon's alone.
+//! The sandbox answers it over a socket from this process, so that the figures are the daemon's alone.
 
 use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
+use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
+use aws_smithy_types::body::SdkBody;
+use jiff::{SignedDuration, Timestamp};
+use kinesis_autoscaler::{
+    clock::Clock,
+    sandbox::{RegionHandle, Sandbox},
+};
+use tempfile::TempDir;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
+const REGION: &str = "eu-west-1";
+const TABLE: &str = "logs";
 const TICKS: u32 = 10;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Calls per second that the storm is let go at: faster than any account's, slow enough for the server here.
+const STORM_QUOTA: u32 = 400;
 
 fn main() {
-    println!(
-        "binary: {:.1} MiB",
-        fs::metadata(BINARY).expect("it was built").len() as f64 / 1_048_576.0
-    );
-    for streams in [1, 100, 10_000] {
-        measure(streams);
+    let bytes = fs::metadata(BINARY).expect("it was built").len();
+    println!("binary: {:.1} MiB", bytes as f64 / 1_048_576.0);
+    for streams in [1, 100, 1_000, 10_000] {
+        idle(streams);
+    }
+    for streams in [100, 1_000, 10_000] {
+        storm(streams);
     }
 }
 
-fn measure(streams: usize) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let (polled, polls) = channel();
-    thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            let polled = polled.clone();
-            thread::spawn(move || answer(connection, &polled));
-        }
-    });
-    let folder = tempfile::tempdir().expect("a directory");
-    let config = folder.path().join("config.toml");
-    let entries: String = (0..streams)
-        .map(|i| format!("[[streams]]\nname = \"stream-{i}\"\n"))
-        .collect();
-    let top = "schedule = \"* * * * * *\"\naudit_interval = \"0s\"\n[aws]\nregion = \"eu-west-1\"\n[log]\ntable = \"logs\"\n";
-    fs::write(&config, format!("{top}{entries}")).expect("it is written");
+/// A world behind an endpoint, and a daemon that has just been started against it.
+struct Run {
+    sandbox: Sandbox,
+    polls: Receiver<Instant>,
+    child: Child,
+    started: Instant,
+    _folder: TempDir,
+}
 
-    let started = Instant::now();
-    let mut child = Command::new(BINARY)
-        .args(["--config".as_ref(), config.as_os_str()])
-        .env("KINESIS_AUTOSCALER_STATE_DIR", folder.path().join("state"))
-        .env("AWS_ENDPOINT_URL", &endpoint)
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let first: Instant = polls
-        .recv_timeout(Duration::from_secs(60))
-        .expect("it polls");
-    let start_up = first.duration_since(started);
+impl Run {
+    /// `streams` streams of 2 shards; `change` is made before the daemon starts.
+    fn start(streams: usize, config: &str, change: impl Fn(&RegionHandle, &str)) -> Self {
+        // Alarms have been as they are for long.
+        let begun = Timestamp::now() - SignedDuration::from_mins(10);
+        let clock = Clock::simulated(begun, 1);
+        let sandbox = Sandbox::new(clock.clone());
+        let place = sandbox.region(REGION);
+        place.create_log_table(TABLE);
+        place.set_shard_limit(1_000_000);
+        let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
+        for name in &names {
+            place.create_stream(name, 2);
+            place.pair(name, 2);
+        }
+        clock.jump(SignedDuration::from_mins(10));
+        names.iter().for_each(|name| change(&place, name));
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (polled, polls) = channel();
+        let server = sandbox.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let (sandbox, polled) = (server.clone(), polled.clone());
+                thread::spawn(move || answer(connection, &sandbox, &polled));
+            }
+        });
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("config.toml");
+        let entries = names
+            .iter()
+            .map(|name| format!("[[streams]]\nname = \"{name}\"\n"));
+        let entries: String = entries.collect();
+        let text = format!(
+            "audit_interval = \"0s\"\n{config}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{entries}"
+        );
+        fs::write(&file, text).expect("it is written");
+        let started = Instant::now();
+        let child = Command::new(BINARY)
+            .args(["--config".as_ref(), file.as_os_str()])
+            .env("KINESIS_AUTOSCALER_STATE_DIR", folder.path().join("state"))
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        Self {
+            sandbox,
+            polls,
+            child,
+            started,
+            _folder: folder,
+        }
+    }
+
+    fn poll(&self) -> Instant {
+        self.polls.recv_timeout(PATIENCE).expect("it polls")
+    }
+
+    /// User and system time, at the kernel's 10 ms resolution.
+    fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
+    /// A figure of /proc in MiB.
+    fn memory(&self, field: &str) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let line = line.expect("the field").trim().trim_end_matches(" kB");
+        line.parse::<f64>().expect("a number") / 1024.0
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It is ours, and not waited for anywhere else.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn idle(streams: usize) {
+    let run = Run::start(streams, "schedule = \"* * * * * *\"", |_, _| ());
+    let start_up = run.poll().duration_since(run.started);
     // The first ticks warm up; the next ones count.
     for _ in 0..4 {
-        polls
-            .recv_timeout(Duration::from_secs(60))
-            .expect("it polls");
+        run.poll();
     }
-    let before = cpu(&child);
+    let before = run.cpu();
     for _ in 0..TICKS {
-        polls
-            .recv_timeout(Duration::from_secs(60))
-            .expect("it polls");
+        run.poll();
     }
-    let tick = (cpu(&child) - before) / TICKS;
-    let memory = status(&child, "VmRSS:");
+    let tick = (run.cpu() - before) / TICKS;
     println!(
-        "{streams:>6} subscriptions: first request after {start_up:.1?}, idle tick {tick:.2?} of CPU, {memory} resident"
+        "idle, {streams:>6} subscriptions: first request after {start_up:.1?}, a tick takes {tick:.2?} of CPU, {:.1} MiB resident",
+        run.memory("VmRSS:")
     );
-    child.kill().expect("it is ours");
-    child.wait().expect("it ends");
 }
 
-/// Answers DescribeAlarms with no alarms (CBOR), and whatever asks DynamoDB with no items (JSON).
-fn answer(mut connection: TcpStream, polled: &Sender<Instant>) {
+fn storm(streams: usize) {
+    let config = format!(
+        "[quotas]\ndescribe_alarms = {STORM_QUOTA}\nput_metric_alarm = {STORM_QUOTA}\nset_alarm_state = {STORM_QUOTA}\n\
+         describe_stream_summary = {STORM_QUOTA}\nupdate_shard_count = {STORM_QUOTA}\n"
+    );
+    let run = Run::start(streams, &config, |place, name| {
+        let alarm = format!("{name}-scale-up-alarm");
+        place.set_alarm_state(&alarm, "ALARM", "the benchmark says so");
+    });
+    let calls = |operation: &str| run.sandbox.calls().get(operation).copied().unwrap_or(0);
+    let all = streams as u64;
+    while calls("SetAlarmState") < 2 * all || calls("TransactWriteItems") < 2 * all {
+        assert!(
+            run.started.elapsed() < Duration::from_secs(600),
+            "it never ends"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(calls("UpdateShardCount"), all, "each stream is scaled once");
+    let total: u64 = run.sandbox.calls().values().sum();
+    let (cpu, took) = (run.cpu(), run.started.elapsed());
+    println!(
+        "storm, {streams:>6} of {streams} streams scale up: {cpu:.2?} of CPU, {:.2?} a stream; {total} calls in {took:.1?}; at most {:.1} MiB resident",
+        cpu / u32::try_from(streams).expect("few"),
+        run.memory("VmHWM:")
+    );
+}
+
+/// Answers each request of a connection from the sandbox.
+fn answer(mut connection: TcpStream, sandbox: &Sandbox, polled: &Sender<Instant>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.expect("a runtime");
     let mut received = Vec::new();
     let mut buffer = [0; 65_536];
     while let Ok(n @ 1..) = connection.read(&mut buffer) {
         received.extend_from_slice(&buffer[..n]);
-        while let Some(head_end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&received[..head_end]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .and_then(|n| n.parse().ok());
-            let whole = head_end + 4 + length.unwrap_or(0);
-            if received.len() < whole {
-                break;
-            }
-            received.drain(..whole);
-            let reply: &[u8] = if head.contains("describealarms") {
+        while let Some((request, length)) = whole_request(&received) {
+            received.drain(..length);
+            if request.uri().ends_with("/DescribeAlarms") {
+                // The run may have ended.
                 let _ = polled.send(Instant::now());
-                b"HTTP/1.1 200 OK\r\nsmithy-protocol: rpc-v2-cbor\r\ncontent-type: application/cbor\r\ncontent-length: 1\r\n\r\n\xa0"
-            } else {
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 12\r\n\r\n{\"Items\":[]}"
-            };
-            if connection.write_all(reply).is_err() {
+            }
+            let response = runtime.block_on(sandbox.call(request));
+            let response = response.expect("there are no faults");
+            let body = response.body().bytes().expect("it is in memory");
+            let mut reply = format!("HTTP/1.1 {} -\r\n", response.status().as_u16());
+            for (name, value) in response.headers() {
+                reply += &format!("{name}: {value}\r\n");
+            }
+            reply += &format!("content-length: {}\r\n\r\n", body.len());
+            let reply = [reply.as_bytes(), body].concat();
+            if connection.write_all(&reply).is_err() {
                 return;
             }
         }
     }
 }
 
-/// User and system time, at the kernel's 10 ms resolution.
-fn cpu(child: &Child) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("Linux");
-    let fields: Vec<&str> = stat
-        .rsplit_once(") ")
-        .expect("a name in parentheses")
-        .1
-        .split(' ')
-        .collect();
-    let ticks: u64 =
-        fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-    Duration::from_millis(ticks * 10)
-}
-
-fn status(child: &Child, field: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field))
-        .expect("the field");
-    let kib: f64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .expect("a number");
-    format!("{:.1} MiB", kib / 1024.0)
+/// The first request of what was received, if it is whole, and its length.
+fn whole_request(received: &[u8]) -> Option<(HttpRequest, usize)> {
+    let head_end = received.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&received[..head_end]).expect("a head is text");
+    let mut lines = head.lines();
+    let uri = lines.next()?.split(' ').nth(1)?;
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(": ")).collect();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .map_or(0, |(_, length)| length.parse().expect("a number"));
+    let (start, end) = (head_end + 4, head_end + 4 + length);
+    let body = received.get(start..end)?.to_vec();
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_uri(uri).expect("a path");
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .insert(name.to_lowercase(), value.to_owned());
+    }
+    Some((request, end))
 }

@@ -67,6 +67,7 @@ fn runtime() -> Runtime {
 /// `streams` streams of 2 shards, the first `firing` of them in scale-up ALARM.
 async fn prepare(streams: usize, firing: usize) -> (World, Autoscaler) {
     let world = World::new();
+    world.place.set_shard_limit(1_000_000);
     let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
     for name in &names {
         world.stream(name, 2);
@@ -101,12 +102,17 @@ fn ticks(c: &mut Criterion) {
             b.iter(|| runtime.block_on(world::tick(&mut autoscaler)));
         });
     }
-    for (streams, firing) in [(10_000, 100), (10_000, 10_000)] {
+    for (streams, firing) in [(100, 100), (1_000, 1_000), (10_000, 100), (10_000, 10_000)] {
         let runtime = runtime();
         group.bench_function(format!("{firing} of {streams} scale up"), |b| {
             b.iter_batched(
                 || runtime.block_on(prepare(streams, firing)),
-                |(_world, mut autoscaler)| runtime.block_on(world::tick(&mut autoscaler)),
+                |(_world, mut autoscaler)| {
+                    let report = runtime.block_on(world::tick(&mut autoscaler));
+                    let scaled = report.streams.iter().filter(|it| it.action == "scale_up");
+                    assert_eq!(scaled.count(), firing, "what is measured is done");
+                    assert!(!report.failed());
+                },
                 BatchSize::PerIteration,
             );
         });

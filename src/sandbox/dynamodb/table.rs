@@ -1,6 +1,6 @@
 //! Tables: keys, time to live, and the items in the order of their keys.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -20,8 +20,42 @@ pub(super) type Key = (KeyPart, Option<KeyPart>);
 #[derive(Clone, Debug, Default)]
 pub(in crate::sandbox) struct Tables {
     pub(super) by_name: BTreeMap<String, Table>,
-    /// Transactions of late by their token, with their input.
-    pub(super) tokens: VecDeque<(String, Timestamp, Value)>,
+    pub(super) tokens: Tokens,
+}
+
+/// Transactions of late, by their token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens {
+    inputs: HashMap<String, Value>,
+    /// The oldest first.
+    order: VecDeque<(Timestamp, String)>,
+}
+
+/// Tokens that are remembered.
+const TOKENS: usize = 10_000;
+
+impl Tokens {
+    /// Forgets what was before `fresh`; returns the input that came with the token.
+    pub(super) fn find(&mut self, token: &str, fresh: Timestamp) -> Option<&Value> {
+        while self.order.front().is_some_and(|(at, _)| *at <= fresh) {
+            self.forget_oldest();
+        }
+        self.inputs.get(token)
+    }
+
+    pub(super) fn remember(&mut self, token: &str, now: Timestamp, input: Value) {
+        if self.order.len() == TOKENS {
+            self.forget_oldest();
+        }
+        self.order.push_back((now, token.to_owned()));
+        self.inputs.insert(token.to_owned(), input);
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, token)) = self.order.pop_front() {
+            self.inputs.remove(&token);
+        }
+    }
 }
 
 impl Tables {

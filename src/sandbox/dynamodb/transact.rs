@@ -19,22 +19,15 @@ const MAX_WRITES: usize = 100;
 /// How long a client token makes the same transaction happen once only.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Tokens that are remembered.
-const TOKENS: usize = 10_000;
-
 pub(super) fn write(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
     let list = input.get("TransactItems").and_then(Value::as_array);
     let list = list.filter(|list| (1..=MAX_WRITES).contains(&list.len()));
     let list =
         list.ok_or_else(|| invalid(format!("TransactItems must hold 1 to {MAX_WRITES} writes")))?;
     let token = input.get("ClientRequestToken").and_then(Value::as_str);
-    let tokens = &mut region.tables.tokens;
     let fresh = now.saturating_sub(TOKEN_LIFE).unwrap_or(Timestamp::MIN);
-    tokens.retain(|(_, at, _)| *at > fresh);
-    if let Some((_, _, before)) = tokens
-        .iter()
-        .find(|(known, _, _)| Some(known.as_str()) == token)
-    {
+    let tokens = &mut region.tables.tokens;
+    if let Some(before) = token.and_then(|token| tokens.find(token, fresh)) {
         if before.as_array() == Some(list) {
             return Ok(json!({}));
         }
@@ -68,11 +61,8 @@ pub(super) fn write(region: &mut Region, input: &Map<String, Value>, now: Timest
         }
     }
     if let Some(token) = token {
-        let tokens = &mut region.tables.tokens;
-        if tokens.len() == TOKENS {
-            tokens.pop_front();
-        }
-        tokens.push_back((token.to_owned(), now, Value::Array(list.clone())));
+        let input = Value::Array(list.clone());
+        region.tables.tokens.remember(token, now, input);
     }
     Ok(json!({}))
 }
