@@ -123,11 +123,14 @@ fn what_the_package_is_made_of_is_there() {
 }
 
 #[test]
-fn every_unit_ships() {
+fn every_unit_and_every_configuration_file_ships() {
     let packaged: Vec<String> = assets().into_iter().map(|(source, _, _)| source).collect();
-    for entry in fs::read_dir(Path::new(ROOT).join("systemd")).unwrap() {
-        let entry = entry.unwrap();
-        let source = format!("systemd/{}", entry.file_name().to_str().unwrap());
+    let files = |folder: &'static str| {
+        let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+        entries.map(move |entry| (folder, entry.unwrap()))
+    };
+    for (folder, entry) in files("systemd").chain(files("config")) {
+        let source = format!("{folder}/{}", entry.file_name().to_str().unwrap());
         // cargo-deb finds the unit that is named as the package by itself.
         let found = source == "systemd/kinesis-autoscaler.service" || packaged.contains(&source);
         assert!(found || entry.path().is_dir(), "{source}");

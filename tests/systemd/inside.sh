@@ -102,9 +102,15 @@ systemctl reload $name.service
 until_true "the reload" logged "the new configuration is in force"
 mark
 echo 'nonsense = 1' >$config
-systemctl reload $name.service
+if systemctl reload $name.service 2>/dev/null; then die "a reload of a wrong configuration succeeds"; fi
+until_true "the wrong key in the log" logged nonsense
+is $name.service ActiveState active
+# Whoever signals the process itself is answered by it.
+mark
+systemctl kill --kill-whom=main --signal=HUP $name.service
 until_true "the refusal" logged "the old one stays in force"
 logged nonsense || die "the log does not name the wrong key"
+until_true "the refusal in the status" sh -c "systemctl show -p StatusText --value $name.service | grep -q 'reload was refused'"
 until_true "the state after the reload" sh -c "systemctl show -p SubState --value $name.service | grep -qx running"
 is $name.service ActiveState active
 [ "$(pid)" = "$main" ] || die "a reload has restarted the service"
