@@ -8,13 +8,20 @@
 //! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with scale-ups alone: they are never blocked by
 //! the log.
 
+mod hosts;
+
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
+
+pub use hosts::{Host, Role, all as hosts};
 
 use crate::{
     alarm::Direction,
@@ -24,6 +31,9 @@ use crate::{
 
 /// A scale-up does not wait longer for those before it: without its turn it may have to be tried again.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
+
+/// A standby says so at every third look.
+const BEATS_PER_WORD: u32 = 3;
 
 const HASH: &str = "#lease";
 const RANGE: &str = "kinesis-autoscaler";
@@ -43,6 +53,7 @@ pub struct Lease {
     state: Mutex<State>,
     /// This process's transactions on the lease's item, one at a time: of two that meet, DynamoDB refuses one.
     turn: tokio::sync::Mutex<()>,
+    beats: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +111,7 @@ impl Lease {
             duration,
             state: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            beats: AtomicU32::new(0),
         }
     }
 
@@ -116,6 +128,13 @@ impl Lease {
             Some(held) => self.renew(held.record, began).await,
             None => self.watch(began).await,
         };
+        let beats = self.beats.fetch_add(1, Ordering::Relaxed);
+        if beats.is_multiple_of(BEATS_PER_WORD) && self.lock().held.is_none() && result.is_ok() {
+            let told = hosts::stands_by(&self.table, hosts::name_of(&self.me), began.wall);
+            if let Err(error) = told.await {
+                tracing::debug!(%error, "nobody is told that this host stands by");
+            }
+        }
         self.lock().unanswered = match result {
             Ok(()) => None,
             Err(error) => {
@@ -203,9 +222,12 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease up, so that a standby need not wait for it to run out.
+    /// Gives the lease up, so that a standby need not wait for it to run out; a standby takes back its word that it is one.
     pub async fn release(&self) {
         let Some(held) = self.lock().held.take() else {
+            if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
+                tracing::debug!(%error, "this host's word that it stands by stays for a day");
+            }
             return;
         };
         let free = |record: &Record| Record {

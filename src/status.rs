@@ -12,6 +12,7 @@ use crate::{
     cli::Output,
     context::Context,
     error::{Exit, Failure},
+    lease::Host,
     output,
 };
 
@@ -37,6 +38,9 @@ pub async fn run(context: &Arc<Context>, output: Output) -> Result<Exit, Failure
 pub struct Status {
     pub at: Timestamp,
     pub streams: Vec<Row>,
+    /// The hosts that share the log table, where several stand by for each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
     /// What a person can do about the errors, each once.
     pub hints: BTreeSet<String>,
 }

@@ -15,6 +15,7 @@ use crate::{
     config::{Account, Subscription},
     context::Context,
     decide::{Decision, Fact, PERIOD_SECONDS, Reason, Verdict, calls_left, decide, shards_used},
+    lease,
     observation::{Observation, Seen, StreamStatus, Traffic},
     observe::{self, Reader},
     pace::Priority,
@@ -53,9 +54,17 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     let now = context.clock.now();
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
     let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
+    let hosts = match context.config.high_availability {
+        // What the log cannot tell is told of each stream already.
+        Some(_) => lease::hosts(context.journal.table(), now)
+            .await
+            .unwrap_or_default(),
+        None => Vec::new(),
+    };
     let rows = subscriptions.iter().zip(all);
     Status {
         at: now,
+        hosts,
         streams: rows
             .map(|(subscription, gathered)| row(context, subscription, gathered, now))
             .collect(),

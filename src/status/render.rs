@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{AlarmRow, Row, Status};
 use crate::{
     decide::CALLS_PER_DAY,
+    lease::{Host, Role},
     report::{self, wrap},
 };
 
@@ -25,6 +26,9 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
     let width = width.map_or(usize::MAX, usize::from);
     text.push('\n');
     text.push_str(&wrap(&summary(status), "", "", width));
+    if !status.hosts.is_empty() {
+        text.push_str(&wrap(&hosts(status), "", "  ", width));
+    }
     let log_errors: BTreeSet<&String> = status
         .streams
         .iter()
@@ -276,6 +280,22 @@ fn story(row: &Row, now: Timestamp) -> String {
     };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
     format!("{status}{}{mend}{}", why(row), last.unwrap_or_default())
+}
+
+/// `hosts: a acts; b stands by, seen 12s ago`.
+fn hosts(status: &Status) -> String {
+    let host = |host: &Host| {
+        let seen = host
+            .seen_at
+            .map(|seen| format!(", seen {} ago", ago(seen, status.at)));
+        let role = match host.role {
+            Role::Acts => "acts",
+            Role::StandsBy => "stands by",
+        };
+        format!("{} {role}{}", host.host, seen.unwrap_or_default())
+    };
+    let hosts: Vec<String> = status.hosts.iter().map(host).collect();
+    format!("hosts: {}", hosts.join("; "))
 }
 
 fn summary(status: &Status) -> String {

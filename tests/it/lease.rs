@@ -9,6 +9,7 @@ use kinesis_autoscaler::{
     lease::{Lease, Standing},
     sandbox::Fault,
     scaling::{Outcome, Scaling},
+    status::gather,
 };
 
 use crate::world::World;
@@ -64,6 +65,30 @@ impl Two {
         }
         assert!(holds(&self.b().standing()), "{:?}", self.b().standing());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_shows_itself_in_the_status_and_leaves_when_it_stops() {
+    let Two { world, a, b } = Two::new().await;
+    world.stream("orders", 2);
+    let lease = |context: &Arc<Context>| context.lease.clone().expect("a lease");
+    lease(&a).beat().await;
+    lease(&b).beat().await;
+    world.pass(SignedDuration::from_secs(12)).await;
+    let hosts = async || {
+        let status = gather(&world.context(world.config(CONFIG), false).await).await;
+        let text = status.to_text(None);
+        text.lines()
+            .find(|line| line.starts_with("hosts: "))
+            .map(ToOwned::to_owned)
+    };
+    let both = hosts().await.unwrap_or_default();
+    assert_eq!(both, "hosts: a acts; b stands by, seen 12s ago");
+    lease(&b).release().await;
+    assert_eq!(hosts().await.as_deref(), Some("hosts: a acts"));
+    lease(&a).release().await;
+    lease(&b).beat().await;
+    assert_eq!(hosts().await.as_deref(), Some("hosts: b acts"));
 }
 
 fn holds(standing: &Standing) -> bool {
