@@ -342,7 +342,7 @@ impl Hands<'_> {
         let began = Instant::now();
         let still = async || {
             let recent = began.elapsed() < LOOK_AGAIN_AFTER;
-            Ok(recent || self.context.journal.is_open(&row).await)
+            Ok(recent || !self.context.journal.is_settled(&row).await)
         };
         match self.rewrite_pair(to, &reason, still).await {
             Ok(Rewritten::Both) => {}

@@ -373,9 +373,11 @@ fn ready_stream<'a>(
         let detail = format!(
             "stream {name} is in on-demand mode, where AWS scales it; switch it to provisioned or unsubscribe it"
         );
+        let mut ended = overtaken(seen, now);
+        ended.retain(|(open, _)| open.stream_arn == stream.arn);
         return Err(Decision::hold(Reason::OnDemand, detail)
             .until(after(now, SLOW_RECHECK))
-            .settling(overtaken(seen, now))
+            .settling(ended)
             .into());
     }
     if stream.status != StreamStatus::Active {
@@ -461,7 +463,7 @@ fn sync(
 pub fn calls_left(calls: impl IntoIterator<Item = Timestamp>, now: Timestamp) -> usize {
     let used = calls
         .into_iter()
-        .filter(|call| now.duration_since(*call) < BUDGET_DAY)
+        .filter(|call| now.duration_since(*call).abs() < BUDGET_DAY)
         .count();
     CALLS_PER_DAY.saturating_sub(used)
 }

@@ -26,7 +26,6 @@ pub use spool::{Spool, SpoolError};
 use crate::{
     aws::{self, Condition, Kind, Table, Value, Write},
     config::Config,
-    error::chain,
     scaling::{Outcome, Scaling},
 };
 
@@ -69,6 +68,8 @@ pub enum JournalError {
     Table(#[source] aws::Error),
     #[error("the log does not take rows, and the spool does not either")]
     Both(#[source] SpoolError),
+    #[error("the rows that a command has left cannot be taken into the spool")]
+    TakeIn(#[source] SpoolError),
 }
 
 impl Journal {
@@ -161,17 +162,31 @@ impl Journal {
         }
     }
 
-    /// Whether a scaling is still open; where nobody can say so it is, for nobody else can have settled it.
-    pub async fn is_open(&self, row: &Scaling) -> bool {
+    /// Whether another process has settled this scaling. A row that is not in the table, or that nobody can read, nobody has settled.
+    pub async fn is_settled(&self, row: &Scaling) -> bool {
         if lock(&self.spool).has(row) {
-            return true;
+            return false;
         }
-        match self.table.get(OPEN, &row.stream_arn).await {
-            Ok(marker) => marker
-                .as_ref()
-                .and_then(row::from_marker)
-                .is_some_and(|open| open.intent_id == row.intent_id),
-            Err(_) => true,
+        let key = row::format_datetime(row.at);
+        let there = self.table.get(&row.stream_name, &key).await.ok().flatten();
+        let there = there.as_ref().and_then(row::from_item);
+        let settled = there.is_some_and(|there| {
+            there.intent_id == row.intent_id && there.outcome != Outcome::Open
+        });
+        if settled {
+            self.forget(row);
+        }
+        settled
+    }
+
+    /// This scaling is not known to be open any more; another one of the stream may be.
+    fn forget(&self, row: &Scaling) {
+        let mut open = lock(&self.open);
+        if open
+            .get(&row.stream_arn)
+            .is_some_and(|known| known.intent_id == row.intent_id)
+        {
+            open.remove(&row.stream_arn);
         }
     }
 
@@ -205,21 +220,13 @@ impl Journal {
                 .put(row.clone())
                 .map_err(JournalError::Both)?,
         }
-        let mut open = lock(&self.open);
-        if open
-            .get(&row.stream_arn)
-            .is_some_and(|known| known.intent_id == row.intent_id)
-        {
-            open.remove(&row.stream_arn);
-        }
+        self.forget(&row);
         Ok(())
     }
 
     /// Takes in the rows that people's commands have left beside the spool.
-    pub fn take_in(&self) {
-        if let Err(error) = lock(&self.spool).take_in() {
-            tracing::error!(error = %chain(&error), "the rows of a command cannot be taken into the spool");
-        }
+    pub fn take_in(&self) -> Result<(), JournalError> {
+        lock(&self.spool).take_in().map_err(JournalError::TakeIn)
     }
 
     /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many rows were delivered.

@@ -222,12 +222,16 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease up, so that a standby need not wait for it to run out; a standby takes back its word that it is one.
+    /// Gives the lease up, so that a standby need not wait for it to run out, and takes back the word of having stood by.
     pub async fn release(&self) {
+        self.give_up().await;
+        if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
+            tracing::debug!(%error, "this host's word that it stands by stays for a while");
+        }
+    }
+
+    async fn give_up(&self) {
         let Some(held) = self.lock().held.take() else {
-            if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
-                tracing::debug!(%error, "this host's word that it stands by stays for a day");
-            }
             return;
         };
         let free = |record: &Record| Record {

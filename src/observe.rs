@@ -2,19 +2,15 @@
 //!
 //! The poll costs one DescribeAlarms call; everything else is read for one stream at a time, when the decision needs it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     alarm::{Alarm, Direction, State},
     aws::{self, ALARMS_PER_CALL, Aws, Kind, Place},
-    config::{Account, Subscription},
-    context::Context,
-    decide::{Fact, PERIOD_SECONDS, Verdict, decide},
+    config::Subscription,
+    decide::{BUDGET_DAY, Fact, PERIOD_SECONDS, Verdict, decide},
     journal::Journal,
     observation::{Observation, Seen},
     pace::Priority,
@@ -133,50 +129,9 @@ pub async fn pairs(
         .collect())
 }
 
-/// What was seen of the streams of an account and Region; apart, those whose alarms could not be read.
-pub type Paired = (
-    BTreeMap<usize, Observation>,
-    Option<(aws::Error, Vec<usize>)>,
-);
-
-/// Reads the pairs that decisions need of the streams of one account and Region, 50 streams a call, the most urgent first.
-pub async fn needed_pairs(
-    context: &Context,
-    account: &Account,
-    mut observations: BTreeMap<usize, Observation>,
-    now: Timestamp,
-) -> Paired {
-    let subscriptions = &context.config.subscriptions;
-    let needs_pair = |(number, seen): &(&usize, &Observation)| {
-        decide(&subscriptions[**number], seen, now) == Verdict::Need(Fact::Pair)
-    };
-    let needy = observations.iter().filter(needs_pair);
-    let mut needy: Vec<usize> = needy.map(|(number, _)| *number).collect();
-    needy.sort_by_key(|number| observations.get(number).map(Observation::priority));
-    for (read, numbers) in needy.chunks(ALARMS_PER_CALL / 2).enumerate() {
-        let names: Vec<&str> = numbers
-            .iter()
-            .flat_map(|number| subscriptions[*number].alarms.both())
-            .collect();
-        match pairs(context.aws.place(account), &names, Priority::FIRST).await {
-            Ok(mut found) => {
-                for number in numbers {
-                    if let Some(seen) = observations.get_mut(number) {
-                        seen.take_pair(&subscriptions[*number], &mut found);
-                    }
-                }
-            }
-            // Where one call has failed the others would too.
-            Err(error) => {
-                let unread = needy.split_off(read * (ALARMS_PER_CALL / 2));
-                for number in &unread {
-                    observations.remove(number);
-                }
-                return (observations, Some((error, unread)));
-            }
-        }
-    }
-    (observations, None)
+/// Whether the decision on a stream needs both of its alarms first.
+pub fn needs_pair(subscription: &Subscription, seen: &Observation, now: Timestamp) -> bool {
+    decide(subscription, seen, now) == Verdict::Need(Fact::Pair)
 }
 
 /// Where the last 24 h of traffic begin: at the start of a period, so that the first sum is whole.
@@ -186,8 +141,6 @@ pub fn traffic_start(now: Timestamp) -> Timestamp {
     let start = day_before.as_second().div_euclid(period) * period;
     Timestamp::from_second(start).unwrap_or(now)
 }
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// Where the missing facts of one stream are read.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +159,7 @@ impl Reader<'_> {
             .cooldown_up
             .max(self.subscription.cooldown_down);
         self.now
-            .saturating_sub(cooldown.max(DAY))
+            .saturating_sub(cooldown.max(BUDGET_DAY.unsigned_abs()))
             .unwrap_or(Timestamp::MIN)
     }
 

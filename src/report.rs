@@ -143,7 +143,7 @@ impl Report {
         }
     }
 
-    /// One report of two ticks of a run, which both list every subscription: of each stream the last that was done or that failed.
+    /// One report of two ticks of a run: of each stream the last that was done or that failed.
     pub fn followed_by(mut self, later: Self) -> Self {
         let until_later = later
             .started_at
@@ -153,9 +153,20 @@ impl Report {
         for (operation, calls) in later.api_calls {
             *self.api_calls.entry(operation).or_default() += calls;
         }
-        for (told, news) in self.streams.iter_mut().zip(later.streams) {
-            if news.tells() || !told.tells() {
-                *told = news;
+        // Ticks that end list every subscription, in their order; one that was stopped only those it has come to.
+        let whole = self.streams.len() == later.streams.len();
+        for (place, news) in later.streams.into_iter().enumerate() {
+            let same =
+                |told: &StreamReport| told.stream == news.stream && told.region == news.region;
+            let place = if whole {
+                Some(place)
+            } else {
+                self.streams.iter().position(same)
+            };
+            match place.and_then(|place| self.streams.get_mut(place)) {
+                Some(told) if news.tells() || !told.tells() => *told = news,
+                Some(_) => {}
+                None => self.streams.push(news),
             }
         }
         self.unpolled.extend(later.unpolled);

@@ -139,9 +139,7 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     let streams: String = demo::STREAMS
         .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
         .concat();
-    // Each process has a folder of its own, so that two demos can run side by side.
-    let folder =
-        std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()));
+    let folder = demo_folder();
     let text = format!(
         "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{streams}",
         demo::REGION,
@@ -263,7 +261,6 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     let aws = connect(&world).await?;
-    let started_at = world.clock.now();
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Once));
     let (state_dir, tick_timeout) = (
         context.config.state_dir.clone(),
@@ -278,25 +275,24 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         report = autoscaler.run_once(tick_timeout, ONCE_WITHIN) => Some(report),
         () = signals.stop() => None,
     };
+    let stopped = ran.is_none();
     let report = match ran {
         Some(report) => report,
         None => {
-            let cut = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
+            let (cut, report) = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
             tracing::warn!(
                 streams = cut,
                 "stopped by a signal; what was cut short is open in the log and is settled by the next run"
             );
-            Report::of_nothing(started_at, cli.dry_run)
+            report
         }
     };
     if !cli.dry_run {
         autoscaler.leave_word(&state_dir);
     }
-    if cli.sandbox {
-        remove_demo(&state_dir);
-    }
+    remove_demo(cli);
     print(&render(&report, cli.output))?;
-    Ok(if report.failed() {
+    Ok(if report.failed() && !stopped {
         Exit::Failed
     } else {
         Exit::Done
@@ -325,7 +321,6 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         clock: world.clock.clone(),
         told: None,
     });
-    let state_dir = narrator.as_ref().map(|_| world.config.state_dir.clone());
     if narrator.is_some() {
         tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
     }
@@ -343,15 +338,20 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         },
     )
     .await;
-    if let Some(demo) = state_dir {
-        remove_demo(&demo);
-    }
+    remove_demo(cli);
     ended.map(|()| Exit::Done)
 }
 
+/// Where a demo keeps its state: each process in a folder of its own, so that two can run side by side.
+fn demo_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()))
+}
+
 /// A demo leaves nothing behind; if it does, it is in the folder for such things.
-fn remove_demo(state_dir: &Path) {
-    let _ = std::fs::remove_dir_all(state_dir);
+fn remove_demo(cli: &Cli) {
+    if cli.sandbox {
+        let _ = std::fs::remove_dir_all(demo_folder());
+    }
 }
 
 /// Tells what the demo's streams have come to, once in every simulated hour.

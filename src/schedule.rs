@@ -57,7 +57,7 @@ impl Plan {
     /// Lets what is under way end, up to a deadline, and gives the lease up.
     async fn end(&mut self) -> usize {
         let deadline = Instant::now() + STOP_WITHIN;
-        let cut = self.autoscaler.stop(deadline).await;
+        let (cut, _) = self.autoscaler.stop(deadline).await;
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }

@@ -9,7 +9,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Definition},
+    aws::{self, ALARMS_PER_CALL, Definition, Kind},
     config::{Account, Subscription, nearest},
     context::Context,
     error::{Exit, Failure, Report, chain},
@@ -181,35 +181,62 @@ async fn read_pairs(
 
 /// Reads status and shards of many streams, by the subscriptions' numbers.
 ///
-/// Where AWS is away, or a right is missing, no further stream of that account is asked for: each would take the whole deadline, or be
-/// refused, to tell the same.
+/// Where AWS is away, or nothing may be read, no further stream of that account is asked for after a few: each would take the whole
+/// deadline, or be refused, to tell the same.
 pub async fn summaries(
     context: &Context,
     names: &BTreeMap<usize, String>,
 ) -> BTreeMap<usize, Result<StreamSummary, aws::Error>> {
     let progress = Progress::new(names.len(), "streams");
-    let failed: Arc<Mutex<BTreeMap<Account, aws::Error>>> = Arc::default();
+    let tallies: Arc<Mutex<BTreeMap<Account, Tally>>> = Arc::default();
     let read = |number: usize| {
         let account = context.config.subscriptions[number].account.clone();
         let (place, name) = (context.aws.place(&account).clone(), names[&number].clone());
-        let failed = failed.clone();
+        let tallies = tallies.clone();
         async move {
-            let known = lock(&failed).get(&account).cloned();
-            let read = match known {
+            let hopeless = lock(&tallies).get(&account).and_then(Tally::hopeless);
+            let read = match hopeless {
                 Some(error) => Err(error),
                 None => place.kinesis.summary(&name, Priority::AUDIT).await,
             };
-            if let Err(error) = &read
-                && error.kind.is_of_all()
-            {
-                lock(&failed).insert(account, error.clone());
-            }
+            lock(&tallies).entry(account).or_default().count(&read);
             read
         }
     };
     let summaries = each(names.keys().copied(), read, || progress.advance(1)).await;
     progress.end();
     summaries
+}
+
+/// How the reads of one account have gone.
+#[derive(Debug, Default)]
+struct Tally {
+    answered: bool,
+    /// In a row.
+    away: u32,
+    denied: u32,
+    last: Option<aws::Error>,
+}
+
+impl Tally {
+    fn count(&mut self, read: &Result<StreamSummary, aws::Error>) {
+        match read {
+            Err(error) if error.kind.is_away() => self.away += 1,
+            // A right may be given for some streams only.
+            Err(error) if error.kind == Kind::AccessDenied => self.denied += 1,
+            _ => {
+                self.answered = true;
+                self.away = 0;
+            }
+        }
+        self.last = read.as_ref().err().cloned().or(self.last.take());
+    }
+
+    fn hopeless(&self) -> Option<aws::Error> {
+        const FEW: u32 = 3;
+        let hopeless = self.away >= FEW || (self.denied >= FEW && !self.answered);
+        self.last.clone().filter(|_| hopeless)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
 
+mod look;
 mod memory;
 
 use std::{
@@ -14,18 +15,17 @@ use tokio::{
     task::{Id, JoinSet},
     time::{Instant, timeout_at},
 };
-use tracing::Instrument;
 
 use crate::{
-    alarm::{Alarm, Direction},
-    apply, audit, aws,
+    alarm::Alarm,
+    apply, aws,
     config::Account,
     context::Context,
-    decide::{Action, Decision, Reason, Verdict, after, decide},
+    decide::{Action, Decision, Reason, Verdict, decide},
     error::chain,
     lease::{Lease, Standing, Term},
-    observation::{Observation, Seen},
-    observe::{self, Firing, Index, Paired, PollMode, Reader},
+    observation::Observation,
+    observe::{Index, PollMode, Reader},
     report::{Report, StreamReport, millis},
     scaling::Scaling,
 };
@@ -51,8 +51,12 @@ pub struct Autoscaler {
     /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no other stream waits for it.
     under_way: JoinSet<Settled>,
     busy: HashMap<Id, usize>,
-    /// The Regions that the tick could not poll, and why.
+    /// What the tick under way has to tell, by the subscriptions' numbers.
+    reports: BTreeMap<usize, StreamReport>,
+    /// The Regions that it could not poll, and why.
     unpolled: Vec<String>,
+    /// What the earlier ticks of a run from cron had to tell.
+    earlier: Option<Report>,
 }
 
 /// The subscriptions of one account and Region.
@@ -64,19 +68,13 @@ struct Group {
     mode: PollMode,
 }
 
-/// What was read of one account and Region, named by its group.
-enum Read {
-    Poll(usize, PollMode, Result<Vec<Firing>, aws::Error>),
-    /// What was seen of its streams, and those whose alarms could not be read.
-    Pairs(usize, Paired),
-}
-
 /// One stream, looked after.
 #[derive(Debug)]
 struct Settled {
     number: usize,
     stream: String,
     polled: Vec<Alarm>,
+    must_look: bool,
     decision: Decision,
     /// The calls of the last 24 h that count, where the log was read.
     calls: Option<Vec<Timestamp>>,
@@ -106,7 +104,9 @@ impl Autoscaler {
             report_all,
             under_way: JoinSet::new(),
             busy: HashMap::new(),
+            reports: BTreeMap::new(),
             unpolled: Vec::new(),
+            earlier: None,
         }
     }
 
@@ -131,23 +131,30 @@ impl Autoscaler {
         }
         self.deliver().await;
         self.tend_journal(now).await;
-        let mut reports = BTreeMap::new();
-        self.look(now, term, started + wait, &mut reports).await;
-        self.wait(started + wait, &mut reports).await;
+        self.reports.clear();
+        self.look(now, term, started + wait).await;
+        self.wait(started + wait).await;
         self.memory.last_tick = Some(now);
-        if reports
+        if self
+            .reports
             .values()
             .any(|report| report.reason == Reason::Settling.code())
         {
             // Something is open that this process may not know of.
             self.memory.open_read_at = None;
         }
-        self.report(
-            now,
-            millis(started.elapsed()),
-            self.context.aws.meter.since(&calls),
-            reports,
-        )
+        self.tell_of_busy();
+        self.memory.keep_told();
+        if self.report_all {
+            for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
+                let region = &self.context.aws.place(&subscription.account).region;
+                self.reports
+                    .entry(number)
+                    .or_insert_with(|| StreamReport::at_rest(subscription.label(), region));
+            }
+        }
+        let calls = self.context.aws.meter.since(&calls);
+        self.report(now, millis(started.elapsed()), calls)
     }
 
     /// Ticks until no work is under way, up to `within`; what is then left stays open in the log.
@@ -155,12 +162,22 @@ impl Autoscaler {
     /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it goes on looking at the alarms meanwhile.
     pub async fn run_once(&mut self, wait: Duration, within: Duration) -> Report {
         let end = Instant::now() + within;
-        let mut report = self.tick(wait).await;
-        while self.under_way() > 0 && Instant::now() < end {
-            report = report.followed_by(self.tick(wait).await);
+        loop {
+            let report = self.tick(wait).await;
+            let report = self.after_earlier(report);
+            if self.under_way() == 0 || Instant::now() >= end {
+                self.cut().await;
+                return report;
+            }
+            self.earlier = Some(report);
         }
-        self.cut().await;
-        report
+    }
+
+    fn after_earlier(&mut self, report: Report) -> Report {
+        match self.earlier.take() {
+            Some(earlier) => earlier.followed_by(report),
+            None => report,
+        }
     }
 
     /// The lease, where several hosts stand by for each other.
@@ -178,12 +195,15 @@ impl Autoscaler {
         }
     }
 
-    /// Waits for the work that ticks have left under way, cuts what is left of it at the deadline, and tells how many streams that were.
+    /// Waits for the work that ticks have left under way, cuts what is left of it at the deadline, and tells how many streams that were, and
+    /// what was done since the last report.
     ///
-    /// How work ends is logged; what is cut stays open in the log, and whoever looks next settles it.
-    pub async fn stop(&mut self, deadline: Instant) -> usize {
-        self.wait(deadline, &mut BTreeMap::new()).await;
-        self.cut().await
+    /// What is cut stays open in the log, and whoever looks next settles it.
+    pub async fn stop(&mut self, deadline: Instant) -> (usize, Report) {
+        self.wait(deadline).await;
+        let cut = self.cut().await;
+        let report = self.report(self.context.clock.now(), 0, BTreeMap::new());
+        (cut, self.after_earlier(report))
     }
 
     /// Takes over what an earlier process left in the state directory about its last tick.
@@ -192,6 +212,9 @@ impl Autoscaler {
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
         self.memory.load(state_dir, now);
+        let all = 0..self.context.config.subscriptions.len();
+        let keys: BTreeSet<String> = all.map(|number| self.key(number)).collect();
+        self.memory.forget_unknown(&keys);
         if self.memory.last_tick.is_none() {
             let interval = self.context.config.audit_interval.unwrap_or_default();
             self.memory.last_tick = now.saturating_sub(interval).ok();
@@ -222,7 +245,10 @@ impl Autoscaler {
         if self.context.dry_run {
             return;
         }
-        journal.take_in();
+        if let Err(error) = journal.take_in() {
+            self.memory
+                .tell_of_log("a command's rows wait", &chain(&error), None);
+        }
         if journal.spooled() > 0 {
             match journal.deliver(DELIVER_WITHIN).await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
@@ -253,171 +279,6 @@ impl Autoscaler {
         }
     }
 
-    /// Reads each account and Region by itself, and starts its streams as soon as that is done: none waits for another that does not answer.
-    async fn look(
-        &mut self,
-        now: Timestamp,
-        term: Option<Term>,
-        deadline: Instant,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) {
-        let mut due = self.due(now);
-        let mut unread: BTreeSet<usize> = (0..self.groups.len()).collect();
-        let mut reading = JoinSet::new();
-        for group_number in unread.iter().copied() {
-            reading.spawn(self.poll(group_number));
-        }
-        while let Ok(Some(read)) = timeout_at(deadline, reading.join_next()).await {
-            match read {
-                Ok(Read::Poll(group_number, mode, Ok(firing))) => {
-                    self.groups[group_number].mode = mode;
-                    let account = self.groups[group_number].account.clone();
-                    let due = due.extract_if(.., |number, _| {
-                        self.context.config.subscriptions[*number].account == account
-                    });
-                    let due = due.collect();
-                    let observations = self.observe(firing, due, now, reports);
-                    let context = self.context.clone();
-                    reading.spawn(async move {
-                        let pairs = observe::needed_pairs(&context, &account, observations, now);
-                        Read::Pairs(group_number, pairs.await)
-                    });
-                }
-                Ok(Read::Poll(group_number, mode, Err(error))) => {
-                    self.groups[group_number].mode = mode;
-                    unread.remove(&group_number);
-                    self.fail_group(group_number, &failure(&error), reports);
-                }
-                Ok(Read::Pairs(group_number, (observations, failed))) => {
-                    unread.remove(&group_number);
-                    if let Some((error, numbers)) = failed {
-                        self.memory.overdue.extend(&numbers);
-                        self.fail(group_number, &numbers, &failure(&error), reports);
-                    }
-                    self.start(observations, now, term);
-                }
-                // A panic is a bug; the streams of that group are then told as unread.
-                Err(_) => {}
-            }
-        }
-        for group_number in unread {
-            let why = "its alarms could not be read within tick_timeout";
-            let late = Decision::failed(
-                Reason::AwsError,
-                why,
-                "they are read again at the next tick",
-            );
-            self.fail_group(group_number, &late, reports);
-        }
-        // The audits of those that were not read come with the next tick.
-        self.memory.overdue.extend(due.into_keys());
-    }
-
-    /// Streams that are looked at whether or not an alarm asks: what was left open, and those whose audit is due.
-    fn due(&mut self, now: Timestamp) -> BTreeMap<usize, Observation> {
-        let mut due: BTreeMap<usize, Observation> = BTreeMap::new();
-        for (number, scaling) in self.left_open() {
-            let seen = due.entry(number).or_default();
-            (seen.must_look, seen.must_settle) = (true, true);
-            seen.open = Some(scaling);
-        }
-        let all = self.context.config.subscriptions.len();
-        let overdue = std::mem::take(&mut self.memory.overdue);
-        for number in overdue.into_iter().filter(|number| *number < all) {
-            due.entry(number).or_default().must_look = true;
-        }
-        if let Some(interval) = self.context.config.audit_interval {
-            let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
-            for number in audit::due(last, now, interval, all) {
-                due.entry(number).or_default().must_look = true;
-            }
-        }
-        due
-    }
-
-    /// What the poll of an account and Region has brought, with what is `due` there; what needs no look goes to `reports`.
-    fn observe(
-        &mut self,
-        firing: Vec<Firing>,
-        due: BTreeMap<usize, Observation>,
-        now: Timestamp,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) -> BTreeMap<usize, Observation> {
-        let mut observations = due;
-        for (number, direction, alarm) in firing {
-            let seen = observations.entry(number).or_default();
-            match direction {
-                Direction::Up => seen.up = Seen::Found(alarm),
-                Direction::Down => seen.down = Seen::Found(alarm),
-            }
-        }
-        let busy: BTreeSet<usize> = self.busy.values().copied().collect();
-        observations.retain(|number, seen| {
-            let held = if busy.contains(number) {
-                if seen.must_look {
-                    self.memory.overdue.insert(*number);
-                }
-                Some(Decision::hold(
-                    Reason::InProgress,
-                    "work that an earlier tick began goes on",
-                ))
-            } else {
-                self.memory.recall(*number, seen, now)
-            };
-            let Some(decision) = held else { return true };
-            let subscription = &self.context.config.subscriptions[*number];
-            let name = seen.stream_name(subscription).to_owned();
-            let report = self.stream_report(*number, &name, &decision);
-            self.memory.tell(&report, self.context.dry_run);
-            reports.insert(*number, report);
-            false
-        });
-        observations
-    }
-
-    /// One DescribeAlarms call for an account and Region.
-    fn poll(&self, group_number: usize) -> impl Future<Output = Read> + use<> {
-        let group = &self.groups[group_number];
-        let place = self.context.aws.place(&group.account).clone();
-        let (index, mut mode) = (group.index.clone(), group.mode);
-        async move {
-            let firing = observe::poll(&place, &index, &mut mode).await;
-            Read::Poll(group_number, mode, firing)
-        }
-    }
-
-    /// Tells of all streams of an account and Region that they could not be looked at.
-    fn fail_group(
-        &mut self,
-        group_number: usize,
-        why: &Decision,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) {
-        let group = &self.groups[group_number];
-        let error = why.error.as_deref().unwrap_or_default();
-        self.unpolled.push(format!("{}: {error}", group.region));
-        let subscriptions = self.context.config.subscriptions.iter().enumerate();
-        let ours = subscriptions.filter(|(_, it)| it.account == group.account);
-        let numbers: Vec<usize> = ours.map(|(number, _)| number).collect();
-        self.fail(group_number, &numbers, why, reports);
-    }
-
-    /// The same of some of them; the log has one line for all.
-    fn fail(
-        &mut self,
-        group_number: usize,
-        numbers: &[usize],
-        why: &Decision,
-        reports: &mut BTreeMap<usize, StreamReport>,
-    ) {
-        let region = &self.groups[group_number].region;
-        self.memory.tell_of_region(region, numbers.len(), why);
-        for number in numbers {
-            let label = self.context.config.subscriptions[*number].label();
-            reports.insert(*number, self.stream_report(*number, label, why));
-        }
-    }
-
     /// Subscriptions with a scaling that was left open; those of streams that only other processes subscribe are theirs.
     fn left_open(&self) -> Vec<(usize, Scaling)> {
         let open = self.context.journal.open_scalings();
@@ -431,27 +292,7 @@ impl Autoscaler {
         open.into_iter().flat_map(find).collect()
     }
 
-    /// Starts a task for each stream, the most urgent first.
-    fn start(
-        &mut self,
-        observations: BTreeMap<usize, Observation>,
-        now: Timestamp,
-        term: Option<Term>,
-    ) {
-        let mut work: Vec<(usize, Observation)> = observations.into_iter().collect();
-        work.sort_by_key(|(number, seen)| (seen.priority(), *number));
-        for (number, seen) in work {
-            let subscription = &self.context.config.subscriptions[number];
-            let stream = seen.stream_name(subscription).to_owned();
-            let region = &self.context.aws.place(&subscription.account).region;
-            let span = tracing::error_span!("stream", stream, region);
-            let task = look_after(self.context.clone(), number, seen, now, term).instrument(span);
-            let id = self.under_way.spawn(task).id();
-            self.busy.insert(id, number);
-        }
-    }
-
-    async fn wait(&mut self, deadline: Instant, reports: &mut BTreeMap<usize, StreamReport>) {
+    async fn wait(&mut self, deadline: Instant) {
         while let Ok(Some(joined)) = timeout_at(deadline, self.under_way.join_next_with_id()).await
         {
             match joined {
@@ -460,10 +301,12 @@ impl Autoscaler {
                     let mut report =
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     report.calls = settled.calls;
-                    // At once: a tick that is cut short has still told what it did.
-                    self.memory.tell(&report, self.context.dry_run);
-                    reports.insert(settled.number, report);
                     let (now, number) = (self.context.clock.now(), settled.number);
+                    if settled.must_look && settled.decision.reason == Reason::InProgress {
+                        self.memory.overdue.insert(number);
+                    }
+                    // At once: a tick that is cut short has still told what it did.
+                    self.tell(number, report);
                     self.memory
                         .remember(number, settled.polled, settled.decision, now);
                 }
@@ -475,13 +318,24 @@ impl Autoscaler {
                             "please report this as a bug",
                         );
                         let label = self.context.config.subscriptions[number].label().to_owned();
-                        let report = self.stream_report(number, &label, &decision);
-                        self.memory.tell(&report, self.context.dry_run);
-                        reports.insert(number, report);
+                        self.tell(number, self.stream_report(number, &label, &decision));
                     }
                 }
             }
         }
+    }
+
+    /// Logs what is new of a stream, and reports it.
+    fn tell(&mut self, number: usize, report: StreamReport) {
+        let key = self.key(number);
+        self.memory.tell(key, &report, self.context.dry_run);
+        self.reports.insert(number, report);
+    }
+
+    /// Names a subscription from run to run.
+    fn key(&self, number: usize) -> String {
+        let subscription = &self.context.config.subscriptions[number];
+        format!("{}/{}", subscription.account, subscription.alarms.scale_up)
     }
 
     fn stream_report(&self, number: usize, stream: &str, decision: &Decision) -> StreamReport {
@@ -493,45 +347,35 @@ impl Autoscaler {
         StreamReport::new(stream, region, decision)
     }
 
+    /// Tells of the streams whose work outlasts the tick.
+    fn tell_of_busy(&mut self) {
+        let busy: Vec<usize> = self.busy.values().copied().collect();
+        for number in busy {
+            if !self.reports.contains_key(&number) {
+                let decision = Decision::hold(
+                    Reason::InProgress,
+                    "work on it outlasts the tick, and goes on",
+                );
+                let label = self.context.config.subscriptions[number].label().to_owned();
+                self.tell(number, self.stream_report(number, &label, &decision));
+            }
+        }
+    }
+
     fn report(
         &mut self,
         started_at: Timestamp,
         duration_ms: u64,
         api_calls: BTreeMap<String, u64>,
-        mut reports: BTreeMap<usize, StreamReport>,
     ) -> Report {
-        let dry_run = self.context.dry_run;
-        for number in self.busy.values() {
-            if !reports.contains_key(number) {
-                let decision = Decision::hold(
-                    Reason::InProgress,
-                    "work on it outlasts the tick, and goes on",
-                );
-                let label = self.context.config.subscriptions[*number].label();
-                let report = self.stream_report(*number, label, &decision);
-                self.memory.tell(&report, dry_run);
-                reports.insert(*number, report);
-            }
-        }
-        self.memory.keep_told();
-        let subscriptions = &self.context.config.subscriptions;
-        if self.report_all {
-            for (number, subscription) in subscriptions.iter().enumerate() {
-                let region = &self.context.aws.place(&subscription.account).region;
-                reports
-                    .entry(number)
-                    .or_insert_with(|| StreamReport::at_rest(subscription.label(), region));
-            }
-        }
-        let at_rest = subscriptions.len() - reports.len();
-        let streams = reports.into_values().collect();
+        let reports = std::mem::take(&mut self.reports);
         Report {
             started_at,
             duration_ms,
-            dry_run,
+            dry_run: self.context.dry_run,
             api_calls,
-            streams,
-            at_rest,
+            at_rest: self.context.config.subscriptions.len() - reports.len(),
+            streams: reports.into_values().collect(),
             standby: None,
             unpolled: std::mem::take(&mut self.unpolled),
             late_by: None,
@@ -578,6 +422,7 @@ async fn look_after(
         number,
         stream: stream.to_owned(),
         polled,
+        must_look: seen.must_look,
         calls: calls(&context, &seen, &decision, now),
         decision,
     }
@@ -605,6 +450,6 @@ fn calls(
 pub(crate) fn failure(error: &aws::Error) -> Decision {
     let mend = error
         .hint()
-        .unwrap_or_else(|| "it is tried again at the next tick".to_owned());
+        .unwrap_or_else(|| "it is tried again".to_owned());
     Decision::failed(Reason::AwsError, error.to_string(), mend)
 }

@@ -78,7 +78,7 @@ pub enum Kind {
     LimitExceeded,
     /// A condition of a DynamoDB write did not hold.
     Condition,
-    /// Another transaction held an item of this one: nothing was written, and trying again is right.
+    /// Another transaction held an item of this one, or the same one is under way: trying again is right.
     Conflict,
     /// AWS refused the request as it stands.
     Invalid,
@@ -88,14 +88,6 @@ impl Kind {
     /// True if the request was surely not carried out.
     pub fn is_refusal(self) -> bool {
         !matches!(self, Self::Timeout | Self::Unreachable | Self::Server)
-    }
-
-    /// True if any other request of the same kind to the same account would fail as well.
-    pub fn is_of_all(self) -> bool {
-        matches!(
-            self,
-            Self::Timeout | Self::Unreachable | Self::NoCredentials | Self::AccessDenied
-        )
     }
 
     /// True if AWS was not reached at all, whatever it was asked for.

@@ -65,7 +65,7 @@ pub fn judge(
             let (min, max) = (subscription.min_shards, subscription.max_shards);
             // Where it is, and then wherever it may come to.
             let counts = n.into_iter().chain(min..=max);
-            thresholds(up.settings, down.settings, counts, &mut found);
+            thresholds(up.settings, down.settings, (counts, max), &mut found);
         }
     }
     found
@@ -394,11 +394,11 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
     }
 }
 
-/// Thresholds by which one scaling calls for the other, at any of `counts`.
+/// Thresholds by which one scaling calls for the other, at any of `counts`, of which none goes beyond `most`.
 fn thresholds(
     up: &Settings,
     down: &Settings,
-    counts: impl Iterator<Item = u32>,
+    (counts, most): (impl Iterator<Item = u32>, u32),
     found: &mut Vec<Finding>,
 ) {
     let (Some(high), Some(low)) = (up.threshold, down.threshold) else {
@@ -449,10 +449,11 @@ fn thresholds(
         return;
     }
     // A scale-up from n leaves this share of usage.
-    let left = |n: u32| high * f64::from(n) / f64::from(scale_up_target(n).max(1));
+    let target = |n: u32| scale_up_target(n).min(most).max(1);
+    let left = |n: u32| high * f64::from(n) / f64::from(target(n));
     let mut counts = counts;
-    if let Some(n) = counts.find(|n| low >= left(*n)) {
-        let (target, left) = (scale_up_target(n), left(n));
+    if let Some(n) = counts.find(|n| target(*n) > *n && low >= left(*n)) {
+        let (target, left) = (target(n), left(n));
         let message = format!(
             "with {n} shards a scale-up to {target} turns a usage of {high} into {}, which is not above the scale-down threshold {low}",
             short(left)

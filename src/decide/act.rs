@@ -163,17 +163,15 @@ fn cooldown(
     };
     let Some(last) = scalings
         .iter()
-        .filter(|scaling| scaling.counts() && !pause.is_zero())
+        .filter(|scaling| scaling.counts())
+        .map(|scaling| scaling.at)
         // A row from the future is of a clock that was set back, or of another host's.
-        .map(|scaling| scaling.at.min(now))
+        .filter(|at| now.duration_since(*at).unsigned_abs() < pause)
         .max()
     else {
         return Ok(());
     };
     let until = last.saturating_add(pause).unwrap_or(Timestamp::MAX);
-    if now >= until {
-        return Ok(());
-    }
     let detail = format!(
         "the last scaling was at {}; {key} ends at {}",
         at(last),
@@ -206,7 +204,7 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
         .filter(|scaling| scaling.counts())
         .map(|scaling| scaling.at)
         .collect();
-    calls.retain(|call| now.duration_since(*call) < BUDGET_DAY);
+    calls.retain(|call| now.duration_since(*call).abs() < BUDGET_DAY);
     if calls.len() < limit {
         return Ok(());
     }

@@ -8,8 +8,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -189,27 +190,39 @@ impl Spool {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(APART) && name.ends_with(LINES)
         });
+        let mut failed = Ok(());
         for path in left.collect::<Vec<_>>() {
-            let io = |source| SpoolError::Io {
-                doing: "read",
-                path: path.clone(),
-                source,
-            };
-            let file = File::open(&path).map_err(io)?;
-            if file.try_lock().is_err() {
-                continue;
+            // One that cannot be read must not keep the others.
+            if let Err(error) = self.take_in_file(&path) {
+                failed = Err(error);
             }
-            let text = fs::read(&path).map_err(io)?;
-            for row in parse(&String::from_utf8_lossy(&text)).rows.into_values() {
-                let known = self.rows.get(&key(&row)).map(|known| known.outcome);
-                // What is known to have ended does not begin again.
-                if known.is_none_or(|known| known == Outcome::Open) {
-                    self.put(row)?;
-                }
-            }
-            fs::remove_file(&path).map_err(io)?;
         }
-        Ok(())
+        failed
+    }
+
+    fn take_in_file(&mut self, path: &Path) -> Result<(), SpoolError> {
+        let io = |doing| {
+            move |source| SpoolError::Io {
+                doing,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        let file = File::open(path).map_err(io("read"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(io("locked")(error)),
+        }
+        let text = fs::read(path).map_err(io("read"))?;
+        for row in parse(&String::from_utf8_lossy(&text)).rows.into_values() {
+            let known = self.rows.get(&key(&row)).map(|known| known.outcome);
+            // What is known to have ended does not begin again.
+            if known.is_none_or(|known| known == Outcome::Open) {
+                self.put(row)?;
+            }
+        }
+        fs::remove_file(path).map_err(io("removed"))
     }
 
     /// Takes delivered rows out, but for those of which a newer state has come meanwhile.
@@ -248,15 +261,26 @@ impl Spool {
     }
 }
 
+fn ino(file: &File) -> Option<u64> {
+    file.metadata().ok().map(|metadata| metadata.ino())
+}
+
 /// Creates a command's file, and locks it for as long as the result lives.
 fn locked(path: &Path) -> Result<File, SpoolError> {
     let lock = || {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.lock()?;
-        Ok(file)
+        loop {
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            file.lock()?;
+            // The daemon runs as another user, and reads it.
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            // It may have taken the file in, and away, before it was locked.
+            if fs::metadata(path).is_ok_and(|now| Some(now.ino()) == ino(&file)) {
+                return Ok(file);
+            }
+        }
     };
     lock().map_err(|source| SpoolError::Io {
         doing: "written",
@@ -447,10 +471,14 @@ mod tests {
         );
         let files = fs::read_dir(folder.path()).expect("a directory");
         assert_eq!(files.count(), 1, "the command's file is gone");
+        // What cannot be read does not keep the others.
+        fs::create_dir(folder.path().join("spool-0.jsonl")).expect("a folder");
         let mut late = Spool::apart(folder.path());
         late.put(row("a", 1, Outcome::Open)).expect("it is written");
         drop(late);
-        daemon.take_in().expect("it can be read");
+        assert!(daemon.take_in().is_err(), "one is no file");
+        let left = fs::read_dir(folder.path()).expect("a directory").count();
+        assert_eq!(left, 2, "the spool, and what is no file");
         let open = daemon.rows().filter(|row| row.outcome == Outcome::Open);
         assert_eq!(open.count(), 0, "what has ended does not begin again");
     }

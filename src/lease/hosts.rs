@@ -1,5 +1,7 @@
 //! Who is there, for people to see: each host that stands by leaves word of itself in the log table. Nothing is decided by it.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -8,8 +10,10 @@ use crate::aws::{self, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, Value, W
 
 /// The hash key of the words, which no stream name can collide with; the range key is the host's name.
 const HOSTS: &str = "#host";
-/// A host that has not said a word for so long is not told of any more, and its word deleted.
+/// DynamoDB may delete a word that is so old.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// A host that has not said a word for so many lease durations is not told of any more.
+const SILENT_AFTER: i32 = 5;
 
 /// One of several hosts. The field names are a promise to users' scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +59,12 @@ pub(super) async fn leaves(table: &Table, host: &str) -> Result<(), aws::Error> 
 }
 
 /// All hosts that are known, the one that acts first.
-pub async fn all(table: &Table, now: Timestamp) -> Result<Vec<Host>, aws::Error> {
+pub async fn all(
+    table: &Table,
+    lease_duration: Duration,
+    now: Timestamp,
+) -> Result<Vec<Host>, aws::Error> {
+    let silent_after = SignedDuration::try_from(lease_duration).unwrap_or(KEPT) * SILENT_AFTER;
     let lease = table.get(HASH, RANGE).await?;
     let words = table.query(HOSTS, "!").await?;
     let acts = lease.as_ref().map(|item| Record::read(item).holder);
@@ -75,7 +84,7 @@ pub async fn all(table: &Table, now: Timestamp) -> Result<Vec<Host>, aws::Error>
             continue;
         };
         let seen_at = seen.parse::<Timestamp>().ok();
-        let of_late = seen_at.is_some_and(|seen| now.duration_since(seen) < KEPT);
+        let of_late = seen_at.is_some_and(|seen| now.duration_since(seen) < silent_after);
         // The one that acts has stood by before.
         if of_late && hosts.iter().all(|known| known.host != *host) {
             hosts.push(Host {

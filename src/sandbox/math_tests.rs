@@ -126,3 +126,12 @@ fn pointwise_expressions_are_told_from_others() {
         assert_eq!(parse(text).unwrap().is_pointwise(), expected, "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_expressions_never_panic(text in "\\PC{0,60}", close in "([a-c0-9 .,+*/()<>=&|\\[\\]-]|MAX|FILL|IF|REPEAT){0,40}") {
+        // `check` reads what people have written into their alarms.
+        let _ = eval(&text);
+        let _ = eval(&close);
+    }
+}

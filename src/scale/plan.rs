@@ -84,7 +84,7 @@ pub struct Budget {
 pub fn budget(scalings: &[Scaling], now: Timestamp) -> Budget {
     let mut calls: Vec<Timestamp> = scalings
         .iter()
-        .filter(|row| row.counts() && now.duration_since(row.at) < BUDGET_DAY)
+        .filter(|row| row.counts() && now.duration_since(row.at).abs() < BUDGET_DAY)
         .map(|row| row.at)
         .collect();
     calls.sort_unstable();

@@ -54,9 +54,9 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     let now = context.clock.now();
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
     let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
-    let hosts = match context.config.high_availability {
+    let hosts = match &context.config.high_availability {
         // What the log cannot tell is told of each stream already.
-        Some(_) => lease::hosts(context.journal.table(), now)
+        Some(high) => lease::hosts(context.journal.table(), high.lease_duration, now)
             .await
             .unwrap_or_default(),
         None => Vec::new(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alarm::Alarm,
+    config::Account,
     decide::{Decision, Reason},
     lease::Term,
     observation::Observation,
@@ -145,9 +146,8 @@ impl Memory {
         }
     }
 
-    /// Logs what is new of a stream: a hold or an error that lasts is told once.
-    pub fn tell(&mut self, report: &StreamReport, dry_run: bool) {
-        let key = format!("{}/{}", report.region, report.stream);
+    /// Logs what is new of the stream that `key` names: a hold or an error that lasts is told once.
+    pub fn tell(&mut self, key: String, report: &StreamReport, dry_run: bool) {
         if report.reason == Reason::NoAlarm.code() {
             self.told.remove(&key);
             return;
@@ -161,11 +161,24 @@ impl Memory {
     }
 
     /// Logs, once and in one line, that many streams of a Region cannot be looked after.
-    pub fn tell_of_region(&mut self, region: &str, streams: usize, why: &Decision) {
+    pub fn tell_of_region(
+        &mut self,
+        account: &Account,
+        region: &str,
+        streams: usize,
+        why: &Decision,
+    ) {
         let error = why.error.as_deref().unwrap_or_default();
-        if self.is_news(region.to_owned(), why.reason.code(), Some(error)) {
-            tracing::error!(region, streams, hint = why.detail, "{error}");
+        if self.is_news(account.to_string(), why.reason.code(), Some(error)) {
+            let (profile, role) = (account.profile.as_deref(), account.role_arn.as_deref());
+            tracing::error!(region, profile, role, streams, hint = why.detail, "{error}");
         }
+    }
+
+    /// Forgets what was told of subscriptions that are none any more.
+    pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
+        self.told
+            .retain(|key, news| keys.contains(key) || !news.lasts());
     }
 
     /// Logs, once, what is wrong with the log itself.
@@ -205,7 +218,8 @@ mod tests {
                 let key = "eu-west-1/orders".to_owned();
                 if reason == Reason::NoAlarm {
                     let rests = Decision::hold(reason, "at rest");
-                    memory.tell(&StreamReport::new("orders", "eu-west-1", &rests), false);
+                    let report = StreamReport::new("orders", "eu-west-1", &rests);
+                    memory.tell(key, &report, false);
                     return false;
                 }
                 memory.is_news(key, reason.code(), None)

@@ -192,6 +192,19 @@ fn the_configuration_alone_is_told_in_both_forms() {
 }
 
 #[test]
+fn a_demo_removes_nothing_but_its_own_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("kept");
+    std::fs::write(&kept, "").expect("it is written");
+    let line = format!(
+        "--sandbox --once --set state_dir={}",
+        folder.path().display()
+    );
+    check(&line, 0, &["scale up"], &[]);
+    assert!(kept.exists(), "what a person names as state_dir is theirs");
+}
+
+#[test]
 fn a_far_scaling_in_the_sandbox_is_a_matter_of_seconds() {
     check(
         "scale orders --to 16 --wait --yes --sandbox",

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::sandbox::{Fault, Load, Traffic};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::world::{World, acted, held, named, tick};
+use crate::world::{TABLE, World, acted, held, named, of, tick};
 
 fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
@@ -44,6 +44,30 @@ async fn a_transaction_that_meets_another_is_tried_again_and_not_spooled() {
             .map(|row| row["outcome"]["S"].clone())
             .collect();
         assert_eq!(outcomes, [outcome], "after {conflicts} conflicts");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_of_the_day_is_free_a_minute_after_a_day() {
+    for (seconds_over, reason) in [(10, "daily_limit"), (61, "alarm")] {
+        let world = World::new();
+        world.stream("orders", 2);
+        world.pass(minutes(10)).await;
+        // Ten rows as the original writes them; the oldest is that much older than a day.
+        let oldest = SignedDuration::from_secs(86_400 + seconds_over);
+        for row in 0..10 {
+            let at = world.clock.now() - oldest + SignedDuration::from_hours(row * 2);
+            let at = at.strftime("%Y-%m-%dT%H:%M:%S.%6f+0000").to_string();
+            let item = json!({
+                "stream_name": {"S": "orders"}, "scaling_datetime": {"S": at},
+                "shard_count": {"N": "2"}, "target_shard_count": {"N": "4"},
+                "scaling_type": {"S": "SCALE_UP"}, "expiration_datetime": {"N": "2000000000"},
+            });
+            world.place.put_item(TABLE, item).expect("it is a row");
+        }
+        world.fire("orders", "scale-up");
+        let report = tick(&mut world.start(&named(&["orders"])).await).await;
+        assert_eq!(of(&report, "orders").reason, reason, "{report:#?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use kinesis_autoscaler::sandbox::Fault;
+use kinesis_autoscaler::{report::Report, sandbox::Fault};
 
 use crate::world::{World, acted, failed, named, tick};
 
@@ -55,6 +55,40 @@ async fn a_region_that_does_not_answer_delays_no_other() {
             "after {calls_that_answer} calls the other Region hangs, and this one waits: {near:#?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pairs_are_read_fifty_at_a_time_and_none_waits_for_the_others() {
+    let world = World::new();
+    let names: Vec<String> = (0..120).map(|n| format!("s{n:03}")).collect();
+    names.iter().for_each(|name| world.stream(name, 2));
+    world.pass(minutes(10)).await;
+    names.iter().for_each(|name| world.fire(name, "scale-up"));
+    // Two pages of the poll, then a call for each fifty: the third of those never answers.
+    let mut calls = 0;
+    world.sandbox.set_faults(move |call| {
+        calls += u32::from(call.operation == "DescribeAlarms");
+        match call.operation == "DescribeAlarms" && calls == 5 {
+            true => Fault::HangBefore,
+            false => Fault::None,
+        }
+    });
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let quotas = "[quotas]\ndescribe_alarms = 1\nput_metric_alarm = 100\nset_alarm_state = 100\nupdate_shard_count = 100\n";
+    let started = world.clock.now();
+    let report = tick(&mut world.start(&format!("{quotas}{}", named(&names))).await).await;
+    let first = world
+        .sandbox
+        .journal()
+        .iter()
+        .find(|call| call.operation == "UpdateShardCount")
+        .map(|call| call.at.duration_since(started).as_secs());
+    assert_eq!(first, Some(2), "when the first fifty pairs were read");
+    let scaled = |report: &Report| {
+        let streams = report.streams.iter();
+        streams.filter(|it| it.action == "scale_up").count()
+    };
+    assert!(scaled(&report) >= 100, "{}", scaled(&report));
 }
 
 #[tokio::test(start_paused = true)]

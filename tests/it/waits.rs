@@ -67,6 +67,44 @@ async fn what_a_person_writes_while_an_alarm_waits_for_the_quota_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_audit_that_the_stream_has_overtaken_is_made_anew_at_the_next_tick() {
+    let world = World::new();
+    world.place.set_update_window(seconds(1));
+    world.stream("orders", 2);
+    let config = "audit_interval = \"10m\"\n[quotas]\nput_metric_alarm = 0.05\n";
+    let config = format!("{config}{}", named(&["orders"]));
+    let mut autoscaler = world.start(&config).await;
+    let reshard = |to| world.place.reshard_by_hand("orders", to).expect("ACTIVE");
+    reshard(3);
+    world.pass(minutes(10)).await;
+    let by_hand = async {
+        tokio::time::sleep(seconds(10)).await;
+        reshard(4);
+    };
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), by_hand);
+    held(&report, "orders", "in_progress");
+    world.pass(minutes(1)).await;
+    let report = tick(&mut autoscaler).await;
+    acted(&report, "orders", "sync_alarms", 4, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_tells_what_it_has_done() {
+    let world = firing(&["done", "waits"]).await;
+    let slow = "[quotas]\nput_metric_alarm = 0.01\n";
+    let config = format!("{slow}{}", named(&["done", "waits"]));
+    let mut autoscaler = world.start(&config).await;
+    // The third turn of 100 s is under way: two were the first stream's.
+    let run = autoscaler.run_once(seconds(50), seconds(3600));
+    let stopped = tokio::time::timeout(seconds(250), run).await;
+    assert!(stopped.is_err(), "it still waits for the quota");
+    let (cut, report) = autoscaler.stop(tokio::time::Instant::now()).await;
+    assert_eq!(cut, 1, "the second is cut");
+    acted(&report, "done", "scale_up", 2, 4);
+    held(&report, "waits", "in_progress");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_whose_scaling_another_one_has_ended_leaves_the_alarms_alone() {
     let world = firing(&["orders"]).await;
     let slow = format!("[quotas]\nput_metric_alarm = 0.01\n{}", named(&["orders"]));

@@ -341,6 +341,13 @@ fn holds_each_with_its_reason() {
             Reason::DailyLimit,
         ),
         (
+            "a row from the far future",
+            || up(4),
+            |s| s.log = Some(Log::whole(vec![row(ago(-40_000_000), 2, 4, Outcome::Done)])),
+            Action::ScaleUp { to: 6 },
+            Reason::Alarm,
+        ),
+        (
             "a row from the future, and no cooldown",
             || up(4),
             |s| s.log = Some(Log::whole(vec![row(ago(-600), 2, 4, Outcome::Done)])),
