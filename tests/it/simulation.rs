@@ -22,8 +22,9 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
 
-/// Seeds that every run of the tests goes through, beside a new one.
-const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
+/// Seeds that every run of the tests goes through, beside a new one. The last two are of defects: a blind retry of UpdateShardCount that
+/// was planted, and what the simulation itself did not know.
+const FIXED_SEEDS: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 1_123_923_525_906];
 const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
 /// When the faults have stopped, so many minutes have to do.
@@ -87,6 +88,7 @@ fn random_faults_never_break_safety_and_the_system_converges() {
             (first..first + count).collect()
         }
         (None, None) => FIXED_SEEDS
+            .into_iter()
             .chain([u64::from(std::process::id()) + 1_000])
             .collect(),
     };
