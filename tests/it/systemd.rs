@@ -226,7 +226,12 @@ fn a_single_run_says_once_what_lasts_and_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let run = |endpoint: &str| {
         let state = folder.path().to_str().unwrap();
-        let variables = [("AWS_ENDPOINT_URL", endpoint), ("STATE_DIRECTORY", state)];
+        // Time enough for the connection to be refused, which is the same text each time.
+        let variables = [
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("STATE_DIRECTORY", state),
+            ("KINESIS_AUTOSCALER_CALL_TIMEOUT", "30s"),
+        ];
         let mut service = Service::start(&["--once"], &variables);
         assert_eq!(service.process.wait().unwrap().code(), Some(1));
         service.log()
