@@ -8,7 +8,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`schedule`] | wakes the tick by cron, one at a time; stops, reloads |
-//! | [`tick`] | one tick on a screen: observe -> decide -> apply -> record; remembers between ticks what makes them cheap |
+//! | [`tick`] | one tick: observe -> decide -> apply -> record; its `look` reads and starts, its `memory` is what makes ticks cheap and quiet |
 //! | [`observe`] | the poll, and then of each stream, fact by fact, what its decision still needs |
 //! | [`audit`] | which streams are looked at although no alarm asks |
 //! | [`decide`] | pure: what to do, and why, or the next fact that is needed |

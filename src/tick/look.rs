@@ -1,6 +1,7 @@
 //! What a tick reads before it starts streams: the poll, and the pairs that decisions need.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
 };
@@ -64,18 +65,9 @@ impl Autoscaler {
                     match firing {
                         Err(error) => self.fail_group(group, &failure(&error)),
                         Ok(firing) => {
-                            let account = &self.groups[group].account;
-                            let subscriptions = &self.context.config.subscriptions;
-                            let of_group = |number: &usize, _: &mut Observation| {
-                                subscriptions[*number].account == *account
-                            };
-                            let due = due.extract_if(.., of_group).collect();
+                            let due = self.of_group(group, &mut due);
                             let mut ready = self.observe(firing, due, now);
-                            let queue = self.queue(&ready, now);
-                            let needy: BTreeSet<usize> = queue.iter().copied().collect();
-                            let seen = ready.extract_if(.., |number, _| needy.contains(number));
-                            let seen = seen.collect();
-                            waiting.insert(group, Waiting { seen, queue });
+                            waiting.insert(group, self.waiting(&mut ready, now));
                             self.start(ready, now, term);
                         }
                     }
@@ -111,12 +103,36 @@ impl Autoscaler {
                 }
             }
         }
+        self.tell_of_unread(unpolled, waiting);
+        // The audits of those that were not read come with the next tick.
+        self.memory.overdue.extend(due.into_keys());
+    }
+
+    /// Takes out of `due` what belongs to an account and Region.
+    fn of_group(&self, group: usize, due: &mut Observations) -> Observations {
+        let account = &self.groups[group].account;
+        let subscriptions = &self.context.config.subscriptions;
+        due.extract_if(.., |number, _| subscriptions[*number].account == *account)
+            .collect()
+    }
+
+    /// Takes out of `ready` the streams whose decision needs both alarms first.
+    fn waiting(&self, ready: &mut Observations, now: Timestamp) -> Waiting {
+        let subscriptions = &self.context.config.subscriptions;
+        let needs = |number: &usize, seen: &mut Observation| {
+            observe::needs_pair(&subscriptions[*number], seen, now)
+        };
+        let seen: Observations = ready.extract_if(.., needs).collect();
+        let mut queue: Vec<usize> = seen.keys().copied().collect();
+        queue.sort_by_key(|number| Reverse((seen.get(number).map(Observation::priority), *number)));
+        Waiting { seen, queue }
+    }
+
+    /// Tells of those that the tick did not get to.
+    fn tell_of_unread(&mut self, unpolled: BTreeSet<usize>, waiting: BTreeMap<usize, Waiting>) {
         let why = "its alarms could not be read within tick_timeout";
-        let late = Decision::failed(
-            Reason::AwsError,
-            why,
-            "they are read again at the next tick",
-        );
+        let mend = "they are read again at the next tick";
+        let late = Decision::failed(Reason::AwsError, why, mend);
         for group in unpolled {
             self.fail_group(group, &late);
         }
@@ -125,8 +141,6 @@ impl Autoscaler {
                 self.fail(group, &left.seen, &late);
             }
         }
-        // The audits of those that were not read come with the next tick.
-        self.memory.overdue.extend(due.into_keys());
     }
 
     /// Streams that are looked at whether or not an alarm asks: what was left open, and those whose audit is due.
@@ -186,21 +200,6 @@ impl Autoscaler {
             false
         });
         observations
-    }
-
-    /// The streams whose decision needs both alarms first, the least urgent first.
-    fn queue(&self, observations: &Observations, now: Timestamp) -> Vec<usize> {
-        let subscriptions = &self.context.config.subscriptions;
-        let needs = |(number, seen): &(&usize, &Observation)| {
-            observe::needs_pair(&subscriptions[**number], seen, now)
-        };
-        let mut queue: Vec<_> = observations
-            .iter()
-            .filter(needs)
-            .map(|(number, seen)| (seen.priority(), *number))
-            .collect();
-        queue.sort_unstable_by(|a, b| b.cmp(a));
-        queue.into_iter().map(|(_, number)| number).collect()
     }
 
     /// One DescribeAlarms call for an account and Region.
