@@ -1,7 +1,8 @@
 //! Amazon Web Services through the SDK: the only module that names `aws_sdk_*` types.
 //!
 //! Calls return the project's own values and one [`Error`]. Every call has a deadline; reads and idempotent writes are retried by the
-//! SDK, UpdateShardCount never is.
+//! SDK, UpdateShardCount never is. The SDK's futures, of thousands of bytes each, are boxed where a stream's task makes the call: in a storm
+//! ten thousand tasks wait, and would all carry room for them.
 
 mod cloudwatch;
 mod dynamodb;

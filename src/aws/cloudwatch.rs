@@ -117,16 +117,13 @@ impl CloudWatch {
     ) -> Result<(Vec<Definition>, Option<String>), Error> {
         self.pace.describe_alarms.turn(priority).await;
         let unknown = UnknownFields::default();
-        let reply = request
+        let request = request
             .max_records(ALARMS_PER_CALL as i32)
             .customize()
-            .interceptor(unknown.clone())
-            .send()
-            .await
-            .map_err(|error| {
-                Error::from_sdk(Operation::DescribeAlarms, error)
-                    .telling(&self.pace.describe_alarms)
-            })?;
+            .interceptor(unknown.clone());
+        let reply = Box::pin(request.send()).await.map_err(|error| {
+            Error::from_sdk(Operation::DescribeAlarms, error).telling(&self.pace.describe_alarms)
+        })?;
         let next = reply
             .next_token()
             .filter(|token| !token.is_empty())
@@ -155,7 +152,7 @@ impl CloudWatch {
         permit: Permit,
     ) -> Result<(), Error> {
         let request = put_request(&self.client, definition.whole.clone(), rewrite);
-        let sent = request.customize().interceptor(permit).send().await;
+        let sent = Box::pin(request.customize().interceptor(permit).send()).await;
         sent.map_err(|error| {
             Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
         })?;
@@ -173,14 +170,12 @@ impl CloudWatch {
         self.pace.set_alarm_state.turn(priority).await;
         let reason: String = reason.chars().take(1023).collect();
         let request = self.client.set_alarm_state().alarm_name(alarm);
-        let sent = request
+        let request = request
             .state_value(StateValue::InsufficientData)
             .state_reason(reason)
             .customize()
-            .interceptor(permit)
-            .send()
-            .await;
-        sent.map_err(|error| {
+            .interceptor(permit);
+        Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::SetAlarmState, error).telling(&self.pace.set_alarm_state)
         })?;
         Ok(())
@@ -220,14 +215,14 @@ impl CloudWatch {
         let mut traffic = vec![Traffic::default(); streams.len()];
         let mut next = None;
         loop {
-            let reply = self
+            let request = self
                 .client
                 .get_metric_data()
                 .set_metric_data_queries(Some(queries.clone()))
                 .start_time(DateTime::from_secs(start.as_second()))
                 .end_time(DateTime::from_secs(end.as_second()))
-                .set_next_token(next.take())
-                .send()
+                .set_next_token(next.take());
+            let reply = Box::pin(request.send())
                 .await
                 .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
             for result in reply.metric_data_results() {

@@ -128,7 +128,8 @@ impl Table {
         let mut pauses = CONFLICT_PAUSES.into_iter();
         loop {
             let request = self.client.transact_write_items();
-            let sent = request.set_transact_items(Some(items.clone())).send().await;
+            let request = request.set_transact_items(Some(items.clone()));
+            let sent = Box::pin(request.send()).await;
             let Err(error) = sent else { return Ok(()) };
             let error = Error::from_sdk(Operation::TransactWriteItems, error);
             match pauses.next() {
@@ -196,7 +197,7 @@ impl Table {
         let mut found = Vec::new();
         let mut start = None;
         loop {
-            let reply = self
+            let request = self
                 .client
                 .query()
                 .table_name(&self.name)
@@ -204,8 +205,8 @@ impl Table {
                 .key_condition_expression("stream_name = :hash AND scaling_datetime >= :from")
                 .expression_attribute_values(":hash", AttributeValue::S(hash.to_owned()))
                 .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-                .set_exclusive_start_key(start)
-                .send()
+                .set_exclusive_start_key(start);
+            let reply = Box::pin(request.send())
                 .await
                 .map_err(|error| Error::from_sdk(Operation::Query, error))?;
             found.extend(reply.items.unwrap_or_default().into_iter().map(from_sdk));
@@ -246,10 +247,8 @@ impl Table {
             .get_item()
             .table_name(&self.name)
             .consistent_read(true);
-        let sent = request
-            .set_key(Some(key(hash.to_owned(), range.to_owned())))
-            .send()
-            .await;
+        let request = request.set_key(Some(key(hash.to_owned(), range.to_owned())));
+        let sent = Box::pin(request.send()).await;
         let reply = sent.map_err(|error| Error::from_sdk(Operation::GetItem, error))?;
         Ok(reply.item.map(from_sdk))
     }
