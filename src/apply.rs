@@ -17,7 +17,7 @@ use crate::{
     journal::Opened,
     lease::{Lease, Term},
     observation::{Observation, StreamStatus, StreamSummary},
-    pace::Priority,
+    pace::{Admitted, Priority},
     scaling::{Outcome, Scaling},
 };
 
@@ -32,6 +32,9 @@ const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// After so long a wait for the quota, what was decided on is looked at once more.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// No resharding ends sooner: nobody can have settled this one, and scaled again.
+const RESHARDING_TAKES: Duration = Duration::from_secs(30);
 
 /// Leave to write, asked for again before every write: it ends when another host takes the lease over.
 #[derive(Clone, Debug)]
@@ -107,6 +110,7 @@ pub async fn apply(
     context: &Arc<Context>,
     subscription: &Subscription,
     seen: &Observation,
+    admitted: Option<Admitted>,
     term: Option<Term>,
     decision: Decision,
 ) -> Decision {
@@ -138,9 +142,12 @@ pub async fn apply(
     };
     match decision.action {
         Action::Hold => decision,
-        Action::SyncAlarms { to } => hands.sync(to, decision).await,
-        Action::ScaleUp { to } => hands.scale(Direction::Up, to, decision).await,
-        Action::ScaleDown { to } => hands.scale(Direction::Down, to, decision).await,
+        Action::SyncAlarms { to } => {
+            drop(admitted);
+            hands.sync(to, decision).await
+        }
+        Action::ScaleUp { to } => hands.scale(Direction::Up, to, admitted, decision).await,
+        Action::ScaleDown { to } => hands.scale(Direction::Down, to, admitted, decision).await,
     }
 }
 
@@ -207,12 +214,20 @@ impl Hands<'_> {
         Ok(now.await? == *self.stream)
     }
 
-    async fn scale(&self, direction: Direction, to: u32, decision: Decision) -> Decision {
+    async fn scale(
+        &self,
+        direction: Direction,
+        to: u32,
+        admitted: Option<Admitted>,
+        decision: Decision,
+    ) -> Decision {
         let decided = Instant::now();
         self.place
             .kinesis
             .turn_to_reshard(self.seen.priority())
             .await;
+        // The next one is read while this one is resharded and its alarms wait for their turn.
+        drop(admitted);
         match self.unchanged(decided).await {
             Ok(true) => {}
             Ok(false) => return overtaken(&decision),
@@ -341,7 +356,7 @@ impl Hands<'_> {
         );
         let began = Instant::now();
         let still = async || {
-            let recent = began.elapsed() < LOOK_AGAIN_AFTER;
+            let recent = began.elapsed() < RESHARDING_TAKES;
             Ok(recent || !self.context.journal.is_settled(&row).await)
         };
         match self.rewrite_pair(to, &reason, still).await {

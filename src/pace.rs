@@ -1,11 +1,12 @@
 //! Keeps writes and reads under the account's quotas, the most urgent first.
 //!
 //! Each quota is a token bucket (governor) behind a queue ordered by [`Priority`]. Other tools share the quotas: when AWS throttles
-//! all the same, a bucket takes several tokens for one call, and goes back to one as calls pass.
+//! all the same, a bucket takes several tokens for one call, and goes back to one as calls pass. Before the queue for resharding stands
+//! [`Admission`], so that a stream is read and decided on shortly before its call.
 
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +21,10 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use crate::{alarm::Direction, config::Quotas};
 
@@ -65,6 +69,8 @@ pub struct Pace {
     pub set_alarm_state: Lane,
     pub describe_stream_summary: Lane,
     pub update_shard_count: Lane,
+    /// Who may be looked at for a resharding.
+    pub admission: Admission,
 }
 
 impl Pace {
@@ -76,6 +82,7 @@ impl Pace {
             set_alarm_state: Lane::new(quotas.set_alarm_state),
             describe_stream_summary: Lane::new(quotas.describe_stream_summary),
             update_shard_count: Lane::new(quotas.update_shard_count),
+            admission: Admission::new(quotas.update_shard_count),
         }
     }
 }
@@ -91,12 +98,6 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Tokens for one call: 1, and up to [`MAX_COST`] after AWS has throttled.
     cost: AtomicU32,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    arrivals: u64,
-    waiting: BTreeMap<(Priority, u64), Arc<Notify>>,
 }
 
 const MAX_COST: u32 = 8;
@@ -121,7 +122,7 @@ impl Lane {
 
     /// Waits until the quota allows one more call and nobody more urgent is waiting.
     pub async fn turn(&self, priority: Priority) {
-        let place = Place::take(&self.0, priority);
+        let place = Place::take(&self.0.queue, priority);
         for _ in 0..self.0.cost.load(Ordering::Relaxed) {
             self.token(&place).await;
         }
@@ -158,42 +159,129 @@ impl Lane {
     }
 }
 
-/// A place in the queue, given up when dropped.
+/// Lets in as many streams as reshard in [`STAY`], the most urgent first; the others wait before anything is read of them.
+///
+/// So the decision is on what was read just before its call, however many wait. Cheap to clone; clones share it.
+#[derive(Clone, Debug)]
+pub struct Admission(Arc<Room>);
+
+/// A stream that stays longer, for calls are slow, makes room for the next all the same: resharding goes on at its quota.
+const STAY: Duration = Duration::from_secs(4);
+
+/// When who came in, by the number of the arrival.
+type Entry = (Instant, u64);
+
+#[derive(Debug)]
+struct Room {
+    size: usize,
+    queue: Mutex<Queue>,
+    inside: Mutex<BTreeSet<Entry>>,
+}
+
+impl Admission {
+    fn new(reshardings_per_second: f64) -> Self {
+        // The cast saturates.
+        let size = (reshardings_per_second * STAY.as_secs_f64()) as usize;
+        Self(Arc::new(Room {
+            size: size.max(2),
+            queue: Mutex::default(),
+            inside: Mutex::default(),
+        }))
+    }
+
+    /// Waits for admission, which ends when the result is dropped.
+    pub async fn enter(&self, priority: Priority) -> Admitted {
+        let place = Place::take(&self.0.queue, priority);
+        loop {
+            if !place.is_first() {
+                place.wake.notified().await;
+                continue;
+            }
+            match self.0.enter(place.key.1) {
+                Ok(entry) => return Admitted(self.0.clone(), entry),
+                // Whichever comes first, a stream that leaves or one that has stayed its time, there is room.
+                Err(room_at) => drop(timeout_at(room_at, place.wake.notified()).await),
+            }
+        }
+    }
+}
+
+/// Leave to look at a stream.
+#[derive(Debug)]
+pub struct Admitted(Arc<Room>, Entry);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if lock(&self.0.inside).remove(&self.1) {
+            lock(&self.0.queue).wake_first();
+        }
+    }
+}
+
+impl Room {
+    /// Lets the arrival in, or tells when there will be room.
+    fn enter(&self, arrival: u64) -> Result<Entry, Instant> {
+        let (mut inside, now) = (lock(&self.inside), Instant::now());
+        if inside.len() >= self.size
+            && let Some((since, _)) = inside.first()
+        {
+            let room_at = *since + STAY;
+            if room_at > now {
+                return Err(room_at);
+            }
+            inside.pop_first();
+        }
+        inside.insert((now, arrival));
+        Ok((now, arrival))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    arrivals: u64,
+    waiting: BTreeMap<(Priority, u64), Arc<Notify>>,
+}
+
+impl Queue {
+    fn wake_first(&self) {
+        if let Some((_, first)) = self.waiting.first_key_value() {
+            first.notify_one();
+        }
+    }
+}
+
+/// A place in a queue, given up when dropped.
 struct Place<'a> {
-    lane: &'a Shared,
+    queue: &'a Mutex<Queue>,
     key: (Priority, u64),
     wake: Arc<Notify>,
 }
 
 impl<'a> Place<'a> {
-    fn take(lane: &'a Shared, priority: Priority) -> Self {
+    fn take(queue: &'a Mutex<Queue>, priority: Priority) -> Self {
         let wake = Arc::new(Notify::new());
-        let mut queue = lane.lock();
-        queue.arrivals += 1;
-        let key = (priority, queue.arrivals);
-        queue.waiting.insert(key, wake.clone());
-        Self { lane, key, wake }
+        let mut in_queue = lock(queue);
+        in_queue.arrivals += 1;
+        let key = (priority, in_queue.arrivals);
+        in_queue.waiting.insert(key, wake.clone());
+        Self { queue, key, wake }
     }
 
     fn is_first(&self) -> bool {
-        self.lane.lock().waiting.keys().next() == Some(&self.key)
+        lock(self.queue).waiting.keys().next() == Some(&self.key)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut queue = self.lane.lock();
+        let mut queue = lock(self.queue);
         queue.waiting.remove(&self.key);
-        if let Some((_, next)) = queue.waiting.first_key_value() {
-            next.notify_one();
-        }
+        queue.wake_first();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tokio's clock for governor, as the time since the lane was made: paused time paces as well.
@@ -253,6 +341,54 @@ mod tests {
                 ("audit", 4)
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn admission_lets_in_so_many_at_a_time_the_most_urgent_first() {
+        let admission = Admission::new(0.5);
+        let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
+        let order = Mutex::new(Vec::new());
+        let entered = async |name, priority| {
+            let admitted = admission.enter(priority).await;
+            lock(&order).push(name);
+            // It gives way before the next tick of the clock.
+            tokio::task::yield_now().await;
+            drop(admitted);
+        };
+        let started = Instant::now();
+        let leaves = async {
+            assert_eq!(lock(&order).len(), 0, "two are in, which is all");
+            drop(first);
+        };
+        tokio::join!(
+            entered("audit", Priority::AUDIT),
+            entered("low", up(0.8)),
+            entered("high", up(0.9)),
+            leaves
+        );
+        assert_eq!(lock(&order).clone(), ["high", "low", "audit"]);
+        assert_eq!(started.elapsed(), Duration::ZERO, "each waits for no time");
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stays_long_makes_room_for_one_and_no_more() {
+        let admission = Admission::new(0.5);
+        let started = Instant::now();
+        let mut inside = Vec::new();
+        for entered_after in [0, 0, 4, 4, 8] {
+            inside.push(admission.enter(up(0.9)).await);
+            assert_eq!(started.elapsed().as_secs(), entered_after, "seconds");
+        }
+        // The first two have made room already, and their leaving makes no more.
+        inside.drain(..2);
+        admission.enter(up(0.9)).await;
+        assert_eq!(started.elapsed().as_secs(), 8, "the fourth has made room");
+        let next = admission.enter(up(0.9)).await;
+        assert_eq!(started.elapsed().as_secs(), 8, "and left it again");
+        tokio::join!(admission.enter(up(0.9)), async { drop(inside.pop()) });
+        assert_eq!(started.elapsed().as_secs(), 8, "the fifth leaves");
+        drop(next);
     }
 
     #[tokio::test(start_paused = true)]

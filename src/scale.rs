@@ -270,7 +270,7 @@ async fn ready(
             return Err(Failure::new(Exit::Failed, report));
         }
         if !decision.settles.is_empty() && !context.dry_run && round == 0 {
-            let settled = apply::apply(context, subscription, &seen, None, decision).await;
+            let settled = apply::apply(context, subscription, &seen, None, None, decision).await;
             if let Some(error) = settled.error {
                 return Err(Failure::new(Exit::Failed, on(context, number, error)));
             }

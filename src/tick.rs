@@ -388,22 +388,30 @@ async fn look_after(
     context: Arc<Context>,
     number: usize,
     mut seen: Observation,
-    now: Timestamp,
+    mut now: Timestamp,
     term: Option<Term>,
 ) -> Settled {
     let subscription = &context.config.subscriptions[number];
     let polled = seen.alarms_in_alarm();
-    let reader = Reader {
-        aws: &context.aws,
-        journal: &context.journal,
-        subscription,
-        now,
-    };
+    let mut admitted = None;
     let decision = loop {
         match decide(subscription, &seen, now) {
             Verdict::Decided(decision) => break decision,
+            Verdict::Need(_) if admitted.is_none() && seen.firing().is_some() => {
+                // In a storm that is long after the tick has begun.
+                let kinesis = &context.aws.place(&subscription.account).kinesis;
+                admitted = Some(kinesis.admission(seen.priority()).await);
+                now = context.clock.now();
+            }
             Verdict::Need(fact) => {
-                if let Err(error) = reader.read(fact, &mut seen).await {
+                let reader = Reader {
+                    aws: &context.aws,
+                    journal: &context.journal,
+                    subscription,
+                    now,
+                };
+                let read = reader.read(fact, &mut seen);
+                if let Err(error) = Box::pin(read).await {
                     break failure(&error);
                 }
             }
@@ -412,7 +420,8 @@ async fn look_after(
     let decision = if context.dry_run {
         decision
     } else {
-        apply::apply(&context, subscription, &seen, term, decision).await
+        let applied = apply::apply(&context, subscription, &seen, admitted, term, decision);
+        Box::pin(applied).await
     };
     let stream = match seen.stream_name(subscription) {
         "" => subscription.label(),

@@ -13,7 +13,7 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use super::{Error, Operation, Permit};
 use crate::{
     observation::{StreamStatus, StreamSummary},
-    pace::{Pace, Priority},
+    pace::{Admitted, Pace, Priority},
 };
 
 /// A longer wait for UpdateShardCount's answer would outlast the time after which others settle its intent.
@@ -47,16 +47,11 @@ impl Kinesis {
     /// Reads status, mode and open shard count (DescribeStreamSummary).
     pub async fn summary(&self, stream: &str, priority: Priority) -> Result<StreamSummary, Error> {
         self.pace.describe_stream_summary.turn(priority).await;
-        let reply = self
-            .client
-            .describe_stream_summary()
-            .stream_name(stream)
-            .send()
-            .await
-            .map_err(|error| {
-                Error::from_sdk(Operation::DescribeStreamSummary, error)
-                    .telling(&self.pace.describe_stream_summary)
-            })?;
+        let request = self.client.describe_stream_summary().stream_name(stream);
+        let reply = Box::pin(request.send()).await.map_err(|error| {
+            Error::from_sdk(Operation::DescribeStreamSummary, error)
+                .telling(&self.pace.describe_stream_summary)
+        })?;
         let Some(summary) = reply.stream_description_summary else {
             return Err(Error::unreadable(
                 Operation::DescribeStreamSummary,
@@ -78,6 +73,11 @@ impl Kinesis {
             on_demand,
             open_shards: u32::try_from(summary.open_shard_count).unwrap_or(0),
         })
+    }
+
+    /// Waits until the stream may be read for a resharding: not long before the quota allows one.
+    pub async fn admission(&self, priority: Priority) -> Admitted {
+        self.pace.admission.enter(priority).await
     }
 
     /// Waits until the account's quota allows one more resharding. Apart from the call, so that an intent is not old when it is carried out.
@@ -102,7 +102,7 @@ impl Kinesis {
                     .operation_attempt_timeout(self.call_timeout.min(RESHARD_TIMEOUT))
                     .build(),
             );
-        let sent = self
+        let request = self
             .client
             .update_shard_count()
             .stream_arn(stream_arn)
@@ -110,10 +110,8 @@ impl Kinesis {
             .scaling_type(ScalingType::UniformScaling)
             .customize()
             .config_override(once)
-            .interceptor(permit)
-            .send()
-            .await;
-        sent.map_err(|error| {
+            .interceptor(permit);
+        Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::UpdateShardCount, error)
                 .telling(&self.pace.update_shard_count)
         })?;

@@ -88,8 +88,15 @@ impl<'a> Work<'a> {
     ) -> Result<(), Failure> {
         let Step { from, to, .. } = step;
         let subscription = &self.context.config.subscriptions[self.number];
-        let applied =
-            apply::apply(self.context, subscription, seen, None, self.decision(step)).await;
+        let applied = apply::apply(
+            self.context,
+            subscription,
+            seen,
+            None,
+            None,
+            self.decision(step),
+        )
+        .await;
         let Some(error) = applied.error else {
             if applied.action == Action::Hold {
                 return Err(self.stopped(step, &applied.detail, None));

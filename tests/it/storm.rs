@@ -36,6 +36,11 @@ async fn a_storm_goes_at_the_pace_of_the_quotas_and_is_never_throttled() {
         "no call is throttled"
     );
 
+    let calls = world.sandbox.calls();
+    assert_eq!(
+        calls["DescribeStreamSummary"], 1000,
+        "each stream is read once, however long it waits: {calls:?}"
+    );
     let mut last = BTreeMap::new();
     for call in world.sandbox.journal() {
         let seconds = call.at.duration_since(started).as_secs_f64();
