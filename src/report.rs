@@ -1,6 +1,6 @@
 //! One rendering of what a tick did: as JSON for scripts, as a table for people, as log lines.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use comfy_table::{Table, TableStyle};
 use jiff::Timestamp;
@@ -379,6 +379,13 @@ pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
         empty = false;
     }
     lines + &line + "\n"
+}
+
+/// `1 shard`, `2 shards`.
+pub fn counted(n: impl Display, noun: &str) -> String {
+    let n = n.to_string();
+    let ending = if n == "1" { "" } else { "s" };
+    format!("{n} {noun}{ending}")
 }
 
 /// ` and 3 more`, or nothing.

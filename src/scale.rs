@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-pub use plan::{Budget, Impossible, Plan, budget, steps, target};
+pub use plan::{Budget, OutOfRange, Plan, budget, steps, target};
 
 use self::work::Work;
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     observation::{Observation, Seen, StreamSummary},
     observe::Reader,
     output,
+    report::counted,
     subscriptions::{self, OnStream, failed_call},
 };
 
@@ -47,6 +48,18 @@ pub async fn run(
     let number = find(context, args).await?;
     let (plan, seen) = plan(context, number, args.target).await?;
     let width = output::terminal_width();
+    if plan.steps.is_empty() {
+        output::print(&match output {
+            Output::Json => told(&plan, &[], context.dry_run, None),
+            _ => format!(
+                "{} ({}) has {} already; there is nothing to do\n",
+                plan.stream,
+                plan.region,
+                counted(plan.to, "shard")
+            ),
+        })?;
+        return Ok(Exit::Done);
+    }
     if context.dry_run {
         output::print(&match output {
             Output::Json => told(&plan, &[], true, None),
@@ -76,8 +89,10 @@ pub async fn run(
             false => "is being resharded to",
         };
         output::print(&format!(
-            "{} ({}) {end} {} shards; its alarms are in sync, and it is logged\n",
-            plan.stream, plan.region, plan.to
+            "{} ({}) {end} {}; its alarms are in sync, and it is logged\n",
+            plan.stream,
+            plan.region,
+            counted(plan.to, "shard")
         ))?;
     }
     Ok(Exit::Done)
@@ -155,13 +170,8 @@ pub async fn plan(
     let refuse = |text: String, hint: String| {
         Failure::new(Exit::Failed, on(context, number, text).hint(hint))
     };
-    let to = plan::target(n, wanted).map_err(|why| {
-        let hint = match why {
-            Impossible::Same(_) => "there is nothing to do",
-            Impossible::OutOfRange { .. } => "name the count with --to",
-        };
-        refuse(why.to_string(), hint.to_owned())
-    })?;
+    let to = plan::target(n, wanted)
+        .map_err(|why| refuse(why.to_string(), "name the count with --to".to_owned()))?;
     let steps = plan::steps(n, to);
     let log = seen.log.as_ref();
     let log_failure = log.and_then(|log| log.unread.as_ref());

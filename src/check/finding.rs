@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::Output,
     error::{Failure, Report},
-    report::{and_more, wrap},
+    report::{and_more, counted, wrap},
 };
 
 /// How bad it is.
@@ -161,25 +161,21 @@ impl Findings {
             .iter()
             .map(|findings| lines(findings, width, colour))
             .collect();
-        let count = |severity: Severity, one: &str, many: &str| match self.count(severity) {
-            0 => None,
-            1 => Some(format!("1 {one}")),
-            n => Some(format!("{n} {many}")),
-        };
-        let counts = [
-            count(Severity::Error, "error", "errors"),
-            count(Severity::Warning, "warning", "warnings"),
-            count(Severity::Info, "note", "notes"),
-        ];
-        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        let counts: Vec<String> = [
+            (Severity::Error, "error"),
+            (Severity::Warning, "warning"),
+            (Severity::Info, "note"),
+        ]
+        .into_iter()
+        .map(|(severity, noun)| (self.count(severity), noun))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| counted(count, noun))
+        .collect();
         let verdict = match counts.is_empty() {
             true => "all is well".to_owned(),
             false => counts.join(", "),
         };
-        let streams = match self.streams {
-            1 => "1 stream".to_owned(),
-            n => format!("{n} streams"),
-        };
+        let streams = counted(self.streams, "stream");
         let summary = format!("checked {streams}, their alarms and the log table: {verdict}");
         text += &wrap(&summary, "", "", width);
         if !self.not_tried.is_empty() {

@@ -8,6 +8,7 @@ use crate::{
     alarm::{Alarm, ContractError, Direction, Settings, Terms},
     config::Subscription,
     decide::scale_up_target,
+    report::counted,
 };
 
 use Severity::{Error, Info, Warning};
@@ -318,8 +319,10 @@ fn counts(
     let mend = "the audit mends it within audit_interval, unless that is \"0s\"";
     if up.shard_count != down.shard_count {
         let message = format!(
-            "it records {} shards, and {} records {}",
-            up.shard_count, names.scale_down, down.shard_count
+            "it records {}, and {} records {}",
+            counted(up.shard_count, "shard"),
+            names.scale_down,
+            down.shard_count
         );
         found.push(Finding::new(
             Warning,
@@ -332,8 +335,8 @@ fn counts(
         && up.shard_count != n
     {
         let message = format!(
-            "the pair records {} shards, and the stream has {n}",
-            up.shard_count
+            "the pair records {}, and the stream has {n}",
+            counted(up.shard_count, "shard")
         );
         found.push(Finding::new(
             Warning,
@@ -345,15 +348,17 @@ fn counts(
     }
     let Some(n) = n else { return };
     let (min, max) = (subscription.min_shards, subscription.max_shards);
+    let stream = &up.stream;
     let (key, message) = match () {
         () if n > max => (
             "max_shards",
-            format!("the stream has {n} shards, above max_shards = {max}: it is never scaled up"),
+            format!("{stream} has {n} shards, above max_shards = {max}: it is never scaled up"),
         ),
         () if n < min => (
             "min_shards",
             format!(
-                "the stream has {n} shards, below min_shards = {min}, which only bounds scalings"
+                "{stream} has {}, below min_shards = {min}, which only bounds scalings",
+                counted(n, "shard")
             ),
         ),
         () => return,
@@ -455,7 +460,8 @@ fn thresholds(
     if let Some(n) = counts.find(|n| target(*n) > *n && low >= left(*n)) {
         let (target, left) = (target(n), left(n));
         let message = format!(
-            "with {n} shards a scale-up to {target} turns a usage of {high} into {}, which is not above the scale-down threshold {low}",
+            "with {} a scale-up to {target} turns a usage of {high} into {}, which is not above the scale-down threshold {low}",
+            counted(n, "shard"),
             short(left)
         );
         let mend = format!(

@@ -18,24 +18,24 @@ pub struct Plan {
     pub region: String,
     pub from: u32,
     pub to: u32,
-    /// The count after each UpdateShardCount call.
+    /// The count after each UpdateShardCount call; none, where the stream has the count already.
     pub steps: Vec<u32>,
     /// How many of the day's calls are left before it; `None` when the log does not tell.
     pub calls_left: Option<usize>,
     pub warnings: Vec<String>,
 }
 
-/// Why there is nothing to plan.
+/// A step that leads out of what a stream can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Impossible {
-    #[error("the stream has {0} shards already")]
-    Same(u32),
-    #[error("{from} shards and {step} make {to}, and a stream has from 1 to {MAX_SHARDS}")]
-    OutOfRange { from: u32, step: String, to: i64 },
+#[error("{from} shards and {step} make {to}, and a stream has from 1 to {MAX_SHARDS}")]
+pub struct OutOfRange {
+    pub from: u32,
+    pub step: String,
+    pub to: i64,
 }
 
 /// The count that `target` means for a stream with `n` shards; percentages round up, towards more capacity.
-pub fn target(n: u32, target: Target) -> Result<u32, Impossible> {
+pub fn target(n: u32, target: Target) -> Result<u32, OutOfRange> {
     let wide = i64::from(n);
     let to = match (target.to, target.by) {
         (Some(to), _) => i64::from(to),
@@ -48,9 +48,8 @@ pub fn target(n: u32, target: Target) -> Result<u32, Impossible> {
         (None, None) => wide,
     };
     match u32::try_from(to) {
-        Ok(to) if to == n => Err(Impossible::Same(n)),
         Ok(to) if (1..=MAX_SHARDS).contains(&to) => Ok(to),
-        _ => Err(Impossible::OutOfRange {
+        _ => Err(OutOfRange {
             from: n,
             step: target.by.map_or_else(String::new, |by| by.to_string()),
             to,

@@ -9,7 +9,7 @@ use super::{AlarmRow, Row, Status};
 use crate::{
     decide::CALLS_PER_DAY,
     lease::{Host, Role},
-    report::{self, wrap},
+    report::{self, counted, wrap},
 };
 
 /// Narrower than this, everything stands below the stream's name.
@@ -314,9 +314,6 @@ fn summary(status: &Status) -> String {
     ];
     let parts = parts.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
-    let streams = match rows.len() {
-        1 => "1 stream".to_owned(),
-        n => format!("{n} streams"),
-    };
+    let streams = counted(rows.len(), "stream");
     format!("{streams}: {}", parts.join(", "))
 }

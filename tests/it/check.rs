@@ -112,12 +112,12 @@ async fn bounds_twice_named_streams_and_the_table_are_checked_by_the_configurati
         (
             "[[streams]]\nname = \"orders\"\nmax_shards = 3\n",
             "out_of_bounds",
-            "above max_shards = 3",
+            "orders has 4 shards, above max_shards = 3",
         ),
         (
             "[[streams]]\nname = \"orders\"\nmin_shards = 5\n",
             "out_of_bounds",
-            "below min_shards = 5",
+            "orders has 4 shards, below min_shards = 5",
         ),
         (
             "[[streams]]\nname = \"orders\"\nalarm_name = \"x-{direction}\"\n[[streams]]\nalarm = \"orders-scale-up-alarm\"\n",

@@ -9,7 +9,7 @@ use kinesis_autoscaler::{
     error::{Exit, Failure},
     journal::{Journal, Spool},
     sandbox::{Fault, Load, Traffic},
-    scale::{self, Consent, Impossible},
+    scale::{self, Consent, OutOfRange},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -57,15 +57,15 @@ async fn scaled(world: &World, stream: &str, target: Target) -> Result<Exit, Fai
 
 #[test]
 fn targets_are_counts_differences_or_percentages_rounded_up() {
-    let cases: &[(u32, Target, Result<u32, Impossible>)] = &[
+    let cases: &[(u32, Target, Result<u32, OutOfRange>)] = &[
         (4, to(9), Ok(9)),
-        (4, to(4), Err(Impossible::Same(4))),
+        (4, to(4), Ok(4)),
         (4, by("+4"), Ok(8)),
         (4, by("-3"), Ok(1)),
         (
             4,
             by("-4"),
-            Err(Impossible::OutOfRange {
+            Err(OutOfRange {
                 from: 4,
                 step: "-4".to_owned(),
                 to: 0,
@@ -74,7 +74,7 @@ fn targets_are_counts_differences_or_percentages_rounded_up() {
         (
             9_999,
             by("+2"),
-            Err(Impossible::OutOfRange {
+            Err(OutOfRange {
                 from: 9_999,
                 step: "+2".to_owned(),
                 to: 10_001,
@@ -85,11 +85,11 @@ fn targets_are_counts_differences_or_percentages_rounded_up() {
         (3, by("100%"), Ok(6)),
         (10, by("-25%"), Ok(8)),
         (7, by("-50%"), Ok(4)),
-        (1, by("-50%"), Err(Impossible::Same(1))),
+        (1, by("-50%"), Ok(1)),
         (
             9_000,
             by("100%"),
-            Err(Impossible::OutOfRange {
+            Err(OutOfRange {
                 from: 9_000,
                 step: "+100%".to_owned(),
                 to: 18_000,
@@ -236,6 +236,18 @@ async fn without_consent_nothing_happens() {
     assert_eq!(world.shards("orders"), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_the_count_already_needs_nothing() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let exit = scaled(&world, "orders", to(2)).await;
+    assert_eq!(exit.expect("there is nothing to refuse"), Exit::Done);
+    assert_eq!(world.rows().len(), 0, "nothing is logged");
+    let calls = world.sandbox.calls();
+    assert!(!calls.contains_key("UpdateShardCount"), "{calls:?}");
+    assert!(!calls.contains_key("PutMetricAlarm"), "{calls:?}");
+}
+
 type Seed = fn(&World);
 
 /// What is seeded, the stream, the target, and words of the refusal.
@@ -249,13 +261,6 @@ const REFUSALS: &[(&str, Seed, &str, u32, &[&str])] = &[
             "no subscription has the stream ordres",
             "did you mean orders?",
         ],
-    ),
-    (
-        "the count that it has",
-        |_| (),
-        "orders",
-        2,
-        &["2 shards already"],
     ),
     (
         "a stream in flux",

@@ -166,7 +166,7 @@ const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
         "flapping",
         Severity::Warning,
         DOWN,
-        "with 1 shards a scale-up to 2 turns a usage of 0.75 into 0.375",
+        "with 1 shard a scale-up to 2 turns a usage of 0.75 into 0.375",
     ),
     (
         "a scale-up threshold below the aim",
