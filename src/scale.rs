@@ -14,7 +14,7 @@ pub use plan::{Budget, OutOfRange, Plan, budget, steps, target};
 
 use self::work::Work;
 use crate::{
-    alarm::State,
+    alarm::{Alarm, State},
     apply,
     aws::{self, Place},
     cli::{self, Output},
@@ -51,12 +51,7 @@ pub async fn run(
     if plan.steps.is_empty() {
         output::print(&match output {
             Output::Json => told(&plan, &[], context.dry_run, None),
-            _ => format!(
-                "{} ({}) has {} already; there is nothing to do\n",
-                plan.stream,
-                plan.region,
-                counted(plan.to, "shard")
-            ),
+            _ => plan.to_text(width),
         })?;
         return Ok(Exit::Done);
     }
@@ -193,6 +188,7 @@ pub async fn plan(
             format!("the log cannot be read; the row may have to wait in the state directory for the daemon: {why}")
         }));
     warnings.extend(alarm_warning(&seen, to > n));
+    warnings.extend(sync_warning(&seen, n, to));
     let place = context.aws.place(&subscription.account);
     warnings.extend(limit_warning(place, n, to).await);
     warnings.extend(usage_warning(context, place, seen.stream_name(subscription), n, to).await);
@@ -220,6 +216,18 @@ fn alarm_warning(seen: &Observation, up: bool) -> Option<String> {
     Some(format!(
         "{} is in ALARM: the autoscaler may take this back; {mend}",
         alarm.name
+    ))
+}
+
+/// A scaling rewrites the alarms, but where there is none they stay as they are.
+fn sync_warning(seen: &Observation, n: u32, to: u32) -> Option<String> {
+    let alarms = [&seen.up, &seen.down].into_iter().filter_map(Seen::found);
+    let other = alarms
+        .filter_map(Alarm::recorded_count)
+        .find(|recorded| *recorded != n)
+        .filter(|_| to == n)?;
+    Some(format!(
+        "its alarms record {other}: the audit mends it within audit_interval, unless that is \"0s\""
     ))
 }
 

@@ -7,7 +7,7 @@ use crate::{
     cli::{Step, Target},
     config::Subscription,
     decide::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS, at},
-    report::wrap,
+    report::{counted, wrap},
     scaling::Scaling,
 };
 
@@ -144,12 +144,20 @@ impl Plan {
             }
             None => "how many of the day's calls are left is not known".to_owned(),
         };
-        let plan = format!(
-            "{} ({}): {} shards, in {calls}; {left}",
-            self.stream,
-            self.region,
-            way.join(" -> ")
-        );
+        let plan = match self.steps.is_empty() {
+            true => format!(
+                "{} ({}) has {} already; there is nothing to do",
+                self.stream,
+                self.region,
+                counted(self.to, "shard")
+            ),
+            false => format!(
+                "{} ({}): {} shards, in {calls}; {left}",
+                self.stream,
+                self.region,
+                way.join(" -> ")
+            ),
+        };
         let warnings = self.warnings.iter().map(|it| format!("warning: {it}"));
         let width = width.map_or(usize::MAX, usize::from);
         std::iter::once(plan)

@@ -246,6 +246,15 @@ async fn a_stream_that_has_the_count_already_needs_nothing() {
     let calls = world.sandbox.calls();
     assert!(!calls.contains_key("UpdateShardCount"), "{calls:?}");
     assert!(!calls.contains_key("PutMetricAlarm"), "{calls:?}");
+    // A person has resharded, and asks for the count that it has now.
+    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    world.pass(SignedDuration::from_mins(5)).await;
+    let context = context(&world, &named(&["orders"])).await;
+    let (plan, _) = scale::plan(&context, 0, to(3)).await.expect("it may");
+    let text = plan.to_text(None);
+    for words in ["has 3 shards already", "its alarms record 2"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
 }
 
 type Seed = fn(&World);
