@@ -30,7 +30,7 @@ Environment:
   AWS_ENDPOINT_URL_CLOUDWATCH, AWS_ENDPOINT_URL_DYNAMODB, ...
                                 the SDK's own
 
-Exit status: 0 done; 1 a stream failed; 2 wrong usage; 78 the configuration is wrong";
+Exit status: 0 done; 1 something failed; 2 wrong usage; 78 wrong configuration";
 
 const GLOBAL: &str = "Global options";
 
