@@ -17,8 +17,8 @@
 //! | [`report`] | one rendering of what was decided: text, JSON, log |
 //!
 //! They stand on values without any I/O, [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`observation`] and
-//! [`scaling`], and on [`aws`] (the SDK's clients), [`pace`] (quotas), [`lease`] (one of several hosts acts) and [`clock`]; [`context`] carries
-//! what a process has of them.
+//! [`scaling`], and on [`aws`] (the SDK's clients), [`pace`] (quotas, and who goes first), [`lease`] (one of several hosts acts) and
+//! [`clock`]; [`context`] carries what a process has of them.
 //!
 //! Around them: [`cli`] and [`run`] (from the command line to the work), [`error`] (how errors read, and exit codes), [`logging`],
 //! [`systemd`], [`metrics`] (Prometheus and `/healthz`); the operator's commands [`check`], [`status`], [`history`], [`provision`] (alarms and
