@@ -33,9 +33,6 @@ const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// After so long a wait for the quota, what was decided on is looked at once more.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// No resharding ends sooner: nobody can have settled this one, and scaled again.
-const RESHARDING_TAKES: Duration = Duration::from_secs(30);
-
 /// Leave to write, asked for again before every write: it ends when another host takes the lease over.
 #[derive(Clone, Debug)]
 pub struct Leave {
@@ -50,7 +47,17 @@ pub struct Leave {
 pub struct LeaseLost;
 
 impl Leave {
-    fn ask(&self) -> Result<(), LeaseLost> {
+    /// Leave under the lease's `term`, where there is a lease.
+    pub fn new(context: &Context, term: Option<Term>, direction: Direction) -> Self {
+        Self {
+            lease: context.lease.clone(),
+            term,
+            direction,
+        }
+    }
+
+    /// Whether there still is leave.
+    pub fn ask(&self) -> Result<(), LeaseLost> {
         match (&self.lease, self.term) {
             (Some(lease), Some(term)) if !lease.allows(term, self.direction) => Err(LeaseLost),
             (Some(_), None) => Err(LeaseLost),
@@ -75,6 +82,15 @@ impl Leave {
         })
         .await
     }
+}
+
+/// What a shard count to write goes by, which a wait can overtake.
+#[derive(Clone, Copy)]
+enum Ground<'a> {
+    /// The stream, as it was decided on at the time.
+    Stream(Instant),
+    /// This scaling.
+    Scaling(&'a Scaling),
 }
 
 /// How the rewriting of a pair ended.
@@ -120,11 +136,7 @@ pub async fn apply(
         Action::ScaleUp { .. } => Direction::Up,
         Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
     };
-    let leave = Leave {
-        lease: context.lease.clone(),
-        term,
-        direction,
-    };
+    let leave = Leave::new(context, term, direction);
     // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
     if !matches!(decision.action, Action::SyncAlarms { .. }) {
         log_outcomes(context, &leave, &decision).await;
@@ -193,9 +205,8 @@ impl Hands<'_> {
         let reason = format!(
             "kinesis-autoscaler: the stream has {to} shards; the alarm is set to that count"
         );
-        let decided = Instant::now();
-        let still = async || self.unchanged(decided).await;
-        match self.rewrite_pair(to, &reason, still).await {
+        let ground = Ground::Stream(Instant::now());
+        match self.rewrite_pair(to, &reason, ground).await {
             Ok(Rewritten::Both) => {}
             Ok(Rewritten::Overtaken) => return overtaken(&decision),
             Err(error) => return failed(decision, &error, error.hint()),
@@ -222,12 +233,8 @@ impl Hands<'_> {
         decision: Decision,
     ) -> Decision {
         let decided = Instant::now();
-        self.place
-            .kinesis
-            .turn_to_reshard(self.seen.priority())
-            .await;
-        // The next one is read while this one is resharded and its alarms wait for their turn.
-        drop(admitted);
+        let priority = self.seen.priority();
+        self.place.kinesis.turn_to_reshard(priority, admitted).await;
         match self.unchanged(decided).await {
             Ok(true) => {}
             Ok(false) => return overtaken(&decision),
@@ -316,8 +323,7 @@ impl Hands<'_> {
         let kinesis = &self.place.kinesis;
         let mut tries = 1;
         loop {
-            let age = self.context.clock.now().duration_since(begun);
-            if self.leave.ask().is_err() || age >= SEND_WITHIN {
+            if self.leave.ask().is_err() || self.age(begun) >= SEND_WITHIN {
                 return Resharding::NotSent;
             }
             let call = kinesis.update_shard_count(&self.stream.arn, to, self.leave.permit());
@@ -329,13 +335,17 @@ impl Hands<'_> {
             match error.kind {
                 Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
                     tries += 1;
-                    kinesis.turn_to_reshard(self.seen.priority()).await;
+                    kinesis.turn_to_reshard(self.seen.priority(), None).await;
                 }
                 Kind::InUse => return self.find_out(to, error).await,
                 kind if kind.is_refusal() => return Resharding::Refused(error),
                 _ => return self.find_out(to, error).await,
             }
         }
+    }
+
+    fn age(&self, intent_at: Timestamp) -> SignedDuration {
+        self.context.clock.now().duration_since(intent_at)
     }
 
     /// A stream that is ACTIVE with the target count was resharded; anything else is not known yet.
@@ -354,12 +364,7 @@ impl Hands<'_> {
             "kinesis-autoscaler: scaling from {} to {to} shards",
             self.stream.open_shards
         );
-        let began = Instant::now();
-        let still = async || {
-            let recent = began.elapsed() < RESHARDING_TAKES;
-            Ok(recent || !self.context.journal.is_settled(&row).await)
-        };
-        match self.rewrite_pair(to, &reason, still).await {
+        match self.rewrite_pair(to, &reason, Ground::Scaling(&row)).await {
             Ok(Rewritten::Both) => {}
             // Who settled the row has mended the alarms, and the stream may have been scaled again since.
             Ok(Rewritten::Overtaken) => return decision,
@@ -388,15 +393,25 @@ impl Hands<'_> {
         hold
     }
 
+    /// Whether the count to write still holds; `rewritten`: someone has written the alarms since they were decided on.
+    async fn holds(&self, ground: Ground<'_>, rewritten: bool) -> Result<bool, aws::Error> {
+        match ground {
+            Ground::Stream(decided) => self.unchanged(decided).await,
+            // Whoever settles a scaling writes the alarms first, but for one that is old and looks as if it had never been carried out.
+            Ground::Scaling(row) if self.age(row.at) < SEND_WITHIN && !rewritten => Ok(true),
+            Ground::Scaling(row) => Ok(!self.context.journal.is_settled(row).await),
+        }
+    }
+
     /// Sets both alarms to `shard_count` and resets them. Doing it twice does no harm.
     ///
-    /// They are read when the quota allows the write, and not before: what a person writes during the wait is kept. `still` is asked then
-    /// too, whether the count still holds.
+    /// They are read when the quota allows the write, and not before: what a person writes during the wait is kept. Whether the count still
+    /// holds is asked then too, and once more if the alarms turn out to have been written since they were decided on.
     async fn rewrite_pair(
         &self,
         shard_count: u32,
         reason: &str,
-        still: impl AsyncFnOnce() -> Result<bool, aws::Error>,
+        ground: Ground<'_>,
     ) -> Result<Rewritten, RewriteError> {
         let (cloudwatch, priority) = (&self.place.cloudwatch, self.seen.priority());
         let names = &self.subscription.alarms;
@@ -406,7 +421,7 @@ impl Hands<'_> {
             tokio::join!(turn(), turn())
         };
         self.leave.during(turns).await?;
-        if !still().await? {
+        if !self.holds(ground, false).await? {
             return Ok(Rewritten::Overtaken);
         }
         let both = names.both();
@@ -418,6 +433,15 @@ impl Hands<'_> {
                 .find(|definition| definition.alarm.name == name);
             definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
         });
+        let rewritten = [(&up, &self.seen.up), (&down, &self.seen.down)]
+            .into_iter()
+            .any(|(now, then)| {
+                let now = now.as_ref().ok().map(|it| it.alarm.configured_at);
+                now != then.found().map(|it| it.configured_at)
+            });
+        if rewritten && !self.holds(ground, true).await? {
+            return Ok(Rewritten::Overtaken);
+        }
         let stream = self.seen.stream_name(self.subscription);
         let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
             let definition = definition.clone()?;

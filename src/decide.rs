@@ -216,6 +216,13 @@ pub fn decide(subscription: &Subscription, seen: &Observation, now: Timestamp) -
     }
 }
 
+/// Whether the alarm that asks can have the stream resharded, as far as the alarm alone tells.
+pub fn may_reshard(subscription: &Subscription, seen: &Observation, now: Timestamp) -> bool {
+    seen.firing().is_some_and(|(direction, alarm)| {
+        switched_off(subscription, direction, alarm, now).is_none()
+    })
+}
+
 /// Ends the judging early: a rule holds, or needs to know more.
 enum Stop {
     Need(Fact),

@@ -34,6 +34,8 @@ impl<T> Seen<T> {
 pub struct Observation {
     pub up: Seen<Alarm>,
     pub down: Seen<Alarm>,
+    /// When the alarms were read, where that is not now.
+    pub polled_at: Option<Timestamp>,
     pub stream: Seen<StreamSummary>,
     /// The scalings of the last day.
     pub log: Option<Log>,

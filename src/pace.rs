@@ -159,29 +159,38 @@ impl Lane {
     }
 }
 
-/// Lets in as many streams as reshard in [`STAY`], the most urgent first; the others wait before anything is read of them.
+/// Lets in as many streams as reshard in four seconds, the most urgent first; the others wait before the stream and its log are read.
 ///
-/// So the decision is on what was read just before its call, however many wait. Cheap to clone; clones share it.
+/// So the decision is on what was read shortly before its call, however many wait. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Room>);
 
-/// A stream that stays longer, for calls are slow, makes room for the next all the same: resharding goes on at its quota.
-const STAY: Duration = Duration::from_secs(4);
+/// How long an admitted stream may wait for its call.
+const WAIT: Duration = Duration::from_secs(4);
 
-/// When who came in, by the number of the arrival.
-type Entry = (Instant, u64);
+/// A stream that is being read for longer, for AWS is slow, makes room for the next: resharding goes on at its quota.
+const READING: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Room {
     size: usize,
     queue: Mutex<Queue>,
-    inside: Mutex<BTreeSet<Entry>>,
+    inside: Mutex<Inside>,
+}
+
+/// Who is in, by the number of the arrival.
+#[derive(Debug, Default)]
+struct Inside {
+    /// Those that are being read, by when they came in.
+    reading: BTreeSet<(Instant, u64)>,
+    /// Those that are decided on. They wait for the quota, and make no room before they have it: the line stays short after any stall.
+    decided: BTreeSet<u64>,
 }
 
 impl Admission {
     fn new(reshardings_per_second: f64) -> Self {
         // The cast saturates.
-        let size = (reshardings_per_second * STAY.as_secs_f64()) as usize;
+        let size = (reshardings_per_second * WAIT.as_secs_f64()) as usize;
         Self(Arc::new(Room {
             size: size.max(2),
             queue: Mutex::default(),
@@ -198,9 +207,17 @@ impl Admission {
                 continue;
             }
             match self.0.enter(place.key.1) {
-                Ok(entry) => return Admitted(self.0.clone(), entry),
-                // Whichever comes first, a stream that leaves or one that has stayed its time, there is room.
-                Err(room_at) => drop(timeout_at(room_at, place.wake.notified()).await),
+                Ok(since) => {
+                    let (room, arrival) = (self.0.clone(), place.key.1);
+                    return Admitted {
+                        room,
+                        since,
+                        arrival,
+                    };
+                }
+                // There is room when one leaves, or has been read for its time.
+                Err(Some(at)) => drop(timeout_at(at, place.wake.notified()).await),
+                Err(None) => place.wake.notified().await,
             }
         }
     }
@@ -208,31 +225,47 @@ impl Admission {
 
 /// Leave to look at a stream.
 #[derive(Debug)]
-pub struct Admitted(Arc<Room>, Entry);
+pub struct Admitted {
+    room: Arc<Room>,
+    since: Instant,
+    arrival: u64,
+}
+
+impl Admitted {
+    /// The stream has been read, and is to be resharded.
+    pub fn decided(&self) {
+        let mut inside = lock(&self.room.inside);
+        inside.reading.remove(&(self.since, self.arrival));
+        inside.decided.insert(self.arrival);
+    }
+}
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        if lock(&self.0.inside).remove(&self.1) {
-            lock(&self.0.queue).wake_first();
-        }
+        let mut inside = lock(&self.room.inside);
+        inside.reading.remove(&(self.since, self.arrival));
+        inside.decided.remove(&self.arrival);
+        drop(inside);
+        lock(&self.room.queue).wake_first();
     }
 }
 
 impl Room {
-    /// Lets the arrival in, or tells when there will be room.
-    fn enter(&self, arrival: u64) -> Result<Entry, Instant> {
+    /// Lets the arrival in, or tells when there will be room at the latest, where that is known.
+    fn enter(&self, arrival: u64) -> Result<Instant, Option<Instant>> {
         let (mut inside, now) = (lock(&self.inside), Instant::now());
-        if inside.len() >= self.size
-            && let Some((since, _)) = inside.first()
-        {
-            let room_at = *since + STAY;
-            if room_at > now {
-                return Err(room_at);
+        if inside.reading.len() + inside.decided.len() >= self.size {
+            let (since, _) = *inside.reading.first().ok_or(None)?;
+            if inside.decided.len() >= self.size {
+                return Err(None);
             }
-            inside.pop_first();
+            if now < since + READING {
+                return Err(Some(since + READING));
+            }
+            inside.reading.pop_first();
         }
-        inside.insert((now, arrival));
-        Ok((now, arrival))
+        inside.reading.insert((now, arrival));
+        Ok(now)
     }
 }
 
@@ -372,23 +405,56 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_stays_long_makes_room_for_one_and_no_more() {
+    async fn who_is_read_for_long_makes_room_for_one_and_no_more() {
         let admission = Admission::new(0.5);
         let started = Instant::now();
         let mut inside = Vec::new();
-        for entered_after in [0, 0, 4, 4, 8] {
+        for entered_after in [0, 0, 2, 2, 4] {
             inside.push(admission.enter(up(0.9)).await);
             assert_eq!(started.elapsed().as_secs(), entered_after, "seconds");
         }
         // The first two have made room already, and their leaving makes no more.
         inside.drain(..2);
-        admission.enter(up(0.9)).await;
-        assert_eq!(started.elapsed().as_secs(), 8, "the fourth has made room");
-        let next = admission.enter(up(0.9)).await;
-        assert_eq!(started.elapsed().as_secs(), 8, "and left it again");
-        tokio::join!(admission.enter(up(0.9)), async { drop(inside.pop()) });
-        assert_eq!(started.elapsed().as_secs(), 8, "the fifth leaves");
-        drop(next);
+        inside.push(admission.enter(up(0.9)).await);
+        assert_eq!(started.elapsed().as_secs(), 4, "the fourth has made room");
+        let last = inside.pop();
+        tokio::join!(admission.enter(up(0.9)), async { drop(last) });
+        assert_eq!(started.elapsed().as_secs(), 4, "the sixth has left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_decided_on_makes_room_by_leaving_alone() {
+        let admission = Admission::new(0.5);
+        let started = Instant::now();
+        let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
+        first.decided();
+        second.decided();
+        let leaves = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            drop(first);
+        };
+        tokio::join!(admission.enter(up(0.9)), leaves);
+        assert_eq!(started.elapsed().as_secs(), 10, "seconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_waiting_is_no_obstacle_to_the_next() {
+        let admission = Admission::new(0.5);
+        let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
+        first.decided();
+        second.decided();
+        let gives_up = async |after| {
+            let entered = admission.enter(up(0.9));
+            let entered = tokio::time::timeout(Duration::from_secs(after), entered).await;
+            assert!(entered.is_err(), "there is no room");
+        };
+        let started = Instant::now();
+        let stays = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(first);
+        };
+        tokio::join!(gives_up(1), gives_up(2), admission.enter(up(0.8)), stays);
+        assert_eq!(started.elapsed().as_secs(), 3, "seconds");
     }
 
     #[tokio::test(start_paused = true)]

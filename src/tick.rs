@@ -17,11 +17,12 @@ use tokio::{
 };
 
 use crate::{
-    alarm::Alarm,
-    apply, aws,
+    alarm::{Alarm, Direction},
+    apply::{self, Leave},
+    aws,
     config::Account,
     context::Context,
-    decide::{Action, Decision, Reason, Verdict, decide},
+    decide::{Action, Decision, Reason, Verdict, decide, may_reshard},
     error::chain,
     lease::{Lease, Standing, Term},
     observation::Observation,
@@ -397,11 +398,15 @@ async fn look_after(
     let decision = loop {
         match decide(subscription, &seen, now) {
             Verdict::Decided(decision) => break decision,
-            Verdict::Need(_) if admitted.is_none() && seen.firing().is_some() => {
-                // In a storm that is long after the tick has begun.
+            Verdict::Need(_) if admitted.is_none() && may_reshard(subscription, &seen, now) => {
                 let kinesis = &context.aws.place(&subscription.account).kinesis;
                 admitted = Some(kinesis.admission(seen.priority()).await);
-                now = context.clock.now();
+                // In a storm that is long after the tick has begun.
+                (seen.polled_at, now) = (Some(now), context.clock.now());
+                let leave = Leave::new(&context, term, Direction::Up);
+                if let Err(lost) = leave.ask() {
+                    break Decision::hold(Reason::Standby, lost.to_string());
+                }
             }
             Verdict::Need(fact) => {
                 let reader = Reader {

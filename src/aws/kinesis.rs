@@ -80,9 +80,14 @@ impl Kinesis {
         self.pace.admission.enter(priority).await
     }
 
-    /// Waits until the account's quota allows one more resharding. Apart from the call, so that an intent is not old when it is carried out.
-    pub async fn turn_to_reshard(&self, priority: Priority) {
+    /// Waits until the account's quota allows one more resharding, and ends the admission then. Apart from the call, so that an intent is
+    /// not old when it is carried out.
+    pub async fn turn_to_reshard(&self, priority: Priority, admitted: Option<Admitted>) {
+        if let Some(admitted) = &admitted {
+            admitted.decided();
+        }
         self.pace.update_shard_count.turn(priority).await;
+        drop(admitted);
     }
 
     /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::turn_to_reshard`] comes first.

@@ -30,7 +30,8 @@ pub(super) fn judge(
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
-    fresh(alarm, &log.scalings, now)?;
+    // What was read of the alarm may be older than the rest, where the stream has waited for its turn.
+    fresh(alarm, &log.scalings, seen.polled_at.unwrap_or(now))?;
     match direction {
         Direction::Up => up(subscription, alarm, &log.scalings, n, now),
         Direction::Down => down(subscription, alarm, log, seen, n, now),

@@ -67,6 +67,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
         }),
+        polled_at: None,
         must_look: false,
         must_settle: false,
         open: None,

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
-use kinesis_autoscaler::sandbox::{Call, Load, Traffic};
+use jiff::{SignedDuration, Timestamp};
+use kinesis_autoscaler::{
+    sandbox::{Call, Fault, Load, Traffic},
+    tick::Autoscaler,
+};
 
 use crate::world::{World, named, tick};
 
@@ -72,6 +75,138 @@ async fn a_storm_goes_at_the_pace_of_the_quotas_and_is_never_throttled() {
             "{name}"
         );
     }
+}
+
+/// Streams that all ask for more, with AWS's default quotas enforced; when each was resharded, in seconds after the start.
+struct Storm {
+    world: World,
+    names: Vec<String>,
+}
+
+impl Storm {
+    async fn of(streams: usize) -> Self {
+        let world = World::new();
+        let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
+        names.iter().for_each(|name| world.stream(name, 2));
+        world.pass(SignedDuration::from_mins(10)).await;
+        world.sandbox.enforce_quotas(true);
+        Self { world, names }
+    }
+
+    fn fire(&self, numbers: std::ops::Range<usize>, direction: &str) {
+        let names = &self.names[numbers];
+        names
+            .iter()
+            .for_each(|name| self.world.fire(name, direction));
+    }
+
+    async fn start(&self) -> Autoscaler {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let autoscaler = self.world.start(&named(&names)).await;
+        self.world.sandbox.reset_calls();
+        autoscaler
+    }
+
+    /// Reads in place of one for each stream.
+    fn read_again(&self) -> u64 {
+        let calls = self.world.sandbox.calls();
+        calls["DescribeStreamSummary"] - self.names.len() as u64
+    }
+
+    fn resharded(&self, since: Timestamp) -> Vec<f64> {
+        let calls = self.world.sandbox.journal().into_iter();
+        calls
+            .filter(|call| call.operation == "UpdateShardCount")
+            .map(|call| call.at.duration_since(since).as_secs_f64())
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_in_a_storm_leaves_no_line_of_streams_that_are_read_again() {
+    let storm = Storm::of(400).await;
+    storm.fire(0..400, "scale-up");
+    let mut autoscaler = storm.start().await;
+    let mut refused = 0;
+    storm.world.sandbox.set_faults(move |call| {
+        if call.operation == "UpdateShardCount"
+            && (50..53).contains(&{
+                refused += 1;
+                refused
+            })
+        {
+            return Fault::Throttle;
+        }
+        Fault::None
+    });
+    let report = tick(&mut autoscaler).await;
+    assert!(!report.failed(), "a throttled call is tried again");
+    assert!(
+        storm.read_again() <= 100,
+        "{} streams were read again; those that waited at the time may be",
+        storm.read_again()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_more_urgent_wave_in_a_storm_goes_first_and_leaves_no_line() {
+    let storm = Storm::of(400).await;
+    for name in &storm.names[..300] {
+        let idle = Traffic::constant(Load::of_shards(0.1));
+        storm.world.place.set_traffic(name, idle);
+    }
+    storm.fire(0..300, "scale-down");
+    let mut autoscaler = storm.start().await;
+    let started = storm.world.clock.now();
+    let short = std::time::Duration::from_secs(10);
+    autoscaler.tick(short).await;
+    storm.fire(300..400, "scale-up");
+    tick(&mut autoscaler).await;
+    assert_eq!(storm.resharded(started).len(), 400, "all are resharded");
+    let calls = storm.world.sandbox.journal();
+    let late = |call: &&Call| call.at.duration_since(started).as_secs() < 30;
+    let urgent = calls.iter().filter(late).filter(|call| {
+        let stream = call
+            .resource
+            .as_deref()
+            .and_then(|it| it.rsplit('-').next());
+        let number = stream.and_then(|it| it.parse::<usize>().ok());
+        call.operation == "UpdateShardCount" && number.is_some_and(|it| it >= 300)
+    });
+    // 100 of them at 8 a second, after those that were let in before.
+    assert!(urgent.count() >= 95, "the urgent ones go first");
+    assert!(
+        storm.read_again() <= 100,
+        "{} streams were read again; those that were overtaken may be",
+        storm.read_again()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
+    let storm = Storm::of(400).await;
+    storm.fire(0..400, "scale-up");
+    let mut autoscaler = storm.start().await;
+    let started = storm.world.clock.now();
+    let slow = std::time::Duration::from_secs(4);
+    let sandbox = &storm.world.sandbox;
+    sandbox.set_faults(move |call| match &*call.operation {
+        "DescribeStreamSummary" => Fault::Slow(slow),
+        "Query" | "TransactWriteItems" | "GetItem" => Fault::HangBefore,
+        _ => Fault::None,
+    });
+    tick(&mut autoscaler).await;
+    let resharded = storm.resharded(started);
+    for name in &storm.names {
+        assert_eq!(storm.world.shards(name), 4, "{name}");
+    }
+    let first = resharded.iter().copied().fold(f64::MAX, f64::min);
+    let last = resharded.into_iter().fold(0.0, f64::max);
+    // 50 s at 8 a second; calls that the log has held up meet others, and are throttled.
+    assert!(
+        last - first <= 60.0,
+        "from {first} to {last} s, which is slower than the quota"
+    );
 }
 
 #[tokio::test(start_paused = true)]

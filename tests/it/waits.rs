@@ -106,15 +106,23 @@ async fn a_run_that_is_stopped_tells_what_it_has_done() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_whose_scaling_another_one_has_ended_leaves_the_alarms_alone() {
+    for (quota, other_looks_after) in [(0.01, 70), (0.1, 3)] {
+        another_host_ends_it(quota, seconds(other_looks_after)).await;
+    }
+}
+
+/// A slow host gets to the alarms of its scaling at `quota` writes a second.
+async fn another_host_ends_it(quota: f64, other_looks_after: Duration) {
     let world = firing(&["orders"]).await;
-    let slow = format!("[quotas]\nput_metric_alarm = 0.01\n{}", named(&["orders"]));
+    let quotas = format!("[quotas]\nput_metric_alarm = {quota}\n");
+    let slow = format!("{quotas}{}", named(&["orders"]));
     let slow = world.start_on("slow", &slow).await;
     let fast = world.start_on("fast", &named(&["orders"])).await;
     let (mut slow, mut fast) = (Autoscaler::new(slow, true), Autoscaler::new(fast, true));
     let other = async {
-        tokio::time::sleep(seconds(70)).await;
+        tokio::time::sleep(other_looks_after).await;
         acted(&tick(&mut fast).await, "orders", "sync_alarms", 4, 4);
-        tokio::time::sleep(seconds(5)).await;
+        tokio::time::sleep(seconds(2)).await;
         world.fire("orders", "scale-up");
         acted(&tick(&mut fast).await, "orders", "scale_up", 4, 6);
     };

@@ -229,6 +229,17 @@ fn holds_each_with_its_reason() {
             Reason::Alarm,
         ),
         (
+            "stale when it was polled, long before",
+            || up(4),
+            |s| {
+                alarm_of(&mut s.up).state_updated_at = Some(ago(500));
+                alarm_of(&mut s.up).configured_at = Some(ago(220));
+                s.polled_at = Some(ago(200))
+            },
+            Action::Hold,
+            Reason::StaleAlarm,
+        ),
+        (
             "older than the last scaling",
             || up(4),
             |s| s.log = Some(Log::whole(vec![row(ago(50), 2, 4, Outcome::Done)])),
