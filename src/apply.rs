@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
-    alarm::{ContractError, Direction, actions_after_rewrite},
+    alarm::{Alarm, ContractError, Direction, actions_after_rewrite},
     aws::{self, Definition, Kind, Permit, Place, Rewrite},
     config::Subscription,
     context::Context,
@@ -16,7 +16,7 @@ use crate::{
     error::chain,
     journal::Opened,
     lease::{Lease, Term},
-    observation::{Observation, StreamStatus, StreamSummary},
+    observation::{Observation, Seen, StreamStatus, StreamSummary},
     pace::{Admitted, Priority},
     scaling::{Outcome, Scaling},
 };
@@ -91,6 +91,18 @@ enum Ground<'a> {
     Stream(Instant),
     /// This scaling.
     Scaling(&'a Scaling),
+}
+
+impl Ground<'_> {
+    /// Whether the alarm records the count of another scaling, which the log may not tell of.
+    fn is_gone_by(self, alarm: &Alarm) -> bool {
+        match self {
+            Ground::Stream(_) => false,
+            Ground::Scaling(row) => alarm
+                .recorded_count()
+                .is_some_and(|count| count != row.from && count != row.to),
+        }
+    }
 }
 
 /// How the rewriting of a pair ended.
@@ -215,9 +227,9 @@ impl Hands<'_> {
         decision
     }
 
-    /// Whether the stream is as it was when it was decided on: a wait for the quota can be long.
-    async fn unchanged(&self, decided: Instant) -> Result<bool, aws::Error> {
-        if decided.elapsed() < LOOK_AGAIN_AFTER {
+    /// Whether the stream is as it was when it was decided on; it is not looked at where it cannot well have changed.
+    async fn unchanged(&self, look: bool) -> Result<bool, aws::Error> {
+        if !look {
             return Ok(true);
         }
         let name = self.seen.stream_name(self.subscription);
@@ -235,7 +247,8 @@ impl Hands<'_> {
         let decided = Instant::now();
         let priority = self.seen.priority();
         self.place.kinesis.turn_to_reshard(priority, admitted).await;
-        match self.unchanged(decided).await {
+        let long = decided.elapsed() >= LOOK_AGAIN_AFTER;
+        match self.unchanged(long).await {
             Ok(true) => {}
             Ok(false) => return overtaken(&decision),
             Err(error) => {
@@ -344,8 +357,9 @@ impl Hands<'_> {
         }
     }
 
+    /// How old an intent is; one from after a clock was set back counts as old, too.
     fn age(&self, intent_at: Timestamp) -> SignedDuration {
-        self.context.clock.now().duration_since(intent_at)
+        self.context.clock.now().duration_since(intent_at).abs()
     }
 
     /// A stream that is ACTIVE with the target count was resharded; anything else is not known yet.
@@ -396,11 +410,27 @@ impl Hands<'_> {
     /// Whether the count to write still holds; `rewritten`: someone has written the alarms since they were decided on.
     async fn holds(&self, ground: Ground<'_>, rewritten: bool) -> Result<bool, aws::Error> {
         match ground {
-            Ground::Stream(decided) => self.unchanged(decided).await,
+            Ground::Stream(decided) => {
+                let long = decided.elapsed() >= LOOK_AGAIN_AFTER;
+                self.unchanged(long || rewritten).await
+            }
             // Whoever settles a scaling writes the alarms first, but for one that is old and looks as if it had never been carried out.
             Ground::Scaling(row) if self.age(row.at) < SEND_WITHIN && !rewritten => Ok(true),
             Ground::Scaling(row) => Ok(!self.context.journal.is_settled(row).await),
         }
+    }
+
+    /// Whether someone has written the alarms since they were decided on.
+    fn rewritten(&self, now: &[Definition]) -> bool {
+        let same = |now: &Alarm, then: &Seen<Alarm>| {
+            then.found().map(|then| then.configured_at) == Some(now.configured_at)
+        };
+        let names = &self.subscription.alarms;
+        now.iter()
+            .any(|now| match now.alarm.name == names.scale_up {
+                true => !same(&now.alarm, &self.seen.up),
+                false => !same(&now.alarm, &self.seen.down),
+            })
     }
 
     /// Sets both alarms to `shard_count` and resets them. Doing it twice does no harm.
@@ -425,7 +455,16 @@ impl Hands<'_> {
             return Ok(Rewritten::Overtaken);
         }
         let both = names.both();
-        let definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
+        let mut definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
+        if self.rewritten(&definitions) {
+            if !self.holds(ground, true).await? {
+                return Ok(Rewritten::Overtaken);
+            }
+            definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
+        }
+        if definitions.iter().any(|it| ground.is_gone_by(&it.alarm)) {
+            return Ok(Rewritten::Overtaken);
+        }
         let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
             let name = names.of(direction);
             let definition = definitions
@@ -433,15 +472,6 @@ impl Hands<'_> {
                 .find(|definition| definition.alarm.name == name);
             definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
         });
-        let rewritten = [(&up, &self.seen.up), (&down, &self.seen.down)]
-            .into_iter()
-            .any(|(now, then)| {
-                let now = now.as_ref().ok().map(|it| it.alarm.configured_at);
-                now != then.found().map(|it| it.configured_at)
-            });
-        if rewritten && !self.holds(ground, true).await? {
-            return Ok(Rewritten::Overtaken);
-        }
         let stream = self.seen.stream_name(self.subscription);
         let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
             let definition = definition.clone()?;

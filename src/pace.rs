@@ -183,7 +183,7 @@ struct Room {
 struct Inside {
     /// Those that are being read, by when they came in.
     reading: BTreeSet<(Instant, u64)>,
-    /// Those that are decided on. They wait for the quota, and make no room before they have it: the line stays short after any stall.
+    /// Those that are decided on. They wait for the quota, and make no room before they have it: after a stall the line is short again.
     decided: BTreeSet<u64>,
 }
 
@@ -254,13 +254,15 @@ impl Room {
     /// Lets the arrival in, or tells when there will be room at the latest, where that is known.
     fn enter(&self, arrival: u64) -> Result<Instant, Option<Instant>> {
         let (mut inside, now) = (lock(&self.inside), Instant::now());
-        if inside.reading.len() + inside.decided.len() >= self.size {
-            let (since, _) = *inside.reading.first().ok_or(None)?;
-            if inside.decided.len() >= self.size {
-                return Err(None);
-            }
-            if now < since + READING {
-                return Err(Some(since + READING));
+        if inside.decided.len() >= self.size {
+            return Err(None);
+        }
+        if inside.reading.len() + inside.decided.len() >= self.size
+            && let Some((since, _)) = inside.reading.first()
+        {
+            let room_at = *since + READING;
+            if now < room_at {
+                return Err(Some(room_at));
             }
             inside.reading.pop_first();
         }

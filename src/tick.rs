@@ -303,7 +303,8 @@ impl Autoscaler {
                         self.stream_report(settled.number, &settled.stream, &settled.decision);
                     report.calls = settled.calls;
                     let (now, number) = (self.context.clock.now(), settled.number);
-                    if settled.must_look && settled.decision.reason == Reason::InProgress {
+                    let reason = settled.decision.reason;
+                    if settled.must_look && matches!(reason, Reason::InProgress | Reason::Standby) {
                         self.memory.overdue.insert(number);
                     }
                     // At once: a tick that is cut short has still told what it did.

@@ -30,8 +30,7 @@ pub(super) fn judge(
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
-    // What was read of the alarm may be older than the rest, where the stream has waited for its turn.
-    fresh(alarm, &log.scalings, seen.polled_at.unwrap_or(now))?;
+    fresh(alarm, &log.scalings, seen.polled_at.unwrap_or(now), now)?;
     match direction {
         Direction::Up => up(subscription, alarm, &log.scalings, n, now),
         Direction::Down => down(subscription, alarm, log, seen, n, now),
@@ -39,7 +38,14 @@ pub(super) fn judge(
 }
 
 /// Rule 5: a state that was set before the last rewrite or scaling speaks of the old count, but never holds for longer than CloudWatch needs.
-fn fresh(alarm: &Alarm, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop> {
+///
+/// The alarm was read at `polled_at`, which is before the rest where the stream has waited for its turn.
+fn fresh(
+    alarm: &Alarm,
+    scalings: &[Scaling],
+    polled_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Stop> {
     let last_scaling = scalings
         .iter()
         .filter(|scaling| scaling.counts())
@@ -49,10 +55,15 @@ fn fresh(alarm: &Alarm, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
     let (Some(rewritten), Some(updated)) = (rewritten, alarm.state_updated_at) else {
         return Ok(());
     };
-    if updated >= rewritten || now.duration_since(rewritten).abs() >= REEVALUATED_AFTER {
+    // A time to come is a clock's error, which must not hold for ever.
+    let had = match rewritten > now {
+        true => rewritten.duration_since(now),
+        false => polled_at.duration_since(rewritten),
+    };
+    if updated >= rewritten || had >= REEVALUATED_AFTER {
         return Ok(());
     }
-    let until = after(rewritten, REEVALUATED_AFTER);
+    let until = after(rewritten, REEVALUATED_AFTER).max(now);
     let detail = format!(
         "{} was set to ALARM before the alarm was rewritten at {}; its word counts from {} on",
         alarm.name,

@@ -77,7 +77,7 @@ async fn a_storm_goes_at_the_pace_of_the_quotas_and_is_never_throttled() {
     }
 }
 
-/// Streams that all ask for more, with AWS's default quotas enforced; when each was resharded, in seconds after the start.
+/// Streams of 2 shards, with AWS's quotas enforced.
 struct Storm {
     world: World,
     names: Vec<String>,
@@ -113,6 +113,7 @@ impl Storm {
         calls["DescribeStreamSummary"] - self.names.len() as u64
     }
 
+    /// When streams were resharded, in seconds after `since`.
     fn resharded(&self, since: Timestamp) -> Vec<f64> {
         let calls = self.world.sandbox.journal().into_iter();
         calls
@@ -127,17 +128,13 @@ async fn a_stall_in_a_storm_leaves_no_line_of_streams_that_are_read_again() {
     let storm = Storm::of(400).await;
     storm.fire(0..400, "scale-up");
     let mut autoscaler = storm.start().await;
-    let mut refused = 0;
+    let mut reshardings = 0;
     storm.world.sandbox.set_faults(move |call| {
-        if call.operation == "UpdateShardCount"
-            && (50..53).contains(&{
-                refused += 1;
-                refused
-            })
-        {
-            return Fault::Throttle;
+        reshardings += u32::from(call.operation == "UpdateShardCount");
+        match call.operation == "UpdateShardCount" && (50..53).contains(&reshardings) {
+            true => Fault::Throttle,
+            false => Fault::None,
         }
-        Fault::None
     });
     let report = tick(&mut autoscaler).await;
     assert!(!report.failed(), "a throttled call is tried again");

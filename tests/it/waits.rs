@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::tick::Autoscaler;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, acted, held, named, tick};
 
@@ -107,12 +107,25 @@ async fn a_run_that_is_stopped_tells_what_it_has_done() {
 #[tokio::test(start_paused = true)]
 async fn a_host_whose_scaling_another_one_has_ended_leaves_the_alarms_alone() {
     for (quota, other_looks_after) in [(0.01, 70), (0.1, 3)] {
-        another_host_ends_it(quota, seconds(other_looks_after)).await;
+        let rows = another_host_goes_on(quota, other_looks_after, |_| ()).await;
+        let outcomes: Vec<_> = rows.iter().map(|row| &row["outcome"]["S"]).collect();
+        assert_eq!(outcomes, ["done", "done"], "each scaling is logged once");
     }
 }
 
-/// A slow host gets to the alarms of its scaling at `quota` writes a second.
-async fn another_host_ends_it(quota: f64, other_looks_after: Duration) {
+#[tokio::test(start_paused = true)]
+async fn a_host_that_cannot_ask_the_log_goes_by_what_the_alarms_record() {
+    another_host_goes_on(0.1, 3, |world| {
+        for action in ["Query", "GetItem", "PutItem", "DeleteItem"] {
+            world.sandbox.deny(&format!("dynamodb:{action}"));
+        }
+    })
+    .await;
+}
+
+/// A slow host gets to the alarms of its scaling at `quota` writes a second; by then another one has scaled the stream again. `change` is
+/// made before that. Returns the log.
+async fn another_host_goes_on(quota: f64, after: u64, change: fn(&World)) -> Vec<Value> {
     let world = firing(&["orders"]).await;
     let quotas = format!("[quotas]\nput_metric_alarm = {quota}\n");
     let slow = format!("{quotas}{}", named(&["orders"]));
@@ -120,7 +133,8 @@ async fn another_host_ends_it(quota: f64, other_looks_after: Duration) {
     let fast = world.start_on("fast", &named(&["orders"])).await;
     let (mut slow, mut fast) = (Autoscaler::new(slow, true), Autoscaler::new(fast, true));
     let other = async {
-        tokio::time::sleep(other_looks_after).await;
+        tokio::time::sleep(seconds(after)).await;
+        change(&world);
         acted(&tick(&mut fast).await, "orders", "sync_alarms", 4, 4);
         tokio::time::sleep(seconds(2)).await;
         world.fire("orders", "scale-up");
@@ -131,9 +145,7 @@ async fn another_host_ends_it(quota: f64, other_looks_after: Duration) {
     for alarm in ["orders-scale-up-alarm", "orders-scale-down-alarm"] {
         assert_eq!(world.recorded(alarm), "6", "{alarm}: the later scaling's");
     }
-    let rows = world.rows();
-    let outcomes: Vec<_> = rows.iter().map(|row| &row["outcome"]["S"]).collect();
-    assert_eq!(outcomes, ["done", "done"], "each scaling is logged once");
+    world.rows()
 }
 
 #[tokio::test(start_paused = true)]

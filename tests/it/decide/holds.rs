@@ -240,6 +240,17 @@ fn holds_each_with_its_reason() {
             Reason::StaleAlarm,
         ),
         (
+            "polled before a scaling that is old by now",
+            || up(4),
+            |s| {
+                alarm_of(&mut s.up).state_updated_at = Some(ago(510));
+                s.polled_at = Some(ago(500));
+                s.log = Some(Log::whole(vec![row(ago(200), 2, 4, Outcome::Done)]))
+            },
+            Action::Hold,
+            Reason::StaleAlarm,
+        ),
+        (
             "older than the last scaling",
             || up(4),
             |s| s.log = Some(Log::whole(vec![row(ago(50), 2, 4, Outcome::Done)])),
