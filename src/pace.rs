@@ -165,11 +165,9 @@ impl Lane {
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<Room>);
 
-/// How long an admitted stream may wait for its call.
-const WAIT: Duration = Duration::from_secs(4);
-
-/// A stream that is being read for longer, for AWS is slow, makes room for the next: resharding goes on at its quota.
-const READING: Duration = Duration::from_secs(2);
+/// How long an admitted stream may wait for its call. One that is being read for longer, for AWS is slow, makes room for the next:
+/// resharding goes on at its quota.
+const STAY: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 struct Room {
@@ -190,7 +188,7 @@ struct Inside {
 impl Admission {
     fn new(reshardings_per_second: f64) -> Self {
         // The cast saturates.
-        let size = (reshardings_per_second * WAIT.as_secs_f64()) as usize;
+        let size = (reshardings_per_second * STAY.as_secs_f64()) as usize;
         Self(Arc::new(Room {
             size: size.max(2),
             queue: Mutex::default(),
@@ -260,7 +258,7 @@ impl Room {
         if inside.reading.len() + inside.decided.len() >= self.size
             && let Some((since, _)) = inside.reading.first()
         {
-            let room_at = *since + READING;
+            let room_at = *since + STAY;
             if now < room_at {
                 return Err(Some(room_at));
             }
@@ -411,17 +409,17 @@ mod tests {
         let admission = Admission::new(0.5);
         let started = Instant::now();
         let mut inside = Vec::new();
-        for entered_after in [0, 0, 2, 2, 4] {
+        for entered_after in [0, 0, 4, 4, 8] {
             inside.push(admission.enter(up(0.9)).await);
             assert_eq!(started.elapsed().as_secs(), entered_after, "seconds");
         }
         // The first two have made room already, and their leaving makes no more.
         inside.drain(..2);
         inside.push(admission.enter(up(0.9)).await);
-        assert_eq!(started.elapsed().as_secs(), 4, "the fourth has made room");
+        assert_eq!(started.elapsed().as_secs(), 8, "the fourth has made room");
         let last = inside.pop();
         tokio::join!(admission.enter(up(0.9)), async { drop(last) });
-        assert_eq!(started.elapsed().as_secs(), 4, "the sixth has left");
+        assert_eq!(started.elapsed().as_secs(), 8, "the sixth has left");
     }
 
     #[tokio::test(start_paused = true)]

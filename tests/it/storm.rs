@@ -187,6 +187,8 @@ async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
     let started = storm.world.clock.now();
     let slow = std::time::Duration::from_secs(4);
     let sandbox = &storm.world.sandbox;
+    // The pace is ours alone here: calls that the log has held up meet others, and AWS would throttle some.
+    sandbox.enforce_quotas(false);
     sandbox.set_faults(move |call| match &*call.operation {
         "DescribeStreamSummary" => Fault::Slow(slow),
         "Query" | "TransactWriteItems" | "GetItem" => Fault::HangBefore,
@@ -199,9 +201,9 @@ async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
     }
     let first = resharded.iter().copied().fold(f64::MAX, f64::min);
     let last = resharded.into_iter().fold(0.0, f64::max);
-    // 50 s at 8 a second; calls that the log has held up meet others, and are throttled.
+    // 50 s at 8 a second.
     assert!(
-        last - first <= 60.0,
+        last - first <= 52.0,
         "from {first} to {last} s, which is slower than the quota"
     );
 }
