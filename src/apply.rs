@@ -84,7 +84,7 @@ impl Leave {
     }
 }
 
-/// What a shard count to write goes by, which a wait can overtake.
+/// What a shard count goes by, which a wait for the quota can overtake.
 #[derive(Clone, Copy)]
 enum Ground<'a> {
     /// The stream, as it was decided on at the time.
@@ -227,11 +227,8 @@ impl Hands<'_> {
         decision
     }
 
-    /// Whether the stream is as it was when it was decided on; it is not looked at where it cannot well have changed.
-    async fn unchanged(&self, look: bool) -> Result<bool, aws::Error> {
-        if !look {
-            return Ok(true);
-        }
+    /// Whether the stream is as it was when it was decided on.
+    async fn unchanged(&self) -> Result<bool, aws::Error> {
         let name = self.seen.stream_name(self.subscription);
         let now = self.place.kinesis.summary(name, Priority::FIRST);
         Ok(now.await? == *self.stream)
@@ -247,8 +244,7 @@ impl Hands<'_> {
         let decided = Instant::now();
         let priority = self.seen.priority();
         self.place.kinesis.turn_to_reshard(priority, admitted).await;
-        let long = decided.elapsed() >= LOOK_AGAIN_AFTER;
-        match self.unchanged(long).await {
+        match self.holds(Ground::Stream(decided), false).await {
             Ok(true) => {}
             Ok(false) => return overtaken(&decision),
             Err(error) => {
@@ -407,15 +403,16 @@ impl Hands<'_> {
         hold
     }
 
-    /// Whether the count to write still holds; `rewritten`: someone has written the alarms since they were decided on.
+    /// Whether a count still holds; `rewritten`: someone has written the alarms since they were decided on.
     async fn holds(&self, ground: Ground<'_>, rewritten: bool) -> Result<bool, aws::Error> {
-        match ground {
-            Ground::Stream(decided) => {
-                let long = decided.elapsed() >= LOOK_AGAIN_AFTER;
-                self.unchanged(long || rewritten).await
-            }
+        let recent = match ground {
+            Ground::Stream(decided) => decided.elapsed() < LOOK_AGAIN_AFTER,
             // Whoever settles a scaling writes the alarms first, but for one that is old and looks as if it had never been carried out.
-            Ground::Scaling(row) if self.age(row.at) < SEND_WITHIN && !rewritten => Ok(true),
+            Ground::Scaling(row) => self.age(row.at) < SEND_WITHIN,
+        };
+        match ground {
+            _ if recent && !rewritten => Ok(true),
+            Ground::Stream(_) => self.unchanged().await,
             Ground::Scaling(row) => Ok(!self.context.journal.is_settled(row).await),
         }
     }

@@ -48,17 +48,14 @@ pub async fn run(
     let number = find(context, args).await?;
     let (plan, seen) = plan(context, number, args.target).await?;
     let width = output::terminal_width();
-    if plan.steps.is_empty() {
+    if context.dry_run || plan.steps.is_empty() {
+        let ending = match context.dry_run {
+            true => "dry run, nothing was changed\n",
+            false => "",
+        };
         output::print(&match output {
             Output::Json => told(&plan, &[], context.dry_run, None),
-            _ => plan.to_text(width),
-        })?;
-        return Ok(Exit::Done);
-    }
-    if context.dry_run {
-        output::print(&match output {
-            Output::Json => told(&plan, &[], true, None),
-            _ => plan.to_text(width) + "dry run, nothing was changed\n",
+            _ => plan.to_text(width) + ending,
         })?;
         return Ok(Exit::Done);
     }

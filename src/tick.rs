@@ -404,6 +404,7 @@ async fn look_after(
                 admitted = Some(kinesis.admission(seen.priority()).await);
                 // In a storm that is long after the tick has begun.
                 (seen.polled_at, now) = (Some(now), context.clock.now());
+                // A scale-up needs the least; what is decided asks for its own.
                 let leave = Leave::new(&context, term, Direction::Up);
                 if let Err(lost) = leave.ask() {
                     break Decision::hold(Reason::Standby, lost.to_string());
