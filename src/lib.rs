@@ -34,35 +34,10 @@
 //! - Missing data never means zero, and a transient shard count is never written anywhere.
 //! - Nothing on the way of a tick panics on what comes from outside.
 
-pub mod alarm;
-pub mod apply;
-pub mod audit;
 pub mod aws;
-pub mod check;
 pub mod cli;
-pub mod clock;
+pub mod commands;
 pub mod config;
-pub mod context;
-pub mod decide;
-pub mod error;
-pub mod history;
-pub mod journal;
-pub mod lease;
-pub mod logging;
-pub mod metrics;
-pub mod observation;
-pub mod observe;
+pub mod daemon;
 pub mod output;
-pub mod pace;
-pub mod progress;
-pub mod provision;
-pub mod report;
-pub mod run;
-pub mod sandbox;
-pub mod scale;
-pub mod scaling;
-pub mod schedule;
-pub mod status;
-pub mod subscriptions;
-pub mod systemd;
-pub mod tick;
+pub mod reconcile;

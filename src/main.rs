@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use kinesis_autoscaler::{
-    cli::Cli,
-    error::{Exit, Failure},
-    run,
+    cli::{Cli, run},
+    output::error::{Exit, Failure},
 };
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 mod settings;
 
+use autoscaler_core::priority::Priority;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::{
     Client,
@@ -20,10 +21,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Error, Operation, Permit, unknown_fields::UnknownFields};
-use crate::{
+use crate::aws::rate_limit::Pace;
+use autoscaler_core::{
     alarm::{Alarm, State},
-    observation::{Series, Traffic},
-    pace::{Pace, Priority},
+    facts::{Series, Traffic},
 };
 
 /// AWS takes at most so many names, and gives at most so many alarms, in one DescribeAlarms call.

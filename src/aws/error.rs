@@ -3,7 +3,7 @@
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
-use crate::pace::Lane;
+use crate::aws::rate_limit::Lane;
 
 /// AWS's own words before the action that it refuses.
 const NOT_AUTHORIZED: &str = "not authorized to perform: ";

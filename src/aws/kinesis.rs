@@ -1,5 +1,6 @@
 //! Kinesis: a stream's summary, and the one call that reshards.
 
+use autoscaler_core::priority::Priority;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -11,10 +12,8 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
 use super::{Error, Operation, Permit};
-use crate::{
-    observation::{StreamStatus, StreamSummary},
-    pace::{Admitted, Pace, Priority},
-};
+use crate::aws::rate_limit::{Admitted, Pace};
+use autoscaler_core::facts::{StreamStatus, StreamSummary};
 
 /// A longer wait for UpdateShardCount's answer would outlast the time after which others settle its intent.
 const RESHARD_TIMEOUT: Duration = Duration::from_secs(20);

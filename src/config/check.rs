@@ -3,12 +3,13 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
-    Account, Config, LogTable, Subscription,
+    Config, LogTable,
     format::Template,
     problem::{Complaint, Problems, wrong},
     raw::{Raw, RawDefaults, RawStream},
 };
-use crate::alarm::AlarmNames;
+use autoscaler_core::alarm::AlarmNames;
+use autoscaler_core::subscription::{Account, Subscription};
 
 /// Checks the whole; `None` only with a problem.
 pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {

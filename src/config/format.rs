@@ -9,7 +9,7 @@ use figment::{
 };
 
 use super::problem::{Complaint, wrong};
-use crate::alarm::AlarmNames;
+use autoscaler_core::alarm::AlarmNames;
 
 const ALARM_HINT: &str = "the names of a pair are the same but for scale-up and scale-down";
 

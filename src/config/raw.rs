@@ -8,7 +8,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Account, HighAvailability, LogFormat, Metrics, PairDesign, Quotas};
+use super::{HighAvailability, LogFormat, Metrics, PairDesign, Quotas};
+use autoscaler_core::subscription::Account;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {

@@ -19,7 +19,7 @@ const CATCH_UP_MINUTES: i64 = 180;
 const LISTED_POINTS: usize = 20;
 
 #[derive(Clone, Debug)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     /// Every member that DescribeAlarms returns, known to anyone or not.
     pub wire: Map<String, Value>,
     pub tags: Option<Value>,
@@ -66,7 +66,7 @@ fn streams_of(wire: &Map<String, Value>) -> BTreeSet<&str> {
 }
 
 impl Alarm {
-    pub(super) fn state(&self) -> &str {
+    pub(crate) fn state(&self) -> &str {
         state_of(&self.wire)
     }
 }
@@ -77,7 +77,7 @@ fn state_of(wire: &Map<String, Value>) -> &str {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Alarms {
+pub(crate) struct Alarms {
     by_name: BTreeMap<String, Alarm>,
     in_alarm: BTreeSet<String>,
     /// Stream -> alarms that read its metrics.
@@ -88,22 +88,22 @@ pub(super) struct Alarms {
 }
 
 /// Epoch seconds to the millisecond, as CloudWatch keeps them.
-pub(super) fn seconds(at: Timestamp) -> Value {
+pub(crate) fn seconds(at: Timestamp) -> Value {
     json!(at.as_millisecond() as f64 / 1_000.0)
 }
 
 impl Alarms {
-    pub(super) fn get(&self, name: &str) -> Option<&Alarm> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Alarm> {
         self.by_name.get(name)
     }
 
     /// All alarms, by name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Alarm)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Alarm)> {
         self.by_name.iter()
     }
 
     /// The alarms whose names are greater than `after` (or not less than it), in order.
-    pub(super) fn from(
+    pub(crate) fn from(
         &self,
         after: std::ops::Bound<&str>,
     ) -> impl Iterator<Item = (&str, &Alarm)> {
@@ -113,12 +113,12 @@ impl Alarms {
     }
 
     /// The names of the alarms that are in ALARM, in order.
-    pub(super) fn in_alarm(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn in_alarm(&self) -> impl Iterator<Item = &str> {
         self.in_alarm.iter().map(String::as_str)
     }
 
     /// Stores an alarm's wire form; the rule is read anew.
-    pub(super) fn insert(&mut self, name: &str, wire: Map<String, Value>, tags: Option<Value>) {
+    pub(crate) fn insert(&mut self, name: &str, wire: Map<String, Value>, tags: Option<Value>) {
         self.remove(name);
         for stream in streams_of(&wire) {
             let names = self.by_stream.entry(stream.to_owned()).or_default();
@@ -132,7 +132,7 @@ impl Alarms {
         self.by_name.insert(name.to_owned(), alarm);
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> Option<Alarm> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Alarm> {
         let alarm = self.by_name.remove(name)?;
         self.in_alarm.remove(name);
         for stream in streams_of(&alarm.wire) {
@@ -144,7 +144,7 @@ impl Alarms {
     }
 
     /// Tells which alarms' metrics are another from now on, and whether there are any.
-    pub(super) fn traffic_changed(&mut self, stream: &str, live: bool) {
+    pub(crate) fn traffic_changed(&mut self, stream: &str, live: bool) {
         if live {
             self.live.insert(stream.to_owned());
         } else {
@@ -158,7 +158,7 @@ impl Alarms {
     }
 
     /// Sets a state; false when there is no such alarm.
-    pub(super) fn set_state(
+    pub(crate) fn set_state(
         &mut self,
         name: &str,
         state: &str,
@@ -190,7 +190,7 @@ impl Alarms {
     }
 
     /// Evaluates every minute up to `now` that has not been; the first call only sets the start.
-    pub(super) fn catch_up(
+    pub(crate) fn catch_up(
         &mut self,
         streams: &mut BTreeMap<String, Stream>,
         now: Timestamp,
@@ -234,7 +234,7 @@ impl Alarms {
     }
 
     /// Evaluates one alarm of a stream with traffic now, as CloudWatch does at its next evaluation.
-    pub(super) fn evaluate_now(
+    pub(crate) fn evaluate_now(
         &mut self,
         name: &str,
         streams: &BTreeMap<String, Stream>,

@@ -18,12 +18,12 @@ fn is_timestamp(member: &str) -> bool {
 }
 
 /// Reads one CBOR item.
-pub(super) fn decode(bytes: &[u8]) -> Result<Value, DeserializeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Value, DeserializeError> {
     read(&mut Decoder::new(bytes), 0)
 }
 
 /// Writes `value` as one CBOR item.
-pub(super) fn encode(value: &Value) -> Vec<u8> {
+pub(crate) fn encode(value: &Value) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::with_capacity(512));
     write(&mut encoder, "", value);
     encoder.into_writer()

@@ -28,7 +28,7 @@ const KEPT: [&str; 7] = [
     "EvaluationState",
 ];
 
-pub(super) fn call(
+pub(crate) fn call(
     region: &mut Region,
     operation: &str,
     input: &Map<String, Value>,
@@ -47,7 +47,7 @@ pub(super) fn call(
     }
 }
 
-pub(super) fn invalid(message: impl Into<String>) -> ApiError {
+pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::bad("ValidationError", message)
 }
 
@@ -144,7 +144,7 @@ fn put_metric_alarm(region: &mut Region, input: &Map<String, Value>, ctx: &Conte
 }
 
 /// Replaces or creates an alarm without any check of its members.
-pub(super) fn put(
+pub(crate) fn put(
     region: &mut Region,
     name: &str,
     mut wire: Map<String, Value>,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Load, RegionHandle, Sandbox, Traffic};
-use crate::journal::format_datetime;
+use autoscaler_core::datetime::format_datetime;
 
 /// The demo's Region, unless another is asked for.
 pub const REGION: &str = "eu-west-1";
@@ -136,9 +136,9 @@ const WEEK: [(&str, i64, u32, u32); 12] = [
     ("sessions", 94, 6, 4),
 ];
 
-/// Builds the demo in `region` of the default account; the clock goes [`AGE_OF_ALARMS`] forward.
-pub fn build(sandbox: &Sandbox, region: &str) {
-    let now = sandbox.clock().now();
+/// Builds the demo in `region` of the default account; `advance` moves the clock forward by [`AGE_OF_ALARMS`].
+pub fn build(sandbox: &Sandbox, region: &str, advance: impl FnOnce(SignedDuration)) {
+    let now = sandbox.now();
     let region = sandbox.region(region);
     region.create_log_table(TABLE);
     for (seed, plan) in (1..).zip(&PLANS) {
@@ -158,7 +158,7 @@ pub fn build(sandbox: &Sandbox, region: &str) {
         alarm.insert("Threshold".into(), json!(0.3));
     });
     // The alarms were written a while ago: what they say now, they say of their present definition.
-    sandbox.clock().jump(AGE_OF_ALARMS);
+    advance(AGE_OF_ALARMS);
     evaluate(&region);
 }
 

@@ -10,8 +10,8 @@ mod value;
 
 use serde_json::{Map, Value};
 
-pub(super) use table::{Table, Tables};
-pub(super) use value::Item;
+pub(crate) use table::{Table, Tables};
+pub(crate) use value::Item;
 
 use super::{
     region::Region,
@@ -19,7 +19,7 @@ use super::{
     world::Context,
 };
 
-pub(super) fn call(
+pub(crate) fn call(
     region: &mut Region,
     operation: &str,
     input: &Map<String, Value>,

@@ -13,7 +13,7 @@ use super::{
     stream::{Mode, Stream},
     traffic::{Load, Traffic},
 };
-use crate::alarm::AlarmNames;
+use autoscaler_core::alarm::AlarmNames;
 
 /// One account and Region of a [`Sandbox`].
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct StreamView {
 }
 
 impl RegionHandle {
-    pub(super) fn new(sandbox: Sandbox, account: &str, region: &str) -> Self {
+    pub(crate) fn new(sandbox: Sandbox, account: &str, region: &str) -> Self {
         Self {
             sandbox,
             account: account.to_owned(),
@@ -52,7 +52,7 @@ impl RegionHandle {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
-        let now = self.sandbox.clock().now();
+        let now = self.sandbox.now();
         let mut world = self.sandbox.world();
         f(world.place(&self.account, &self.region), now)
     }

@@ -106,7 +106,7 @@ impl Sandbox {
 
     fn call_of(&self, request: &Request) -> Call {
         Call {
-            at: self.clock().now(),
+            at: self.now(),
             region: request.region.clone(),
             account: self.world().account_of(&request.access_key),
             service: request.service.name(),
@@ -117,7 +117,7 @@ impl Sandbox {
     }
 
     fn apply(&self, request: &Request, partial: bool) -> Answer {
-        let now = self.clock().now();
+        let now = self.now();
         self.world().answer(request, &Context { now, partial })
     }
 

@@ -16,7 +16,7 @@ const MAX_SHARDS: i64 = 10_000;
 /// Streams on a page of ListStreams.
 const PAGE: usize = 100;
 
-pub(super) fn call(
+pub(crate) fn call(
     region: &mut Region,
     operation: &str,
     input: &Map<String, Value>,
@@ -125,7 +125,7 @@ fn update_shard_count(region: &mut Region, input: &Map<String, Value>, now: Time
 }
 
 /// Checks every limit and starts the resharding; returns the count before it.
-pub(super) fn reshard(
+pub(crate) fn reshard(
     region: &mut Region,
     name: &str,
     target: i64,
@@ -256,7 +256,7 @@ fn limits(region: &mut Region, now: Timestamp) -> Value {
 }
 
 /// How long a stream is UPDATING unless told otherwise.
-pub(super) const UPDATE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
+pub(crate) const UPDATE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
 
 #[cfg(test)]
 mod tests {

@@ -4,12 +4,12 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     cloudwatch::invalid,
-    math::Value,
     metrics::{self, Query, Source},
     region::Region,
     wire::{Answer, ApiError},
     world::Context,
 };
+use autoscaler_core::metric_math::Value;
 
 /// Queries of one request.
 const MAX_QUERIES: usize = 500;
@@ -20,7 +20,7 @@ const MAX_POINTS: usize = 100_800;
 /// One query's points: minute since the epoch and value, in the order that was asked for.
 type Points = Vec<(i64, f64)>;
 
-pub(super) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context) -> Answer {
+pub(crate) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context) -> Answer {
     let list = input.get("MetricDataQueries").and_then(Json::as_array);
     let queries = Query::read_all(list.map_or(&[], Vec::as_slice)).map_err(invalid)?;
     if queries.is_empty() || queries.len() > MAX_QUERIES {

@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
-use super::{
-    math::{self, Expr, Scope, Value},
-    stream::Stream,
-    traffic::minute_of,
-};
+use super::{stream::Stream, traffic::minute_of};
+use autoscaler_core::metric_math::{self, Expr, Scope, Value};
 
 /// The metrics of Kinesis that the sandbox measures; of all others there is no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     IncomingBytes,
     IncomingRecords,
     WriteThrottled,
@@ -21,7 +18,7 @@ pub(super) enum Measure {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Statistic {
+pub(crate) enum Statistic {
     Sum,
     Average,
     Minimum,
@@ -31,7 +28,7 @@ pub(super) enum Statistic {
 
 /// One statistic of one stream's metric.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct MetricStat {
+pub(crate) struct MetricStat {
     pub stream: String,
     pub measure: Measure,
     pub statistic: Statistic,
@@ -40,7 +37,7 @@ pub(super) struct MetricStat {
 
 impl MetricStat {
     /// Reads namespace, name, dimensions, period and statistic as they stand in an alarm or a query.
-    pub(super) fn read(
+    pub(crate) fn read(
         metric: &Map<String, Json>,
         period: Option<&Json>,
         stat: Option<&Json>,
@@ -80,7 +77,7 @@ impl MetricStat {
     }
 
     /// The statistic of the period that begins at `start`; minutes from `end` on have not arrived yet.
-    pub(super) fn at(
+    pub(crate) fn at(
         &self,
         streams: &BTreeMap<String, Stream>,
         start: i64,
@@ -114,19 +111,19 @@ impl MetricStat {
 }
 
 /// The first minute whose metrics have not arrived: they come `delay` after the minute is over.
-pub(super) fn arrived_until(now: Timestamp, delay: SignedDuration) -> i64 {
+pub(crate) fn arrived_until(now: Timestamp, delay: SignedDuration) -> i64 {
     minute_of(now.saturating_sub(delay).unwrap_or(Timestamp::MIN))
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Metric(MetricStat),
     Expression(Expr),
 }
 
 /// One MetricDataQuery.
 #[derive(Clone, Debug)]
-pub(super) struct Query {
+pub(crate) struct Query {
     pub id: String,
     pub label: Option<String>,
     pub source: Source,
@@ -134,7 +131,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn read(query: &Json) -> Result<Self, String> {
+    pub(crate) fn read(query: &Json) -> Result<Self, String> {
         let text = |member: &str| query.get(member).and_then(Json::as_str);
         let id = text("Id").ok_or("a query without an Id")?;
         let mut letters = id.chars();
@@ -155,7 +152,7 @@ impl Query {
                     stat.get("Stat"),
                 )?)
             }
-            (None, Some(expression)) => Source::Expression(math::parse(expression)?),
+            (None, Some(expression)) => Source::Expression(metric_math::parse(expression)?),
             _ => {
                 return Err(format!(
                     "the query {id} must have exactly one of MetricStat and Expression"
@@ -174,7 +171,7 @@ impl Query {
     }
 
     /// Reads a list of queries; ids must differ and expressions must not refer to themselves.
-    pub(super) fn read_all(queries: &[Json]) -> Result<Vec<Self>, String> {
+    pub(crate) fn read_all(queries: &[Json]) -> Result<Vec<Self>, String> {
         let queries = queries
             .iter()
             .map(Self::read)
@@ -190,7 +187,7 @@ impl Query {
 }
 
 /// The queries in an order in which each comes after those it refers to.
-pub(super) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
+pub(crate) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
     let (mut sorted, mut open): (Vec<Query>, Vec<Query>) = queries
         .into_iter()
         .partition(|query| matches!(query.source, Source::Metric(_)));
@@ -216,7 +213,7 @@ pub(super) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
 }
 
 /// Evaluates [`sorted`] queries on the axis of period starts `starts` (minutes since the epoch, oldest first).
-pub(super) fn evaluate(
+pub(crate) fn evaluate(
     queries: &[Query],
     streams: &BTreeMap<String, Stream>,
     starts: &[i64],

@@ -10,7 +10,7 @@ use super::{alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, stream::St
 const SHARD_LIMIT: u32 = 20_000;
 
 #[derive(Clone, Debug)]
-pub(super) struct Region {
+pub(crate) struct Region {
     pub account: String,
     pub name: String,
     pub streams: BTreeMap<String, Stream>,
@@ -23,7 +23,7 @@ pub(super) struct Region {
 }
 
 impl Region {
-    pub(super) fn new(account: &str, name: &str) -> Self {
+    pub(crate) fn new(account: &str, name: &str) -> Self {
         Self {
             account: account.to_owned(),
             name: name.to_owned(),
@@ -36,21 +36,21 @@ impl Region {
         }
     }
 
-    pub(super) fn stream_arn(&self, stream: &str) -> String {
+    pub(crate) fn stream_arn(&self, stream: &str) -> String {
         format!(
             "arn:aws:kinesis:{}:{}:stream/{stream}",
             self.name, self.account
         )
     }
 
-    pub(super) fn alarm_arn(&self, alarm: &str) -> String {
+    pub(crate) fn alarm_arn(&self, alarm: &str) -> String {
         format!(
             "arn:aws:cloudwatch:{}:{}:alarm:{alarm}",
             self.name, self.account
         )
     }
 
-    pub(super) fn table_arn(&self, table: &str) -> String {
+    pub(crate) fn table_arn(&self, table: &str) -> String {
         format!(
             "arn:aws:dynamodb:{}:{}:table/{table}",
             self.name, self.account
@@ -58,7 +58,7 @@ impl Region {
     }
 
     /// All shards that count towards the account's limit.
-    pub(super) fn open_shards(&mut self, now: Timestamp) -> u32 {
+    pub(crate) fn open_shards(&mut self, now: Timestamp) -> u32 {
         let streams = self.streams.values_mut();
         streams
             .map(|stream| {
@@ -69,7 +69,7 @@ impl Region {
     }
 
     /// Brings the alarms' states up to `now`.
-    pub(super) fn catch_up(&mut self, now: Timestamp) {
+    pub(crate) fn catch_up(&mut self, now: Timestamp) {
         self.alarms
             .catch_up(&mut self.streams, now, self.metric_delay);
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::traffic::{Load, Traffic};
 
 /// UpdateShardCount calls that AWS allows a stream in 24 hours.
-pub(super) const UPDATES_A_DAY: usize = 10;
+pub(crate) const UPDATES_A_DAY: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -17,7 +17,7 @@ pub enum Mode {
 
 /// A resharding that runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Update {
+pub(crate) struct Update {
     pub from: u32,
     pub to: u32,
     pub until: Timestamp,
@@ -25,7 +25,7 @@ pub(super) struct Update {
 
 impl Update {
     /// Open shards half-way: neither the count before nor the target, and above both when there is nothing between.
-    pub(super) fn transient(&self) -> u32 {
+    pub(crate) fn transient(&self) -> u32 {
         let middle = u32::midpoint(self.from, self.to);
         if middle == self.from || middle == self.to {
             self.from.max(self.to) + 1
@@ -36,7 +36,7 @@ impl Update {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     pub created: Timestamp,
     pub mode: Mode,
     /// Open shards when no resharding runs.
@@ -52,7 +52,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(created: Timestamp, mode: Mode, shards: u32) -> Self {
+    pub(crate) fn new(created: Timestamp, mode: Mode, shards: u32) -> Self {
         Self {
             created,
             mode,
@@ -66,21 +66,21 @@ impl Stream {
     }
 
     /// Ends a resharding whose time is over.
-    pub(super) fn settle(&mut self, now: Timestamp) {
+    pub(crate) fn settle(&mut self, now: Timestamp) {
         if let Some(update) = self.update.take_if(|update| update.until <= now) {
             self.set_shards(update.until, update.to);
         }
     }
 
     /// Sets the count at once, from `at` on.
-    pub(super) fn set_shards(&mut self, at: Timestamp, shards: u32) {
+    pub(crate) fn set_shards(&mut self, at: Timestamp, shards: u32) {
         self.shards = shards;
         // A clock that was set back must not put the history out of order.
         let last = self.history.last().map_or(i64::MIN, |(at, _)| *at);
         self.history.push((at.as_second().max(last), shards));
     }
 
-    pub(super) fn status(&self) -> &str {
+    pub(crate) fn status(&self) -> &str {
         match (&self.forced_status, self.update) {
             (Some(status), _) => status,
             (None, Some(_)) => "UPDATING",
@@ -89,12 +89,12 @@ impl Stream {
     }
 
     /// What DescribeStreamSummary reports: a transient number while the stream is UPDATING.
-    pub(super) fn open_shards(&self) -> u32 {
+    pub(crate) fn open_shards(&self) -> u32 {
         self.update.map_or(self.shards, |update| update.transient())
     }
 
     /// What counts towards the account's limit.
-    pub(super) fn counted_shards(&self) -> u32 {
+    pub(crate) fn counted_shards(&self) -> u32 {
         match (self.mode, self.update) {
             (Mode::OnDemand, _) => 0,
             (_, None) => self.shards,
@@ -102,7 +102,7 @@ impl Stream {
         }
     }
 
-    pub(super) fn updates_within_a_day(&mut self, now: Timestamp) -> usize {
+    pub(crate) fn updates_within_a_day(&mut self, now: Timestamp) -> usize {
         let day_ago = now
             .saturating_sub(SignedDuration::from_hours(24))
             .unwrap_or(Timestamp::MIN);
@@ -111,7 +111,7 @@ impl Stream {
     }
 
     /// Starts a resharding and counts it.
-    pub(super) fn start_update(&mut self, now: Timestamp, to: u32, window: SignedDuration) {
+    pub(crate) fn start_update(&mut self, now: Timestamp, to: u32, window: SignedDuration) {
         self.updates.push_back(now);
         self.update = Some(Update {
             from: self.shards,
@@ -129,7 +129,7 @@ impl Stream {
     }
 
     /// What the metrics say of `minute`: accepted bytes and records, and rejected records. `None` has no data.
-    pub(super) fn minute(&self, minute: i64) -> Option<(Load, f64)> {
+    pub(crate) fn minute(&self, minute: i64) -> Option<(Load, f64)> {
         let demand = self.traffic.as_ref()?.demand(minute)?;
         let delivered = demand.delivered(self.shards_at(minute * 60));
         let load = Load::new(delivered.bytes.round(), delivered.records.round());

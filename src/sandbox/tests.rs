@@ -17,6 +17,33 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 
+/// A clock that runs with tokio's and can be set.
+#[derive(Clone)]
+struct Clock {
+    origin: Timestamp,
+    started: tokio::time::Instant,
+    jumped: Arc<Mutex<SignedDuration>>,
+}
+
+impl Clock {
+    fn new(origin: &str) -> Self {
+        Self {
+            origin: origin.parse().expect("a time"),
+            started: tokio::time::Instant::now(),
+            jumped: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let run = SignedDuration::try_from(self.started.elapsed()).expect("short");
+        self.origin + run + *lock(&self.jumped)
+    }
+
+    fn jump(&self, by: SignedDuration) {
+        *lock(&self.jumped) += by;
+    }
+}
+
 const REGION: &str = "eu-west-1";
 
 /// A world at noon of a fixed day, and clients in it.
@@ -28,8 +55,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let clock = Clock::simulated("2026-11-22T12:00:00Z".parse().unwrap(), 1);
-        let sandbox = Sandbox::new(clock.clone());
+        let clock = Clock::new("2026-11-22T12:00:00Z");
+        let time = clock.clone();
+        let sandbox = Sandbox::new(move || time.now());
         let region = sandbox.region(REGION);
         Self {
             sandbox,

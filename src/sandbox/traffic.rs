@@ -31,7 +31,7 @@ impl Load {
     }
 
     /// What `shards` shards take of it; what is over is rejected, bytes and records alike.
-    pub(super) fn delivered(self, shards: u32) -> Self {
+    pub(crate) fn delivered(self, shards: u32) -> Self {
         let shards = f64::from(shards);
         let share = |capacity: f64, demand: f64| {
             if demand > capacity {
@@ -134,7 +134,7 @@ impl Traffic {
         self
     }
 
-    pub(super) fn set_point(&mut self, at: Timestamp, load: Option<Load>) {
+    pub(crate) fn set_point(&mut self, at: Timestamp, load: Option<Load>) {
         self.explicit.insert(minute_of(at), load);
     }
 
@@ -147,7 +147,7 @@ impl Traffic {
     }
 
     /// The demand in `minute` (since the epoch); `None` is a minute without metrics.
-    pub(super) fn demand(&self, minute: i64) -> Option<Load> {
+    pub(crate) fn demand(&self, minute: i64) -> Option<Load> {
         if let Some(given) = self.explicit.get(&minute) {
             return *given;
         }
@@ -187,7 +187,7 @@ impl Traffic {
 }
 
 /// Minutes since the epoch.
-pub(super) fn minute_of(at: Timestamp) -> i64 {
+pub(crate) fn minute_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(60)
 }
 

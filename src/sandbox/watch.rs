@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    math::Value,
     metrics::{self, MetricStat, Query, Source},
     stream::Stream,
 };
+use autoscaler_core::metric_math::Value;
 
 /// Data points beyond EvaluationPeriods that are looked at when some are missing. AWS does not publish the number;
 /// its worked examples have 5 points for 3 periods.
@@ -18,7 +18,7 @@ const EXTRA_POINTS: usize = 2;
 
 /// What an alarm's data points amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Ok,
     Alarm,
     InsufficientData,
@@ -27,7 +27,7 @@ pub(super) enum Verdict {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
+pub(crate) enum Treatment {
     Missing,
     Ignore,
     Breaching,
@@ -44,7 +44,7 @@ enum Comparison {
 
 /// An alarm's rule, read from its wire form.
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     queries: Vec<Query>,
     watched: String,
     period_minutes: i64,
@@ -75,7 +75,7 @@ struct Point {
 
 impl Watch {
     /// Reads an alarm; the error names what AWS or the sandbox does not accept.
-    pub(super) fn read(alarm: &Map<String, Json>) -> Result<Self, String> {
+    pub(crate) fn read(alarm: &Map<String, Json>) -> Result<Self, String> {
         let text = |member: &str| alarm.get(member).and_then(Json::as_str);
         let count = |member: &str| alarm.get(member).and_then(Json::as_u64);
         let queries = match alarm.get("Metrics").and_then(Json::as_array) {
@@ -131,25 +131,25 @@ impl Watch {
         })
     }
 
-    pub(super) fn period_seconds(&self) -> i64 {
+    pub(crate) fn period_seconds(&self) -> i64 {
         self.period_minutes * 60
     }
 
-    pub(super) fn periods(&self) -> usize {
+    pub(crate) fn periods(&self) -> usize {
         self.periods
     }
 
-    pub(super) fn to_alarm(&self) -> usize {
+    pub(crate) fn to_alarm(&self) -> usize {
         self.to_alarm
     }
 
     /// Alarms that look back more than a day are evaluated hourly, all others every minute.
-    pub(super) fn is_due(&self, minute: i64) -> bool {
+    pub(crate) fn is_due(&self, minute: i64) -> bool {
         self.period_minutes * self.periods as i64 <= 1_440 || minute % 60 == 0
     }
 
     /// Judges the window that ends with the minute `end`, the first whose metrics have not arrived.
-    pub(super) fn evaluate(
+    pub(crate) fn evaluate(
         &mut self,
         streams: &BTreeMap<String, Stream>,
         end: i64,
@@ -167,7 +167,7 @@ impl Watch {
     }
 
     /// The window's points: the starts of their periods, and their values.
-    pub(super) fn points(
+    pub(crate) fn points(
         &self,
         streams: &BTreeMap<String, Stream>,
         end: i64,
@@ -184,7 +184,7 @@ impl Watch {
         (0..range).map(move |at| end - (range - at) * period)
     }
 
-    pub(super) fn breaches(&self, value: f64) -> bool {
+    pub(crate) fn breaches(&self, value: f64) -> bool {
         match self.comparison {
             Comparison::GreaterOrEqual => value >= self.threshold,
             Comparison::Greater => value > self.threshold,
@@ -194,7 +194,7 @@ impl Watch {
     }
 
     /// The comparison in the words of a StateReason.
-    pub(super) fn comparison_words(&self) -> &'static str {
+    pub(crate) fn comparison_words(&self) -> &'static str {
         match self.comparison {
             Comparison::GreaterOrEqual => "greater than or equal to",
             Comparison::Greater => "greater than",
@@ -300,7 +300,7 @@ fn read_missing(text: Option<&str>) -> Result<Treatment, String> {
 }
 
 /// Judges the points of the evaluation range, oldest first: breaching or not, or missing.
-pub(super) fn judge(
+pub(crate) fn judge(
     points: impl DoubleEndedIterator<Item = Option<bool>>,
     n: usize,
     m: usize,

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::sandbox::{
+use crate::{
     stream::Mode,
     traffic::{Load, Traffic},
 };

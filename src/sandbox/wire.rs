@@ -11,7 +11,7 @@ use super::cbor;
 
 /// The services that the sandbox knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Service {
+pub(crate) enum Service {
     Kinesis,
     CloudWatch,
     DynamoDb,
@@ -20,7 +20,7 @@ pub(super) enum Service {
 
 impl Service {
     /// The prefix of its IAM actions.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kinesis => "kinesis",
             Self::CloudWatch => "cloudwatch",
@@ -32,7 +32,7 @@ impl Service {
 
 /// An error as AWS answers it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     pub status: u16,
     pub code: String,
     pub message: String,
@@ -41,7 +41,7 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    pub(super) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
             code: code.to_owned(),
@@ -51,21 +51,21 @@ impl ApiError {
     }
 
     /// HTTP 400, as most errors of AWS are.
-    pub(super) fn bad(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn bad(code: &str, message: impl Into<String>) -> Self {
         Self::new(400, code, message)
     }
 
-    pub(super) fn with(mut self, member: &str, value: Value) -> Self {
+    pub(crate) fn with(mut self, member: &str, value: Value) -> Self {
         self.extra.insert(member.to_owned(), value);
         self
     }
 }
 
-pub(super) type Answer = Result<Value, ApiError>;
+pub(crate) type Answer = Result<Value, ApiError>;
 
 /// A request, read.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub service: Service,
     pub operation: String,
     pub region: String,
@@ -77,7 +77,7 @@ const CLOUDWATCH_PATH: &str = "/service/GraniteServiceVersion20100801/operation/
 
 impl Request {
     /// Reads service, operation, Region, access key and input; the error names the service it was meant for.
-    pub(super) fn parse(http: &HttpRequest) -> Result<Self, (Service, ApiError)> {
+    pub(crate) fn parse(http: &HttpRequest) -> Result<Self, (Service, ApiError)> {
         let (service, operation) = target(http)?;
         let fail = |code: &str, message: String| (service, ApiError::bad(code, message));
         let scope = http
@@ -106,7 +106,7 @@ impl Request {
     }
 
     /// The stream, alarm, table or role that the request is about.
-    pub(super) fn resource(&self) -> Option<String> {
+    pub(crate) fn resource(&self) -> Option<String> {
         let text = |member| self.input.get(member).and_then(Value::as_str);
         let arn_tail = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
         if let Some(name) = text("StreamName")
@@ -196,7 +196,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// Writes an answer as `service` does.
-pub(super) fn respond(service: Service, operation: &str, id: u64, answer: &Answer) -> HttpResponse {
+pub(crate) fn respond(service: Service, operation: &str, id: u64, answer: &Answer) -> HttpResponse {
     let status = answer.as_ref().err().map_or(200, |error| error.status);
     let (content_type, body) = match (service, answer) {
         (Service::CloudWatch, Ok(value)) => ("application/cbor", cbor::encode(value)),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The account of every access key that the sandbox did not hand out itself.
-pub(super) const DEFAULT_ACCOUNT: &str = "123456789012";
+pub(crate) const DEFAULT_ACCOUNT: &str = "123456789012";
 
 /// Calls that the journal keeps.
 const JOURNAL: usize = 100_000;
@@ -34,7 +34,7 @@ const QUOTAS: [(&str, f64); 8] = [
 ];
 
 /// What an operation may know of its request.
-pub(super) struct Context {
+pub(crate) struct Context {
     pub now: Timestamp,
     /// Answer with less than there is.
     pub partial: bool,
@@ -42,7 +42,7 @@ pub(super) struct Context {
 
 impl Context {
     /// How many of `available` results go on a page of at most `limit`.
-    pub(super) fn page(&self, limit: usize, available: usize) -> usize {
+    pub(crate) fn page(&self, limit: usize, available: usize) -> usize {
         if self.partial {
             limit.min(available / 2)
         } else {
@@ -65,7 +65,7 @@ struct Bucket {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     /// By account and Region.
     pub places: BTreeMap<(String, String), Region>,
     keys: BTreeMap<String, Caller>,
@@ -82,7 +82,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn place(&mut self, account: &str, region: &str) -> &mut Region {
+    pub(crate) fn place(&mut self, account: &str, region: &str) -> &mut Region {
         self.places
             .entry((account.to_owned(), region.to_owned()))
             .or_insert_with(|| Region::new(account, region))
@@ -98,12 +98,12 @@ impl World {
             })
     }
 
-    pub(super) fn account_of(&self, access_key: &str) -> String {
+    pub(crate) fn account_of(&self, access_key: &str) -> String {
         self.caller(access_key).account
     }
 
     /// Carries out a request. Throttling and permissions come before the operation itself.
-    pub(super) fn answer(&mut self, request: &Request, ctx: &Context) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request, ctx: &Context) -> Answer {
         let caller = self.caller(&request.access_key);
         if self.enforce_quotas && !self.take_token(&caller.account, request) {
             return Err(self.throttle(request));
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// The service's answer to too many calls; counted.
-    pub(super) fn throttle(&mut self, request: &Request) -> ApiError {
+    pub(crate) fn throttle(&mut self, request: &Request) -> ApiError {
         *self.throttled.entry(request.operation.clone()).or_default() += 1;
         match request.service {
             Service::Kinesis => ApiError::bad(
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// Adds a call to the journal; the oldest goes when it is full.
-    pub(super) fn record(&mut self, call: Call) {
+    pub(crate) fn record(&mut self, call: Call) {
         if self.journal.len() == JOURNAL {
             self.journal.pop_front();
         }

@@ -12,13 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use autoscaler_sandbox::{RegionHandle, Sandbox};
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use aws_smithy_types::body::SdkBody;
 use jiff::{SignedDuration, Timestamp};
-use kinesis_autoscaler::{
-    clock::Clock,
-    sandbox::{RegionHandle, Sandbox},
-};
+use kinesis_autoscaler::reconcile::clock::Clock;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
@@ -63,7 +61,7 @@ impl Run {
         // Alarms have been as they are for long.
         let begun = Timestamp::now() - SignedDuration::from_mins(10);
         let clock = Clock::simulated(begun, 1);
-        let sandbox = Sandbox::new(clock.clone());
+        let sandbox = Sandbox::new(clock.reader());
         let place = sandbox.region(REGION);
         place.create_log_table(TABLE);
         place.set_shard_limit(1_000_000);

@@ -2,12 +2,12 @@
 
 use std::{hint::black_box, time::Duration};
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use kinesis_autoscaler::{
+use autoscaler_core::{
     decide::{decide, scale_down_target, scale_up_target},
-    observation::{Series, Traffic},
-    tick::Autoscaler,
+    facts::{Series, Traffic},
 };
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use tokio::runtime::Runtime;
 
 #[path = "../it/scene.rs"]

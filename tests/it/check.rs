@@ -1,9 +1,9 @@
 //! `check`: silent on a good setup, and one finding for each fault that is seeded into it.
 
+use autoscaler_sandbox::{Load, Traffic};
 use kinesis_autoscaler::{
-    check::{self, Findings},
     cli::Output,
-    sandbox::{Load, Traffic},
+    commands::check::{self, Findings},
 };
 use serde_json::{Map, Value, json};
 

@@ -2,12 +2,13 @@
 
 use std::{ffi::OsString, fs, path::Path, time::Duration};
 
-use kinesis_autoscaler::{
+use autoscaler_core::{
     alarm::AlarmNames,
-    config::{
-        Account, Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign,
-        Quotas, Subscription, known_keys,
-    },
+    subscription::{Account, Subscription},
+};
+use kinesis_autoscaler::config::{
+    Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Quotas,
+    known_keys,
 };
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use kinesis_autoscaler::{
     config::{Config, Error, Origin, Overrides, Problem},
-    error::{Exit, Failure},
+    output::error::{Exit, Failure},
 };
 
 use crate::config::{MINIMAL, load, variables};

@@ -1,13 +1,14 @@
 //! The decision, over its whole small domain and case by case.
 
-use jiff::{SignedDuration, Timestamp};
-use kinesis_autoscaler::{
+use autoscaler_core::{
     alarm::{Alarm, State},
-    config::Subscription,
-    decide::{Action, Decision, Fact, Reason, Verdict, decide, scale_up_target},
-    observation::{Observation, Seen, Series, StreamStatus, StreamSummary},
+    decide::{Action, Decision, Fact, Verdict, decide, scale_up_target},
+    facts::{Observation, Seen, Series, StreamStatus, StreamSummary},
+    reason::Reason,
     scaling::{Log, Outcome, Scaling},
+    subscription::Subscription,
 };
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 mod holds;

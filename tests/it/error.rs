@@ -2,7 +2,7 @@
 
 use std::io;
 
-use kinesis_autoscaler::error::{Exit, Failure, Report};
+use kinesis_autoscaler::output::error::{Exit, Failure, Report};
 
 #[derive(Debug, thiserror::Error)]
 #[error("stream orders could not be described")]

@@ -8,11 +8,9 @@ use std::{
     time::Duration,
 };
 
+use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
-use kinesis_autoscaler::{
-    sandbox::{Fault, Load, Traffic},
-    tick::Autoscaler,
-};
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::json;
 
 use crate::world::{TABLE, World, named, tick};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    error::{Exit, Failure},
-    history::{Log, read},
-    sandbox::Fault,
+    commands::history::{Log, read},
+    output::error::{Exit, Failure},
 };
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
-use kinesis_autoscaler::sandbox::{Fault, Load, Traffic};
 use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, acted, held, named, of, tick};

@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use autoscaler_core::scaling::{Outcome, Scaling};
+use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    context::Context,
-    journal::Opened,
-    lease::{Lease, Standing},
-    sandbox::Fault,
-    scaling::{Outcome, Scaling},
-    status::gather,
+    commands::status::gather,
+    reconcile::{
+        context::Context,
+        lease::{Lease, Standing},
+        scaling_log::Opened,
+    },
 };
 
 use crate::world::World;

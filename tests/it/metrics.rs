@@ -12,10 +12,8 @@ use std::{
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
     config,
-    context::Context,
-    metrics::{Change, Endpoint, Metrics},
-    report::Report,
-    tick::Autoscaler,
+    daemon::metrics::{Change, Endpoint, Metrics},
+    reconcile::{context::Context, report::Report, tick::Autoscaler},
 };
 use serde_json::Value;
 use tokio::{

@@ -1,13 +1,15 @@
 //! `alarms print|create` and `table print|create`.
 
+use autoscaler_core::alarm::Direction;
+use autoscaler_sandbox::Fault;
 use kinesis_autoscaler::{
-    alarm::Direction,
-    check,
     cli::{self, AlarmsCommand, Format, Output},
+    commands::{
+        check,
+        provision::{alarms, pair, table},
+    },
     config::PairDesign,
-    context::Context,
-    provision::{alarms, pair, table},
-    sandbox::Fault,
+    reconcile::context::Context,
 };
 use serde_json::{Value, json};
 
@@ -42,7 +44,7 @@ async fn created(
     let answer = alarms::create(context, stream, replace, &DESIGN, Output::Json, None)
         .await
         .expect("it runs");
-    let text = |report: &kinesis_autoscaler::error::Report| {
+    let text = |report: &kinesis_autoscaler::output::error::Report| {
         let mut text = Vec::new();
         report.write(&mut text, false).expect("into memory");
         String::from_utf8(text).expect("text")
@@ -66,8 +68,8 @@ fn results(made: &Value) -> Vec<(&str, &str)> {
 
 #[test]
 fn the_pair_is_the_originals() {
-    let names = kinesis_autoscaler::alarm::AlarmNames::from_either("orders-scale-up-alarm")
-        .expect("a pair");
+    let names =
+        autoscaler_core::alarm::AlarmNames::from_either("orders-scale-up-alarm").expect("a pair");
     let up = json!(pair::settings(&DESIGN, &names, Direction::Up, "orders", 4));
     let stat = |metric: &str| json!({"Metric": {"Namespace": "AWS/Kinesis", "MetricName": metric, "Dimensions": [{"Name": "StreamName", "Value": "orders"}]}, "Period": 300, "Stat": "Sum"});
     let usage = "MAX([FILL(incomingBytes,0)/(1024*1024*60*5*shardCount), FILL(incomingRecords,0)/(1000*60*5*shardCount)])";

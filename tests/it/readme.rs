@@ -1,6 +1,7 @@
 //! What the README promises is true, and what it has to explain is there.
 
-use kinesis_autoscaler::{decide::Reason, error::Exit};
+use autoscaler_core::reason::Reason;
+use kinesis_autoscaler::output::error::Exit;
 
 const README: &str = include_str!("../../README.md");
 const CI: &str = include_str!("../../.ci/run");

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use autoscaler_sandbox::Fault;
 use jiff::SignedDuration;
-use kinesis_autoscaler::{report::Report, sandbox::Fault};
+use kinesis_autoscaler::reconcile::report::Report;
 
 use crate::world::{World, acted, failed, named, tick};
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
     cli::{Output, Scale, Step, Target},
-    context::Context,
-    error::{Exit, Failure},
-    journal::{Journal, Spool},
-    sandbox::{Fault, Load, Traffic},
-    scale::{self, Consent, OutOfRange},
+    commands::scale::{self, Consent, OutOfRange},
+    output::error::{Exit, Failure},
+    reconcile::{context::Context, scaling_log::Journal, spool::Spool},
 };
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,12 +1,12 @@
 //! One stream with everything about it read, for the decision's tests and benchmarks.
 
-use jiff::{SignedDuration, Timestamp};
-use kinesis_autoscaler::{
+use autoscaler_core::{
     alarm::{Alarm, AlarmNames, State},
-    config::{Account, Subscription},
-    observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    facts::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
     scaling::Log,
+    subscription::{Account, Subscription},
 };
+use jiff::{SignedDuration, Timestamp};
 
 pub const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 /// Shards used, in 300 s of bytes.

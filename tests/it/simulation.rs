@@ -10,14 +10,10 @@ use std::{
     time::Duration,
 };
 
+use autoscaler_sandbox::{Call, Fault, Load, Traffic};
 use fastrand::Rng;
 use jiff::SignedDuration;
-use kinesis_autoscaler::{
-    context::Context,
-    lease::Standing,
-    sandbox::{Call, Fault, Load, Traffic},
-    tick::Autoscaler,
-};
+use kinesis_autoscaler::reconcile::{context::Context, lease::Standing, tick::Autoscaler};
 use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
@@ -556,7 +552,7 @@ thread_local! {
 
 /// No stream is scaled twice for one alarm: when UpdateShardCount goes out, both alarms speak of the count that the stream has.
 fn in_sync(
-    place: &kinesis_autoscaler::sandbox::RegionHandle,
+    place: &autoscaler_sandbox::RegionHandle,
     call: &Call,
     touched: &BTreeSet<String>,
     violations: &Mutex<Vec<String>>,

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
-    context::Context,
-    sandbox::{Fault, Load, Traffic},
-    status::{Row, Status, gather},
-    tick::Autoscaler,
+    commands::status::{Row, Status, gather},
+    reconcile::{context::Context, tick::Autoscaler},
 };
 use serde_json::{Value, json};
 
@@ -384,7 +383,7 @@ async fn an_outage_of_aws_is_told_within_a_minute_however_many_streams_there_are
 
     let started = tokio::time::Instant::now();
     let week = std::time::Duration::from_secs(7 * 86_400);
-    let failure = kinesis_autoscaler::history::read(&context, None, week).await;
+    let failure = kinesis_autoscaler::commands::history::read(&context, None, week).await;
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     let failure = failure.expect_err("nothing was read").to_string();
     assert!(

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use autoscaler_sandbox::{Call, Fault, Load, Traffic};
 use jiff::{SignedDuration, Timestamp};
-use kinesis_autoscaler::{
-    sandbox::{Call, Fault, Load, Traffic},
-    tick::Autoscaler,
-};
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 
 use crate::world::{World, named, tick};
 

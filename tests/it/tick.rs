@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
-use kinesis_autoscaler::{
-    sandbox::{Fault, Load, Traffic},
-    tick::Autoscaler,
-};
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::{Value, json};
 
 use crate::world::{World, acted, failed, held, named, of, tick};

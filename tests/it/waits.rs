@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use kinesis_autoscaler::tick::Autoscaler;
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::{Value, json};
 
 use crate::world::{World, acted, held, named, tick};

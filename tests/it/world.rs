@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use autoscaler_sandbox::{RegionHandle, Sandbox};
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     aws::{Aws, Transport},
-    clock::Clock,
     config::Config,
-    context::Context,
-    journal::{Journal, Spool},
-    lease::Lease,
-    report::{Report, StreamReport},
-    sandbox::{RegionHandle, Sandbox},
-    tick::Autoscaler,
+    reconcile::{
+        clock::Clock,
+        context::Context,
+        lease::Lease,
+        report::{Report, StreamReport},
+        scaling_log::Journal,
+        spool::Spool,
+        tick::Autoscaler,
+    },
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,7 +36,7 @@ impl World {
     pub fn new() -> Self {
         let start: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
         let clock = Clock::simulated(start, 1);
-        let sandbox = Sandbox::new(clock.clone());
+        let sandbox = Sandbox::new(clock.reader());
         let place = sandbox.region(REGION);
         place.create_log_table(TABLE);
         Self {

@@ -1,15 +1,13 @@
 //! Alarm settings to and from the SDK's types.
 
+use autoscaler_core::priority::Priority;
 use aws_sdk_cloudwatch::types::{
     ComparisonOperator, Dimension, Metric, MetricDataQuery, MetricStat,
 };
 
 use super::{CloudWatch, Definition};
-use crate::{
-    alarm::{self, Query, Settings},
-    aws::{Error, Operation},
-    pace::Priority,
-};
+use crate::aws::{Error, Operation};
+use autoscaler_core::alarm::{self, Query, Settings};
 
 impl Definition {
     /// What the alarm measures, and when it fires.

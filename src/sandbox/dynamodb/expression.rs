@@ -19,7 +19,7 @@ const KINDS: [&str; 5] = [
 ];
 
 /// Checks that every name and value that a request substitutes is used by one of its expressions, as DynamoDB does.
-pub(super) fn check_substitutions(input: &Map<String, Value>) -> Result<(), String> {
+pub(crate) fn check_substitutions(input: &Map<String, Value>) -> Result<(), String> {
     let mut used = Vec::new();
     for kind in KINDS {
         let text = input.get(kind).and_then(Value::as_str);
@@ -42,7 +42,7 @@ pub(super) fn check_substitutions(input: &Map<String, Value>) -> Result<(), Stri
 }
 
 /// The substitutions of one request, and the tokens of one expression.
-pub(super) struct Expression<'a> {
+pub(crate) struct Expression<'a> {
     names: Option<&'a Map<String, Value>>,
     values: Option<&'a Map<String, Value>>,
     tokens: Vec<String>,
@@ -52,7 +52,7 @@ pub(super) struct Expression<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparator {
+pub(crate) enum Comparator {
     Equal,
     NotEqual,
     Less,
@@ -63,7 +63,7 @@ pub(super) enum Comparator {
 
 /// Something with a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Attribute(String),
     Value(Value),
     Size(String),
@@ -73,7 +73,7 @@ pub(super) enum Operand {
 
 /// Something that is true or not.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Condition {
+pub(crate) enum Condition {
     Compare(Comparator, Operand, Operand),
     Between(Operand, Operand, Operand),
     In(Operand, Vec<Operand>),
@@ -87,7 +87,7 @@ pub(super) enum Condition {
 
 /// One clause of an UpdateExpression.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Set(String, Operand),
     Remove(String),
     Add(String, Operand),
@@ -98,7 +98,7 @@ const MAX_DEPTH: u32 = 100;
 
 impl<'a> Expression<'a> {
     /// Reads the expression that the member `kind` of a request holds, if it does.
-    pub(super) fn of(
+    pub(crate) fn of(
         input: &'a Map<String, Value>,
         kind: &'static str,
     ) -> Result<Option<Self>, String> {
@@ -116,17 +116,17 @@ impl<'a> Expression<'a> {
         }))
     }
 
-    pub(super) fn condition(mut self) -> Result<Condition, String> {
+    pub(crate) fn condition(mut self) -> Result<Condition, String> {
         let condition = self.or();
         self.finish(condition)
     }
 
-    pub(super) fn projection(mut self) -> Result<Vec<String>, String> {
+    pub(crate) fn projection(mut self) -> Result<Vec<String>, String> {
         let names = self.list(|e| e.attribute());
         self.finish(names)
     }
 
-    pub(super) fn update(mut self) -> Result<Vec<Change>, String> {
+    pub(crate) fn update(mut self) -> Result<Vec<Change>, String> {
         let changes = self.changes();
         self.finish(changes)
     }
@@ -412,7 +412,7 @@ impl Operand {
 
 impl Condition {
     /// Whether `item` meets it; an attribute that is not there compares with nothing.
-    pub(super) fn holds(&self, item: &Item) -> bool {
+    pub(crate) fn holds(&self, item: &Item) -> bool {
         let order = |a: &Operand, b: &Operand| compare(&a.of(item)?, &b.of(item)?);
         let same = |a: &Operand, b: &Operand| match (a.of(item), b.of(item)) {
             (Some(a), Some(b)) => equal(&a, &b),
@@ -470,7 +470,7 @@ fn contains(whole: Option<&Value>, part: Option<&Value>) -> bool {
 }
 
 /// Applies the changes of an UpdateExpression; all read the item as it was before.
-pub(super) fn apply(changes: &[Change], before: &Item) -> Result<Item, String> {
+pub(crate) fn apply(changes: &[Change], before: &Item) -> Result<Item, String> {
     let mut after = before.clone();
     let incorrect = || "An operand in the update expression has an incorrect data type".to_owned();
     for change in changes {

@@ -9,13 +9,13 @@ use super::{
     read::project,
     table::{Key, Table, name_of},
 };
-use crate::sandbox::{
+use crate::{
     region::Region,
     wire::{Answer, ApiError},
 };
 
 /// What a write would do to one item.
-pub(super) struct Write {
+pub(crate) struct Write {
     pub key: Key,
     pub before: Option<Item>,
     /// `None` deletes it.
@@ -25,7 +25,7 @@ pub(super) struct Write {
 }
 
 impl Write {
-    pub(super) fn commit(self, table: &mut Table) {
+    pub(crate) fn commit(self, table: &mut Table) {
         match self.after {
             Some(item) => table.items.insert(self.key, item),
             None => table.items.remove(&self.key),
@@ -35,7 +35,7 @@ impl Write {
 
 /// The kinds of writes, also within a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Put,
     Delete,
     Update,
@@ -43,7 +43,7 @@ pub(super) enum Kind {
 }
 
 /// Works out a write without doing it.
-pub(super) fn plan(
+pub(crate) fn plan(
     table: &Table,
     kind: Kind,
     input: &Map<String, Value>,
@@ -101,15 +101,15 @@ fn changed(change: &expression::Change) -> &str {
     }
 }
 
-pub(super) fn put(region: &mut Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn put(region: &mut Region, input: &Map<String, Value>) -> Answer {
     write(region, Kind::Put, input, &["Item"])
 }
 
-pub(super) fn delete(region: &mut Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn delete(region: &mut Region, input: &Map<String, Value>) -> Answer {
     write(region, Kind::Delete, input, &["Key"])
 }
 
-pub(super) fn update(region: &mut Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn update(region: &mut Region, input: &Map<String, Value>) -> Answer {
     write(region, Kind::Update, input, &["Key", "UpdateExpression"])
 }
 
@@ -167,7 +167,7 @@ fn returned(
     }
 }
 
-pub(super) fn get(region: &Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn get(region: &Region, input: &Map<String, Value>) -> Answer {
     check_members(input, &["Key", "ConsistentRead", "ProjectionExpression"])?;
     let table = region.tables.find(name_of(input)?)?;
     let key = table.key(input.get("Key"))?;

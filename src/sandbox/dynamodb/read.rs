@@ -9,7 +9,7 @@ use super::{
     table::{Key, Table, name_of},
     value::{KeyPart, parts},
 };
-use crate::sandbox::{
+use crate::{
     region::Region,
     wire::{Answer, ApiError},
     world::Context,
@@ -25,7 +25,7 @@ const MEMBERS: [&str; 7] = [
     "ScanIndexForward",
 ];
 
-pub(super) fn query(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
+pub(crate) fn query(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
     check_members(input, &[&MEMBERS[..], &["KeyConditionExpression"]].concat())?;
     let table = region.tables.find(name_of(input)?)?;
     let condition = Expression::of(input, "KeyConditionExpression").map_err(invalid)?;
@@ -42,7 +42,7 @@ pub(super) fn query(region: &Region, input: &Map<String, Value>, ctx: &Context) 
     page(table, input, found, ctx)
 }
 
-pub(super) fn scan(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
+pub(crate) fn scan(region: &Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
     check_members(input, &MEMBERS[..6])?;
     let table = region.tables.find(name_of(input)?)?;
     page(table, input, table.items.iter().collect(), ctx)
@@ -158,7 +158,7 @@ fn page(
 }
 
 /// The attributes of `item` that a ProjectionExpression asks for.
-pub(super) fn project(input: &Map<String, Value>, item: &Item) -> Result<Item, ApiError> {
+pub(crate) fn project(input: &Map<String, Value>, item: &Item) -> Result<Item, ApiError> {
     let mut item = item.clone();
     if let Some(expression) = Expression::of(input, "ProjectionExpression").map_err(invalid)? {
         let names = expression.projection().map_err(invalid)?;

@@ -46,7 +46,7 @@ const WORDS: &str = "abort absolute action add after agent aggregate all allocat
      without work wrapped write year zone";
 
 /// Whether `word` is reserved, in any case of letters.
-pub(super) fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     WORDS.split(' ').any(|reserved| reserved == word)
 }

@@ -9,23 +9,23 @@ use super::{
     Item, check_members, invalid,
     value::{KeyPart, check, parts},
 };
-use crate::sandbox::{
+use crate::{
     region::Region,
     wire::{Answer, ApiError},
 };
 
 /// A hash key's value and a range key's, if the table has one.
-pub(super) type Key = (KeyPart, Option<KeyPart>);
+pub(crate) type Key = (KeyPart, Option<KeyPart>);
 
 #[derive(Clone, Debug, Default)]
-pub(in crate::sandbox) struct Tables {
-    pub(super) by_name: BTreeMap<String, Table>,
-    pub(super) tokens: Tokens,
+pub(crate) struct Tables {
+    pub(crate) by_name: BTreeMap<String, Table>,
+    pub(crate) tokens: Tokens,
 }
 
 /// Transactions of late, by their token.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     inputs: HashMap<String, Value>,
     /// The oldest first.
     order: VecDeque<(Timestamp, String)>,
@@ -36,14 +36,14 @@ const TOKENS: usize = 10_000;
 
 impl Tokens {
     /// Forgets what was before `fresh`; returns the input that came with the token.
-    pub(super) fn find(&mut self, token: &str, fresh: Timestamp) -> Option<&Value> {
+    pub(crate) fn find(&mut self, token: &str, fresh: Timestamp) -> Option<&Value> {
         while self.order.front().is_some_and(|(at, _)| *at <= fresh) {
             self.forget_oldest();
         }
         self.inputs.get(token)
     }
 
-    pub(super) fn remember(&mut self, token: &str, now: Timestamp, input: Value) {
+    pub(crate) fn remember(&mut self, token: &str, now: Timestamp, input: Value) {
         if self.order.len() == TOKENS {
             self.forget_oldest();
         }
@@ -59,27 +59,27 @@ impl Tokens {
 }
 
 impl Tables {
-    pub(in crate::sandbox) fn get(&self, name: &str) -> Option<&Table> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Table> {
         self.by_name.get(name)
     }
 
-    pub(in crate::sandbox) fn insert(&mut self, name: &str, table: Table) {
+    pub(crate) fn insert(&mut self, name: &str, table: Table) {
         self.by_name.insert(name.to_owned(), table);
     }
 
     /// Stores an item without any condition; the error is AWS's.
-    pub(in crate::sandbox) fn put(&mut self, table: &str, item: Item) -> Result<(), ApiError> {
+    pub(crate) fn put(&mut self, table: &str, item: Item) -> Result<(), ApiError> {
         let table = self.find_mut(table)?;
         let key = table.key_of_item(&item)?;
         table.items.insert(key, item);
         Ok(())
     }
 
-    pub(super) fn find(&self, name: &str) -> Result<&Table, ApiError> {
+    pub(crate) fn find(&self, name: &str) -> Result<&Table, ApiError> {
         self.by_name.get(name).ok_or_else(not_found)
     }
 
-    pub(super) fn find_mut(&mut self, name: &str) -> Result<&mut Table, ApiError> {
+    pub(crate) fn find_mut(&mut self, name: &str) -> Result<&mut Table, ApiError> {
         self.by_name.get_mut(name).ok_or_else(not_found)
     }
 }
@@ -90,29 +90,24 @@ fn not_found() -> ApiError {
 
 /// A key attribute's name and type (S, N or B).
 #[derive(Clone, Debug)]
-pub(in crate::sandbox) struct KeyAttribute {
+pub(crate) struct KeyAttribute {
     pub name: String,
     pub kind: String,
 }
 
 #[derive(Clone, Debug)]
-pub(in crate::sandbox) struct Table {
-    pub(super) hash: KeyAttribute,
-    pub(super) range: Option<KeyAttribute>,
+pub(crate) struct Table {
+    pub(crate) hash: KeyAttribute,
+    pub(crate) range: Option<KeyAttribute>,
     ttl: Option<String>,
     billing: String,
     created: Timestamp,
-    pub(super) items: BTreeMap<Key, Item>,
+    pub(crate) items: BTreeMap<Key, Item>,
 }
 
 impl Table {
     /// A pay-per-request table with a string hash key and a string range key.
-    pub(in crate::sandbox) fn new(
-        hash: &str,
-        range: &str,
-        ttl: Option<&str>,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(hash: &str, range: &str, ttl: Option<&str>, now: Timestamp) -> Self {
         let attribute = |name: &str| KeyAttribute {
             name: name.to_owned(),
             kind: "S".into(),
@@ -128,7 +123,7 @@ impl Table {
     }
 
     /// All items in the order of their keys.
-    pub(in crate::sandbox) fn items(&self) -> impl Iterator<Item = &Item> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Item> {
         self.items.values()
     }
 
@@ -158,7 +153,7 @@ impl Table {
     }
 
     /// The key of a whole item.
-    pub(super) fn key_of_item(&self, item: &Item) -> Result<Key, ApiError> {
+    pub(crate) fn key_of_item(&self, item: &Item) -> Result<Key, ApiError> {
         item.values().try_for_each(check).map_err(invalid)?;
         let range = self.range.as_ref();
         let range = range.map(|range| Self::part(range, item)).transpose()?;
@@ -166,7 +161,7 @@ impl Table {
     }
 
     /// The key that a request's `Key` member holds: the key attributes and nothing else.
-    pub(super) fn key(&self, key: Option<&Value>) -> Result<Key, ApiError> {
+    pub(crate) fn key(&self, key: Option<&Value>) -> Result<Key, ApiError> {
         let key = key.and_then(Value::as_object);
         let key = key.ok_or_else(|| invalid("Key is required"))?;
         if key.len() != 1 + usize::from(self.range.is_some()) {
@@ -179,7 +174,7 @@ impl Table {
     }
 
     /// The key attributes of an item.
-    pub(super) fn key_item(&self, key: &Key) -> Item {
+    pub(crate) fn key_item(&self, key: &Key) -> Item {
         let mut item = Item::new();
         item.insert(self.hash.name.clone(), key.0.0.clone());
         if let (Some(range), Some(part)) = (&self.range, &key.1) {
@@ -188,7 +183,7 @@ impl Table {
         item
     }
 
-    pub(super) fn is_key(&self, name: &str) -> bool {
+    pub(crate) fn is_key(&self, name: &str) -> bool {
         self.hash.name == name || self.range.as_ref().is_some_and(|range| range.name == name)
     }
 
@@ -212,13 +207,13 @@ impl Table {
 }
 
 /// The TableName of a request; an ARN names the table too.
-pub(super) fn name_of(input: &Map<String, Value>) -> Result<&str, ApiError> {
+pub(crate) fn name_of(input: &Map<String, Value>) -> Result<&str, ApiError> {
     let name = input.get("TableName").and_then(Value::as_str);
     let name = name.ok_or_else(|| invalid("TableName is required"))?;
     Ok(name.rsplit('/').next().unwrap_or(name))
 }
 
-pub(super) fn create(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
+pub(crate) fn create(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
     check_members(
         input,
         &[
@@ -280,7 +275,7 @@ pub(super) fn create(region: &mut Region, input: &Map<String, Value>, now: Times
     Ok(json!({"TableDescription": description}))
 }
 
-pub(super) fn describe(region: &Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn describe(region: &Region, input: &Map<String, Value>) -> Answer {
     let name = name_of(input)?;
     let table = region.tables.get(name).ok_or_else(|| {
         let message = format!("Requested resource not found: Table: {name} not found");
@@ -290,7 +285,7 @@ pub(super) fn describe(region: &Region, input: &Map<String, Value>) -> Answer {
     Ok(json!({"Table": description}))
 }
 
-pub(super) fn update_ttl(region: &mut Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn update_ttl(region: &mut Region, input: &Map<String, Value>) -> Answer {
     let specification = input
         .get("TimeToLiveSpecification")
         .cloned()
@@ -310,7 +305,7 @@ pub(super) fn update_ttl(region: &mut Region, input: &Map<String, Value>) -> Ans
     Ok(json!({"TimeToLiveSpecification": specification}))
 }
 
-pub(super) fn describe_ttl(region: &Region, input: &Map<String, Value>) -> Answer {
+pub(crate) fn describe_ttl(region: &Region, input: &Map<String, Value>) -> Answer {
     let table = region.tables.find(name_of(input)?)?;
     let description = match &table.ttl {
         Some(attribute) => json!({"TimeToLiveStatus": "ENABLED", "AttributeName": attribute}),

@@ -8,7 +8,7 @@ use super::{
     item::{self, Kind, Write},
     table::name_of,
 };
-use crate::sandbox::{
+use crate::{
     region::Region,
     wire::{Answer, ApiError},
 };
@@ -19,7 +19,7 @@ const MAX_WRITES: usize = 100;
 /// How long a client token makes the same transaction happen once only.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
-pub(super) fn write(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
+pub(crate) fn write(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {
     let list = input.get("TransactItems").and_then(Value::as_array);
     let list = list.filter(|list| (1..=MAX_WRITES).contains(&list.len()));
     let list =

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub(crate) type Item = Map<String, Value>;
 
 /// The type tag and the content of a value.
-pub(super) fn parts(value: &Value) -> Option<(&str, &Value)> {
+pub(crate) fn parts(value: &Value) -> Option<(&str, &Value)> {
     let members = value.as_object()?;
     let (tag, content) = members.iter().next()?;
     (members.len() == 1).then_some((tag.as_str(), content))
@@ -57,7 +57,7 @@ fn compare_numbers(a: Number, b: Number) -> Option<Ordering> {
 }
 
 /// `a + b`, or `a - b`; `None` when either is no number.
-pub(super) fn add(a: &Value, b: &Value, subtract: bool) -> Option<Value> {
+pub(crate) fn add(a: &Value, b: &Value, subtract: bool) -> Option<Value> {
     let sum = match (number_of(a)?, number_of(b)?) {
         (Number::Whole(a), Number::Whole(b)) => {
             let b = if subtract { b.checked_neg()? } else { b };
@@ -72,7 +72,7 @@ pub(super) fn add(a: &Value, b: &Value, subtract: bool) -> Option<Value> {
 }
 
 /// The order of two values of the same type; only numbers, strings and binaries have one.
-pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match (parts(a)?, parts(b)?) {
         (("N", _), ("N", _)) => compare_numbers(number_of(a)?, number_of(b)?),
         (("S", a), ("S", b)) => Some(a.as_str()?.cmp(b.as_str()?)),
@@ -83,7 +83,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
 }
 
 /// Whether two values are the same; `1.0` and `1` are.
-pub(super) fn equal(a: &Value, b: &Value) -> bool {
+pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     match (parts(a), parts(b)) {
         (Some(("N", _)), Some(("N", _))) => compare(a, b) == Some(Ordering::Equal),
         _ => a == b,
@@ -91,7 +91,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
 }
 
 /// Whether a request's value is one: a known type tag over content of its kind.
-pub(super) fn check(value: &Value) -> Result<(), String> {
+pub(crate) fn check(value: &Value) -> Result<(), String> {
     let (tag, content) = parts(value).ok_or(
         "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
     )?;
@@ -137,7 +137,7 @@ pub(super) fn check(value: &Value) -> Result<(), String> {
 
 /// A key attribute's value, in the order of a table.
 #[derive(Clone, Debug)]
-pub(super) struct KeyPart(pub Value);
+pub(crate) struct KeyPart(pub Value);
 
 impl PartialEq for KeyPart {
     fn eq(&self, other: &Self) -> bool {

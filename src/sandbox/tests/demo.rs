@@ -1,12 +1,12 @@
 use serde_json::Value;
 
 use super::*;
-use crate::sandbox::demo;
+use crate::demo;
 
 #[tokio::test(start_paused = true)]
 async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
     let world = World::new();
-    demo::build(&world.sandbox, demo::REGION);
+    demo::build(&world.sandbox, demo::REGION, |by| world.clock.jump(by));
     let region = world.sandbox.region(demo::REGION);
     let cases = [
         ("orders", 2, "2", "ALARM", "OK"),
@@ -44,7 +44,8 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
             }
         }
     }
-    let since = crate::journal::format_datetime(world.now() - SignedDuration::from_hours(24));
+    let since =
+        autoscaler_core::datetime::format_datetime(world.now() - SignedDuration::from_hours(24));
     for row in region.items(demo::TABLE) {
         let at = row["scaling_datetime"]["S"].as_str().unwrap();
         assert!(
@@ -95,7 +96,7 @@ fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
 #[tokio::test(start_paused = true)]
 async fn the_demos_day_has_ups_and_downs() {
     let world = World::new();
-    demo::build(&world.sandbox, demo::REGION);
+    demo::build(&world.sandbox, demo::REGION, |by| world.clock.jump(by));
     let region = world.sandbox.region(demo::REGION);
     let done = scalings(&region, &world.clock);
     let ups = done.iter().filter(|(_, from, to)| to > from).count();
@@ -114,7 +115,7 @@ async fn the_demos_clicks_used_2_6_shards_at_most() {
         types::{Dimension, Metric, MetricDataQuery, MetricStat},
     };
     let world = World::new();
-    demo::build(&world.sandbox, demo::REGION);
+    demo::build(&world.sandbox, demo::REGION, |by| world.clock.jump(by));
     let dimension = Dimension::builder()
         .name("StreamName")
         .value("clicks")

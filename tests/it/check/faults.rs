@@ -1,6 +1,7 @@
 //! One fault at a time.
 
-use kinesis_autoscaler::{check::Severity, cli::Output, sandbox::Fault};
+use autoscaler_sandbox::Fault;
+use kinesis_autoscaler::{cli::Output, commands::check::Severity};
 use serde_json::json;
 
 use super::{DOWN, STREAMS, UP, drop_query, examine, good, query, set};

@@ -1,9 +1,10 @@
 //! One thing that is not as it should be at a time, and the reason for which it holds.
 
-use kinesis_autoscaler::{
+use autoscaler_core::{
     alarm::Alarm,
-    decide::{Action, Reason},
-    observation::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    decide::Action,
+    facts::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    reason::Reason,
     scaling::{Log, Outcome},
 };
 

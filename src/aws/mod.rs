@@ -1,0 +1,188 @@
+//! Amazon Web Services through the SDK: the only module that names `aws_sdk_*` types.
+//!
+//! Calls return the project's own values and one [`Error`]. Every call has a deadline; reads and idempotent writes are retried by the
+//! SDK, UpdateShardCount never is. The SDK's futures, of thousands of bytes each, are boxed where a stream's task makes the call: in a storm
+//! ten thousand tasks wait, and would all carry room for them.
+
+mod cloudwatch;
+mod dynamodb;
+mod error;
+mod kinesis;
+mod meter;
+mod pre_send_check;
+mod rate_limit;
+mod unknown_fields;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_http_client::{
+    Builder as HttpBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::SharedHttpClient, interceptors::SharedInterceptor,
+    stalled_stream_protection::StalledStreamProtectionConfig,
+};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+
+pub use cloudwatch::{ALARMS_PER_CALL, CloudWatch, Definition, Rewrite, STREAMS_PER_CALL};
+pub use dynamodb::{
+    Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,
+};
+pub use error::{Error, Kind, Operation};
+pub use kinesis::Kinesis;
+pub use meter::{Counts, Meter};
+pub use pre_send_check::Permit;
+pub use rate_limit::Admitted;
+
+use crate::{aws::rate_limit::Pace, config::Config};
+use autoscaler_core::subscription::Account;
+
+/// How requests leave the process: the network, or the sandbox.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    http: SharedHttpClient,
+    credentials: Option<Credentials>,
+}
+
+impl Transport {
+    /// TLS over the network, with the SDK's own credential chain.
+    pub fn network() -> Self {
+        let http = HttpBuilder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        Self {
+            http,
+            credentials: None,
+        }
+    }
+
+    /// Anything that answers HTTP in memory; the credentials are made up.
+    pub fn embedded(http: SharedHttpClient) -> Self {
+        let credentials = Credentials::new("AKIDSANDBOX", "sandbox", None, None, "sandbox");
+        Self {
+            http,
+            credentials: Some(credentials),
+        }
+    }
+}
+
+/// The services of one account in one Region, with their pace.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub region: String,
+    pub cloudwatch: CloudWatch,
+    pub kinesis: Kinesis,
+    sdk: SdkConfig,
+}
+
+/// All accounts and Regions that the configuration names.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    places: BTreeMap<Account, Arc<Place>>,
+    pub log: Table,
+    pub meter: Meter,
+}
+
+/// What the SDK could not settle before the first request.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS Region is set for {0}")]
+pub struct NoRegion(String);
+
+impl NoRegion {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        "set `region` under [aws], or AWS_REGION, or a region in the AWS profile".to_owned()
+    }
+}
+
+impl Aws {
+    /// Makes the clients; no request is sent yet, and credentials are looked for with the first one.
+    pub async fn connect(config: &Config, transport: Transport) -> Result<Self, NoRegion> {
+        let meter = Meter::default();
+        let mut places = BTreeMap::new();
+        // One Region may be named, and found by the SDK as well: the quota is the same.
+        let mut paces: BTreeMap<Account, Pace> = BTreeMap::new();
+        for account in config.accounts() {
+            if places.contains_key(account) {
+                continue;
+            }
+            let sdk = load(account, config.call_timeout, &transport).await;
+            let Some(region) = sdk.region().map(ToString::to_string) else {
+                return Err(NoRegion(account.to_string()));
+            };
+            let found = Account {
+                region: Some(region.clone()),
+                ..account.clone()
+            };
+            let pace = paces
+                .entry(found)
+                .or_insert_with(|| Pace::new(&config.quotas))
+                .clone();
+            let interceptor = SharedInterceptor::new(meter.clone());
+            let place = Place {
+                region,
+                cloudwatch: CloudWatch::new(&sdk, interceptor.clone(), pace.clone()),
+                kinesis: Kinesis::new(&sdk, interceptor, pace, config.call_timeout),
+                sdk,
+            };
+            places.insert(account.clone(), Arc::new(place));
+        }
+        let home = &places[&config.home].sdk;
+        let log = Table::new(
+            home,
+            SharedInterceptor::new(meter.clone()),
+            &config.log.table,
+            config.call_timeout,
+        );
+        Ok(Self { places, log, meter })
+    }
+
+    /// The services of `account`, which the configuration names.
+    pub fn place(&self, account: &Account) -> &Arc<Place> {
+        // `connect` made one for every account of the configuration, and a subscription has no other.
+        &self.places[account]
+    }
+
+    /// Every account and Region in use.
+    pub fn places(&self) -> impl Iterator<Item = (&Account, &Arc<Place>)> {
+        self.places.iter()
+    }
+}
+
+/// Three attempts within the deadline, each with its share of it.
+async fn load(account: &Account, call_timeout: Duration, transport: &Transport) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(call_timeout / 3)
+        .operation_attempt_timeout(call_timeout / 2)
+        .operation_timeout(call_timeout)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(transport.http.clone())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = &account.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &account.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(credentials) = &transport.credentials {
+        loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
+    }
+    let sdk = loader.load().await;
+    let Some(role) = &account.role_arn else {
+        return sdk;
+    };
+    let assumed = AssumeRoleProvider::builder(role)
+        .session_name("kinesis-autoscaler")
+        .configure(&sdk)
+        .build()
+        .await;
+    sdk.into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(assumed))
+        .build()
+}

@@ -1,0 +1,348 @@
+//! Flags and subcommands.
+
+pub mod run;
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+use crate::config::{self, Setting};
+
+const AFTER_HELP: &str = "\
+Without a command it runs as a daemon, or for one tick with --once.
+
+Examples:
+  kinesis-autoscaler --sandbox                 try it: no account, no network, no file
+  kinesis-autoscaler check                     the configuration, then the alarms and streams
+  kinesis-autoscaler --once --dry-run          what one tick would do, and why
+  kinesis-autoscaler scale orders --by +25%    scale by hand, alarms kept in sync
+  kinesis-autoscaler history --since 24h       what was scaled
+
+Environment:
+  KINESIS_AUTOSCALER_CONFIG     the configuration file, unless --config names it
+  KINESIS_AUTOSCALER_<KEY>      one key of it, `__` between levels: KINESIS_AUTOSCALER_LOG__TABLE
+  RUST_LOG, NO_COLOR            filter of the log; no colour
+  AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS,
+  AWS_ENDPOINT_URL_CLOUDWATCH, AWS_ENDPOINT_URL_DYNAMODB, ...
+                                the SDK's own
+
+Exit status: 0 done; 1 something failed; 2 wrong usage; 78 wrong configuration";
+
+const GLOBAL: &str = "Global options";
+
+const PRINT_ALARMS_HELP: &str = "\
+Each line is what the AWS CLI takes. It replaces an alarm that exists, its thresholds and actions included: pick the streams that have
+none with --stream, or use `alarms create`, which leaves existing alarms alone.
+  kinesis-autoscaler alarms print | while read -r alarm; do
+    aws cloudwatch put-metric-alarm --cli-input-json \"$alarm\"
+  done";
+
+const PRINT_TABLE_HELP: &str = "\
+The first line is for `aws dynamodb create-table --cli-input-json`, the second, when the table is ACTIVE,
+for `aws dynamodb update-time-to-live --cli-input-json`.";
+
+/// Scales provisioned Kinesis data streams by the state of their CloudWatch alarms
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "kinesis-autoscaler", version, after_help = AFTER_HELP)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: /etc/kinesis-autoscaler/config.toml]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Run one tick and exit
+    #[arg(long)]
+    pub once: bool,
+
+    /// Do everything but writes; print what would be done, and why
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub dry_run: bool,
+
+    /// Use an embedded AWS: a few streams under simulated load
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub sandbox: bool,
+
+    /// Form of standard output: text or json (history: csv too)
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
+    #[arg(value_name = "FORM", hide_possible_values = true)]
+    pub output: Output,
+
+    /// Set one key of the configuration, as log.retention_days=30
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "KEY=VALUE")]
+    pub set: Vec<Setting>,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The form of standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    #[default]
+    Text,
+    Json,
+    /// For `history` only.
+    Csv,
+}
+
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Check the configuration, then the alarms, streams and table it speaks of
+    Check {
+        /// Check the configuration only; ask AWS nothing
+        #[arg(long)]
+        offline: bool,
+
+        /// Print the IAM policy that the autoscaler needs, too
+        #[arg(long, conflicts_with = "offline")]
+        policy: bool,
+
+        /// This stream only
+        #[arg(long, value_name = "NAME", conflicts_with = "offline")]
+        stream: Option<String>,
+    },
+    /// Show every subscription as it stands now
+    Status {
+        /// This stream only
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+    },
+    /// Show the log of scalings
+    History(History),
+    /// Print the alarm pair of each subscription, or create it in CloudWatch
+    Alarms {
+        #[command(subcommand)]
+        command: AlarmsCommand,
+    },
+    /// Scale a stream by hand: alarms are kept in sync, and it is logged
+    Scale(Scale),
+    /// Print the log table's definition, or create the table
+    Table {
+        #[command(subcommand)]
+        command: TableCommand,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct History {
+    /// This stream only
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+
+    /// How far to look back
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = duration)]
+    pub since: Duration,
+
+    /// Draw the shard counts into an SVG file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum AlarmsCommand {
+    /// Print the pairs as JSON, one alarm a line
+    #[command(after_help = PRINT_ALARMS_HELP)]
+    Print {
+        /// This stream only
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+
+        /// Shard count to write into the alarms; without it AWS is asked
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        shards: Option<u32>,
+
+        /// Form of the definition
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+
+        #[command(flatten)]
+        design: Design,
+    },
+    /// Create the pairs that are missing
+    Create {
+        /// This stream only
+        #[arg(long, value_name = "NAME")]
+        stream: Option<String>,
+
+        /// Replace alarms that are there already, their actions included
+        #[arg(long)]
+        replace: bool,
+
+        #[command(flatten)]
+        design: Design,
+    },
+}
+
+/// The numbers of a pair; what is not given is as under `[alarms]` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Args)]
+pub struct Design {
+    /// Usage from which to scale up [default: 0.75]
+    #[arg(long, value_name = "RATIO")]
+    pub up_threshold: Option<f64>,
+
+    /// Usage from which to scale down [default: 0.25]
+    #[arg(long, value_name = "RATIO")]
+    pub down_threshold: Option<f64>,
+
+    /// Periods before scaling up [default: 1]
+    #[arg(long, value_name = "N")]
+    pub up_periods: Option<u32>,
+
+    /// Periods before scaling down [default: 288]
+    #[arg(long, value_name = "N")]
+    pub down_periods: Option<u32>,
+
+    /// Length of a period [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub period_seconds: Option<u32>,
+}
+
+/// The form of a definition that is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Input for the AWS CLI, one JSON object a line
+    #[default]
+    Json,
+    /// A CloudFormation template
+    Cloudformation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum TableCommand {
+    /// Print the table's definition as JSON
+    #[command(after_help = PRINT_TABLE_HELP)]
+    Print {
+        /// Form of the definition
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Create the table, pay per request, with its TTL
+    Create,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Scale {
+    /// The stream
+    #[arg(value_name = "STREAM")]
+    pub stream: String,
+
+    #[command(flatten)]
+    pub target: Target,
+
+    /// The stream's Region, where several have a stream of this name
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Wait until the stream is ACTIVE again
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Where to scale to; clap sees to it that just one is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+#[group(required = true, multiple = false)]
+pub struct Target {
+    /// Shard count to scale to
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub to: Option<u32>,
+
+    /// Shards or percent to add or take away: +4, -4, 25%, -25%
+    #[arg(long, value_name = "+N|-N|P%", allow_hyphen_values = true)]
+    pub by: Option<Step>,
+}
+
+/// A change of the shard count; never none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Shards(i32),
+    Percent(i32),
+}
+
+impl FromStr for Step {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // `parse` takes a second sign for what it is: no number.
+        let (number, percent) = match text.strip_suffix('%') {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        if !percent && !number.starts_with(['+', '-']) {
+            return Err("write +4 or -4 for shards, 25% or -25% for percent; --to takes a count");
+        }
+        let number: i32 = number
+            .parse()
+            .map_err(|_| "expected +N, -N, P% or -P%, in whole numbers")?;
+        match (number, percent) {
+            (0, _) => Err("this changes nothing"),
+            (-50..=100, true) => Ok(Self::Percent(number)),
+            (_, true) => Err("AWS allows from -50% to 100%"),
+            (-10_000..=10_000, false) => Ok(Self::Shards(number)),
+            (_, false) => Err("a stream has at most 10000 shards"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shards(shards) => write!(f, "{shards:+}"),
+            Self::Percent(percent) => write!(f, "{percent:+}%"),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be longer than 0s".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error} (as 24h or 7d)")),
+    }
+}
+
+impl Cli {
+    /// Parses this process's command line; on wrong usage, `--help` and `--version` it prints and exits.
+    pub fn from_env() -> Self {
+        Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Parses `args`, the program's name first.
+    pub fn try_from_args<I, A>(args: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = A>,
+        A: Into<OsString> + Clone,
+    {
+        let cli = Self::try_parse_from(args)?;
+        let conflict = |message| Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        // clap compares flags of one level only, and these may stand before and after the command.
+        if cli.sandbox && cli.config.is_some() {
+            return conflict("--sandbox reads no configuration file: leave --config out");
+        }
+        if cli.once && cli.command.is_some() {
+            return conflict("--once runs a tick, so no command can stand beside it");
+        }
+        if cli.output == Output::Csv && !matches!(cli.command, Some(Command::History(_))) {
+            return conflict("--output csv is for history only: use text or json");
+        }
+        Ok(cli)
+    }
+
+    /// The configuration file: `--config`, else `variable` (`KINESIS_AUTOSCALER_CONFIG`, unless empty), else the default.
+    pub fn config_path(&self, variable: Option<&OsStr>) -> PathBuf {
+        let named = self.config.as_deref().map(|path| path.as_os_str());
+        named
+            .or(variable.filter(|it| !it.is_empty()))
+            .unwrap_or(OsStr::new(config::DEFAULT_PATH))
+            .into()
+    }
+}

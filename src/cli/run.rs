@@ -1,0 +1,506 @@
+//! From the command line to the work: configuration, clients, then one tick, the daemon, or a subcommand.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{
+    aws::{Aws, Transport},
+    cli::{Cli, Command, Output, TableCommand},
+    commands::{
+        check::{self, Findings},
+        history, provision,
+        scale::{self, Consent},
+        status, subscriptions,
+    },
+    config::{CONFIG_VARIABLE, Config, LogFormat, Overrides, Setting},
+    daemon::{
+        metrics,
+        schedule::{self, Plan, Reload, STOP_WITHIN, ScheduleError, Signals},
+    },
+    output::{
+        error::{Exit, Failure, Report as ErrorReport, chain},
+        logging::{self, Level},
+        print, stdout_colour, terminal_width,
+    },
+    reconcile::{
+        clock::Clock, context::Context, lease::Lease, report::Report, scaling_log::Journal,
+        spool::Spool, tick::Autoscaler,
+    },
+};
+use autoscaler_sandbox::{RegionHandle, Sandbox, demo};
+
+/// The demo's daemon sees a day in six minutes: with a tick each second, one every four simulated minutes.
+const DEMO_SPEED: u32 = 240;
+
+/// A single run from cron ends when its work does; this only bounds a bug.
+const ONCE_WITHIN: Duration = Duration::from_secs(3600);
+
+/// Does what the command line asks for.
+pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        None if cli.once => once(cli).await,
+        None => daemon(cli).await,
+        Some(Command::Check { offline: true, .. }) => offline(cli),
+        Some(Command::Check { policy, stream, .. }) => {
+            let context = by_hand_on(cli, stream.as_deref()).await?;
+            check::run(&context, cli.output, stdout_colour(), *policy).await
+        }
+        Some(Command::Alarms { command }) => {
+            provision::alarms::run(&by_hand(cli).await?, command, cli.output).await
+        }
+        Some(Command::Table {
+            command: TableCommand::Print { format },
+        }) => {
+            let table = world(cli)?.config.log.table;
+            print(&provision::table::print(&table, *format, cli.output))?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Table {
+            command: TableCommand::Create,
+        }) => {
+            print(&provision::table::create(&*by_hand(cli).await?, cli.output).await?)?;
+            Ok(Exit::Done)
+        }
+        Some(Command::Scale(args)) => {
+            let consent = match (args.yes || cli.dry_run, io::stdin().is_terminal()) {
+                (true, _) => Consent::Given,
+                (false, true) => Consent::Ask,
+                (false, false) => Consent::Impossible,
+            };
+            scale::run(&by_hand(cli).await?, args, cli.output, consent).await
+        }
+        Some(Command::Status { stream }) => {
+            status::run(&by_hand_on(cli, stream.as_deref()).await?, cli.output).await
+        }
+        Some(Command::History(args)) => history::run(&by_hand(cli).await?, args, cli.output).await,
+    }
+}
+
+/// Looks at the configuration alone.
+fn offline(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli);
+    if cli.output == Output::Json {
+        let (findings, exit) = match &world {
+            Ok(world) => (
+                Findings::of_nothing(world.config.subscriptions.len()),
+                Exit::Done,
+            ),
+            Err(failure) => (Findings::of_failure(failure), failure.exit),
+        };
+        print(&findings.render(Output::Json, None, false, None))?;
+        return Ok(exit);
+    }
+    world?;
+    print("the configuration is good\n")?;
+    Ok(Exit::Done)
+}
+
+/// Where the program runs: against AWS, or against the embedded one.
+struct World {
+    config: Config,
+    transport: Transport,
+    clock: Clock,
+    /// Set with `--sandbox`.
+    demo: Option<RegionHandle>,
+}
+
+fn load(cli: &Cli) -> Result<Config, Failure> {
+    let path = cli.config_path(std::env::var_os(CONFIG_VARIABLE).as_deref());
+    Ok(Config::load(&path, Overrides::from_env(cli.set.clone()))?)
+}
+
+fn world(cli: &Cli) -> Result<World, Failure> {
+    if cli.sandbox {
+        // What only looks sees the demo stand still; what waits for a resharding need not wait for long.
+        let runs = matches!(cli.command, None | Some(Command::Scale(_)));
+        return demo_world(cli.once || !runs, cli.set.clone());
+    }
+    Ok(World {
+        config: load(cli)?,
+        transport: Transport::network(),
+        clock: Clock::system(),
+        demo: None,
+    })
+}
+
+/// The demo's Region, as of now; the daemon, and a scaling by hand, run it at speed.
+fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
+    let clock = Clock::simulated(
+        Timestamp::now() - demo::AGE_OF_ALARMS,
+        if once { 1 } else { DEMO_SPEED },
+    );
+    let sandbox = Sandbox::new(clock.reader());
+    demo::build(&sandbox, demo::REGION, |by| clock.jump(by));
+    let streams: String = demo::STREAMS
+        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
+        .concat();
+    let folder = demo_folder();
+    let text = format!(
+        "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{streams}",
+        demo::REGION,
+        demo::TABLE,
+    );
+    let config = Config::from_toml_and(&text, settings)?;
+    let transport = Transport::embedded(sandbox.http_client());
+    Ok(World {
+        config,
+        transport,
+        clock,
+        demo: Some(sandbox.region(demo::REGION)),
+    })
+}
+
+/// Makes the clients; no request is sent yet.
+async fn connect(world: &World) -> Result<Aws, Failure> {
+    let connected = Aws::connect(&world.config, world.transport.clone()).await;
+    connected.map_err(|error| {
+        let no_metadata = std::env::var("AWS_EC2_METADATA_DISABLED");
+        let exit = no_region(no_metadata.is_ok_and(|it| it.eq_ignore_ascii_case("true")));
+        let hint = error.hint();
+        Failure::new(exit, ErrorReport::new(error).hint(hint))
+    })
+}
+
+/// Where the instance's metadata could tell the Region and did not, it may do so later, and a service is to try again.
+fn no_region(metadata_is_off: bool) -> Exit {
+    match metadata_is_off {
+        true => Exit::Config,
+        false => Exit::Failed,
+    }
+}
+
+/// What runs: it decides on who may write the spool and hold the lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Daemon,
+    /// A run from cron; several hosts' runs are kept apart by the log's markers.
+    Once,
+    /// A person's command, perhaps beside a daemon.
+    Command,
+}
+
+fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
+    let World { config, clock, .. } = world;
+    let spool = match role {
+        _ if dry_run => Spool::peek(&config.state_dir),
+        Role::Command => Spool::apart(&config.state_dir),
+        // Scale-ups are never blocked by the log, and so not by what waits for it.
+        _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
+            let hint = "mend the state directory's rights, or set `state_dir`";
+            tracing::error!(
+                error = chain(&error),
+                hint,
+                "rows that DynamoDB refuses would be lost"
+            );
+            Spool::none()
+        }),
+    };
+    let journal = Journal::new(&config, aws.log.clone(), host_name(), spool);
+    let lease = config
+        .high_availability
+        .as_ref()
+        // A dry run would keep the lease from those who act.
+        .filter(|_| role == Role::Daemon && !dry_run);
+    let lease = lease.map(|high| {
+        Arc::new(Lease::new(
+            aws.log.clone(),
+            clock.clone(),
+            &host_name(),
+            high.lease_duration,
+        ))
+    });
+    Context {
+        config,
+        aws,
+        journal,
+        clock,
+        dry_run,
+        lease,
+    }
+}
+
+/// What a person's command works with.
+async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
+    by_hand_on(cli, None).await
+}
+
+/// The same for one stream, where that is named.
+async fn by_hand_on(cli: &Cli, stream: Option<&str>) -> Result<Arc<Context>, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format, Level::Warn);
+    let aws = connect(&world).await?;
+    let mut context = context(world, aws, cli.dry_run, Role::Command);
+    if stream.is_some() {
+        let chosen = subscriptions::select(&context, stream).await?;
+        let mut number = 0..;
+        context.config.subscriptions.retain(|_| {
+            let number = number.next();
+            number.is_some_and(|number| chosen.contains(&number))
+        });
+    }
+    Ok(Arc::new(context))
+}
+
+/// One tick, its report on standard output, its result as the exit code.
+async fn once(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format, Level::Warn);
+    let Some(_lock) = lock(&world, cli.dry_run)? else {
+        tracing::warn!("another run is under way, and this one does nothing");
+        if cli.output == Output::Json {
+            print(&render(
+                &Report::of_nothing(world.clock.now(), false),
+                Output::Json,
+            ))?;
+        }
+        return Ok(Exit::Done);
+    };
+    let aws = connect(&world).await?;
+    let context = Arc::new(context(world, aws, cli.dry_run, Role::Once));
+    let (state_dir, tick_timeout) = (
+        context.config.state_dir.clone(),
+        context.config.tick_timeout,
+    );
+    let mut autoscaler = Autoscaler::new(context, true);
+    if !cli.dry_run {
+        autoscaler.resume(&state_dir);
+    }
+    let mut signals = Signals::new().map_err(ScheduleError::from)?;
+    let ran = tokio::select! {
+        report = autoscaler.run_once(tick_timeout, ONCE_WITHIN) => Some(report),
+        () = signals.stop() => None,
+    };
+    let stopped = ran.is_none();
+    let report = match ran {
+        Some(report) => report,
+        None => {
+            let (cut, report) = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
+            tracing::warn!(
+                streams = cut,
+                "stopped by a signal; what was cut short is open in the log and is settled by the next run"
+            );
+            report
+        }
+    };
+    if !cli.dry_run {
+        autoscaler.leave_word(&state_dir);
+    }
+    remove_demo(cli);
+    print(&render(&report, cli.output))?;
+    Ok(if report.failed() && !stopped {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+/// Ticks until it is told to stop.
+async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
+    let world = world(cli)?;
+    logging::start(world.config.log_format, Level::Info);
+    let Some(_lock) = lock(&world, cli.dry_run)? else {
+        let error = format!(
+            "another kinesis-autoscaler uses the state directory {}",
+            world.config.state_dir.display()
+        );
+        let hint = "stop it, or set another `state_dir`";
+        return Err(Failure::new(
+            Exit::Failed,
+            ErrorReport::new(error).hint(hint),
+        ));
+    };
+    let aws = connect(&world).await?;
+    let metrics = metrics::Change::to(world.config.metrics.as_ref(), None).await?;
+    let narrator = world.demo.clone().map(|place| Narrator {
+        place,
+        clock: world.clock.clone(),
+        told: None,
+    });
+    if narrator.is_some() {
+        tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
+    }
+    let in_force = (world.config.state_dir.clone(), world.config.log_format);
+    let context = Arc::new(context(world, aws, cli.dry_run, Role::Daemon));
+    let metrics = metrics.make(None, &context);
+    let plan = plan(context).await;
+    let ended = schedule::run(
+        plan,
+        Reloader {
+            cli: cli.clone(),
+            in_force,
+            metrics,
+            narrator,
+        },
+    )
+    .await;
+    remove_demo(cli);
+    ended.map(|()| Exit::Done)
+}
+
+/// Where a demo keeps its state: each process in a folder of its own, so that two can run side by side.
+fn demo_folder() -> PathBuf {
+    std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()))
+}
+
+/// A demo leaves nothing behind; if it does, it is in the folder for such things.
+fn remove_demo(cli: &Cli) {
+    if cli.sandbox {
+        let _ = std::fs::remove_dir_all(demo_folder());
+    }
+}
+
+/// Tells what the demo's streams have come to, once in every simulated hour.
+struct Narrator {
+    place: RegionHandle,
+    clock: Clock,
+    told: Option<String>,
+}
+
+impl Narrator {
+    fn tell(&mut self) {
+        let hour = self.clock.now().strftime("%a %H:00").to_string();
+        if self.told.as_ref() != Some(&hour) {
+            let shards = |name: &&str| Some(format!("{name} {}", self.place.stream(name)?.target));
+            let streams: Vec<String> = demo::STREAMS.iter().filter_map(shards).collect();
+            tracing::info!("{hour} in the sandbox, shards: {}", streams.join(", "));
+            self.told = Some(hour);
+        }
+    }
+}
+
+async fn plan(context: Arc<Context>) -> Plan {
+    let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
+    let keeper = match &context.lease {
+        Some(lease) => {
+            // The first beat comes before the first tick: alone, this host acts at once.
+            lease.beat().await;
+            Some(tokio::spawn(keep_lease(context.clone())))
+        }
+        None => None,
+    };
+    Plan {
+        autoscaler: Autoscaler::new(context, false),
+        schedule,
+        tick_timeout,
+        keeper,
+    }
+}
+
+async fn keep_lease(context: Arc<Context>) {
+    let Some(lease) = &context.lease else { return };
+    loop {
+        tokio::time::sleep(lease.period()).await;
+        lease.beat().await;
+    }
+}
+
+/// Reads the configuration again, as the command line names it.
+struct Reloader {
+    cli: Cli,
+    /// What only a restart changes.
+    in_force: (PathBuf, LogFormat),
+    metrics: Option<metrics::Endpoint>,
+    narrator: Option<Narrator>,
+}
+
+impl Reload for Reloader {
+    type Prepared = (World, Aws, metrics::Change);
+
+    async fn prepare(&mut self) -> Result<Self::Prepared, String> {
+        if self.cli.sandbox {
+            return Err("the sandbox has no configuration file".to_owned());
+        }
+        let world = world(&self.cli).map_err(|failure| failure.to_string())?;
+        let (state_dir, log_format) = &self.in_force;
+        if world.config.state_dir != *state_dir {
+            // Its lock and the rows that wait there are this process's.
+            return Err("state_dir cannot change while this runs: restart it".to_owned());
+        }
+        if world.config.log_format != *log_format {
+            tracing::warn!("log_format changes with the next restart only");
+        }
+        let aws = connect(&world)
+            .await
+            .map_err(|failure| failure.to_string())?;
+        let change = metrics::Change::to(world.config.metrics.as_ref(), self.metrics.as_ref());
+        let change = change
+            .await
+            .map_err(|error| Failure::from(error).to_string())?;
+        Ok((world, aws, change))
+    }
+
+    async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
+        let context = Arc::new(context(world, aws, self.cli.dry_run, Role::Daemon));
+        self.metrics = change.make(self.metrics.take(), &context);
+        Ok(plan(context).await)
+    }
+
+    fn reloaded(&mut self, taken: bool) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().reloaded(taken);
+        }
+    }
+
+    fn ticked(&mut self, report: &Report) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().ticked(report);
+        }
+        if let Some(narrator) = &mut self.narrator {
+            narrator.tell();
+        }
+        if self.cli.output == Output::Json {
+            // Whoever read the reports is gone; the daemon goes on.
+            let _ = print(&render(report, Output::Json));
+        }
+    }
+}
+
+/// Keeps two processes out of one state directory: `None` when another has it.
+///
+/// A directory that cannot be written to is no reason not to scale; it is told, and the spool will say so if it is needed.
+fn lock(world: &World, dry_run: bool) -> Result<Option<Option<File>>, Failure> {
+    if dry_run {
+        return Ok(Some(None));
+    }
+    let open = |folder: &Path| {
+        std::fs::create_dir_all(folder)?;
+        File::create(folder.join("lock"))
+    };
+    let folder = &world.config.state_dir;
+    let file = match open(folder) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(%error, state_dir = %folder.display(), "the state directory cannot be written to: rows that DynamoDB refuses would be lost");
+            return Ok(Some(None));
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Failure::new(Exit::Failed, error)),
+    }
+}
+
+fn render(report: &Report, output: Output) -> String {
+    match output {
+        Output::Json => report.to_json() + "\n",
+        _ => report.to_text(terminal_width()),
+    }
+}
+
+/// This machine's name, for rows and leases.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
+}

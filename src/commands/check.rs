@@ -1,0 +1,335 @@
+//! `check`: the live contract, as far as it can be seen without changing anything.
+//!
+//! One pass reads all pairs, 50 streams a call, then each stream's summary and what is told once per account and Region; the rules that judge
+//! them are pure.
+
+mod account;
+mod finding;
+mod pair;
+mod usage;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+pub use finding::{Finding, Findings, Severity};
+
+use crate::{
+    aws::{self, Definition, Kind, Place},
+    cli::Output,
+    commands::subscriptions::{self, Pair},
+    config::nearest,
+    output::{
+        self,
+        error::{Exit, Failure},
+        progress::Progress,
+        table::and_more,
+    },
+    reconcile::context::Context,
+};
+use autoscaler_core::{
+    alarm::{Alarm, Settings},
+    facts::{StreamStatus, StreamSummary},
+    subscription::Account,
+};
+
+/// So many streams of an account are looked through for a name like one that is missing.
+const NAMES_FOR_HINTS: usize = 10_000;
+
+/// Checks everything, prints what was found, and fails if there is an error among it.
+pub async fn run(
+    context: &Arc<Context>,
+    output: Output,
+    colour: bool,
+    policy: bool,
+) -> Result<Exit, Failure> {
+    let findings = examine(context).await;
+    let lacking = findings
+        .all
+        .iter()
+        .any(|finding| finding.rule == "right_missing");
+    let policy = (policy || lacking).then(|| account::policy(&context.config));
+    let width = output::terminal_width();
+    output::print(&findings.render(output, width, colour, policy.as_deref()))?;
+    Ok(match findings.failed() {
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+/// Finds all that is wrong with the subscriptions, their alarms and the log table.
+pub async fn examine(context: &Arc<Context>) -> Findings {
+    let subscriptions = &context.config.subscriptions;
+    let mut trouble = Trouble::default();
+    let numbers: Vec<usize> = (0..subscriptions.len()).collect();
+    let progress = Progress::new(numbers.len(), "pairs of alarms");
+    let pairs = subscriptions::pairs(context, &numbers, |n| progress.advance(n)).await;
+    progress.end();
+    let names: BTreeMap<usize, String> = numbers
+        .iter()
+        .filter_map(|number| {
+            let subscription = &subscriptions[*number];
+            let pair = pairs.get(number).and_then(|pair| pair.as_ref().ok());
+            let name = subscription.stream.as_deref();
+            let name = name.or_else(|| pair.and_then(Pair::stream))?;
+            Some((*number, name.to_owned()))
+        })
+        .collect();
+    let summaries = subscriptions::summaries(context, &names).await;
+    let mut looked = Looked {
+        context,
+        pairs,
+        names,
+        summaries,
+    };
+    let mut all = looked.twice();
+    for number in numbers {
+        all.extend(looked.stream(number, &mut trouble));
+    }
+    suggest(context, &mut all).await;
+    for (account, place) in context.aws.places() {
+        let Some((sized, name)) = looked.of_account(account) else {
+            continue;
+        };
+        all.extend(account::place(context, account, place, &sized, name, &mut trouble).await);
+    }
+    all.extend(account::table(context, &mut trouble).await);
+    all.extend(trouble.findings());
+    if regions(context) < 2 {
+        all.iter_mut().for_each(|finding| finding.region = None);
+    }
+    Findings {
+        all,
+        streams: subscriptions.len(),
+        not_tried: account::not_tried(),
+    }
+}
+
+fn regions(context: &Context) -> usize {
+    context.aws.places().count()
+}
+
+type Summary = Result<StreamSummary, aws::Error>;
+
+/// All that was read of the streams.
+struct Looked<'a> {
+    context: &'a Context,
+    pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
+    names: BTreeMap<usize, String>,
+    summaries: BTreeMap<usize, Summary>,
+}
+
+impl Looked<'_> {
+    /// Streams that two entries lead to, which the configuration alone cannot tell when an entry names an alarm.
+    fn twice(&self) -> Vec<Finding> {
+        let mut seen: HashMap<(&Account, &str), usize> = HashMap::new();
+        let mut found = Vec::new();
+        for (number, name) in &self.names {
+            let account = &self.context.config.subscriptions[*number].account;
+            if let Some(first) = seen.insert((account, name), *number) {
+                let key = format!("streams[{number}]");
+                let message =
+                    format!("the stream {name} is subscribed by streams[{first}] already");
+                let mend = "remove one of the two, so that one pair scales it";
+                found.push(Finding::new(
+                    Severity::Error,
+                    "subscribed_twice",
+                    &key,
+                    message,
+                    mend,
+                ));
+            }
+        }
+        found
+    }
+
+    /// What is wrong with one stream and its pair.
+    fn stream(&mut self, number: usize, trouble: &mut Trouble) -> Vec<Finding> {
+        let subscription = &self.context.config.subscriptions[number];
+        let region = subscriptions::region(self.context, subscription);
+        let label = match self.names.get(&number) {
+            Some(name) => name.as_str(),
+            None => subscription.label(),
+        };
+        let mut found = Vec::new();
+        let n = match self.summaries.get(&number) {
+            None => None,
+            Some(Ok(summary)) => state(label, summary, &mut found),
+            Some(Err(error)) if error.kind == Kind::NotFound => {
+                let message = "the stream does not exist";
+                let mend = "create it, or mend the name under [[streams]]";
+                found.push(Finding::new(
+                    Severity::Error,
+                    "stream_missing",
+                    label,
+                    message,
+                    mend,
+                ));
+                None
+            }
+            Some(Err(error)) => {
+                trouble.note(&subscription.account, region, error, label);
+                None
+            }
+        };
+        match self.pairs.get(&number) {
+            Some(Ok(pair)) => {
+                let [up, down] = [&pair.up, &pair.down].map(|it| it.as_ref().map(read));
+                let [up, down] = [&up, &down].map(|it| it.as_ref().map(half));
+                found.extend(pair::judge(subscription, up, down, n));
+            }
+            Some(Err(error)) => trouble.note(&subscription.account, region, error, label),
+            None => {}
+        }
+        for finding in &mut found {
+            finding.stream = Some(label.to_owned());
+            finding.region = Some(region.to_owned());
+        }
+        found
+    }
+
+    /// The streams of an account that may grow, and one whose metrics can be asked for; `None` for an account without subscriptions.
+    fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
+        let subscriptions = &self.context.config.subscriptions;
+        subscriptions.iter().find(|it| it.account == *account)?;
+        let names = self.names.iter();
+        let ours: Vec<(&usize, &String)> = names
+            .filter(|(number, _)| subscriptions[**number].account == *account)
+            .collect();
+        let growing = ours.iter().filter_map(|(number, name)| {
+            let summary = self.summaries.get(number)?.as_ref().ok()?;
+            let grows = summary.status == StreamStatus::Active && !summary.on_demand;
+            grows.then_some(account::Sized {
+                subscription: &subscriptions[**number],
+                stream: name,
+                shards: summary.open_shards,
+            })
+        });
+        Some((
+            growing.collect(),
+            ours.first().map(|(_, name)| name.as_str()),
+        ))
+    }
+}
+
+fn read(definition: &Definition) -> (&Alarm, Settings) {
+    (&definition.alarm, definition.settings())
+}
+
+fn half<'a>((alarm, settings): &'a (&Alarm, Settings)) -> pair::Half<'a> {
+    pair::Half { alarm, settings }
+}
+
+/// The stream's shard count, if it is stable; why the stream is not scaled, if it is not.
+fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Option<u32> {
+    if summary.on_demand {
+        let message = "the stream is in on-demand mode, where AWS scales it";
+        let mend = "switch it to provisioned mode, or remove its subscription";
+        found.push(Finding::new(
+            Severity::Error,
+            "on_demand",
+            label,
+            message,
+            mend,
+        ));
+        return None;
+    }
+    if summary.status != StreamStatus::Active {
+        let message = format!(
+            "the stream is {}, and its shard count in flux",
+            summary.status.name()
+        );
+        let mend = "check again when it is ACTIVE";
+        found.push(Finding::new(
+            Severity::Info,
+            "updating",
+            label,
+            message,
+            mend,
+        ));
+        return None;
+    }
+    Some(summary.open_shards)
+}
+
+/// Names the stream that may have been meant, for those that are missing.
+async fn suggest(context: &Context, found: &mut [Finding]) {
+    let mut listed: HashMap<String, Vec<String>> = HashMap::new();
+    for finding in found
+        .iter_mut()
+        .filter(|finding| finding.rule == "stream_missing")
+    {
+        let places: Vec<&Arc<Place>> = context
+            .aws
+            .places()
+            .filter(|(_, place)| Some(&place.region) == finding.region.as_ref())
+            .map(|(_, place)| place)
+            .collect();
+        // With two accounts in one Region it is not known here which one is meant.
+        let [place] = places[..] else { continue };
+        if !listed.contains_key(&place.region) {
+            let names = place.kinesis.stream_names(NAMES_FOR_HINTS).await;
+            // Without the right to list there is just no suggestion; that right is tried elsewhere.
+            listed.insert(place.region.clone(), names.unwrap_or_default());
+        }
+        let near = listed
+            .get(&place.region)
+            .and_then(|names| nearest(&finding.subject, names));
+        if let Some(near) = near {
+            finding.mend = format!("did you mean {near}? {}", finding.mend);
+        }
+    }
+}
+
+/// Calls that failed, each cause told once for an account, whatever the number of streams: by the operation, unless AWS was not reached at all.
+#[derive(Debug, Default)]
+struct Trouble(BTreeMap<(Account, Option<&'static str>, &'static str), FailedCall>);
+
+#[derive(Debug)]
+struct FailedCall {
+    region: String,
+    error: aws::Error,
+    streams: BTreeSet<String>,
+}
+
+impl Trouble {
+    /// Remembers a failed call; `stream` is what it was about, if it was about one.
+    fn note(&mut self, account: &Account, region: &str, error: &aws::Error, stream: &str) {
+        let operation = (!error.kind.is_away()).then_some(error.operation.name());
+        let key = (account.clone(), operation, error.kind.code());
+        let call = self.0.entry(key).or_insert_with(|| FailedCall {
+            region: region.to_owned(),
+            error: error.clone(),
+            streams: BTreeSet::new(),
+        });
+        if !stream.is_empty() {
+            call.streams.insert(stream.to_owned());
+        }
+    }
+
+    fn findings(self) -> Vec<Finding> {
+        self.0.into_values().map(FailedCall::finding).collect()
+    }
+}
+
+impl FailedCall {
+    fn finding(self) -> Finding {
+        let error = &self.error;
+        let (rule, subject) = match error.kind {
+            Kind::AccessDenied => ("right_missing", error.operation.iam_action()),
+            kind if kind.is_away() => ("aws_error", "AWS"),
+            _ => ("aws_error", error.operation.iam_action()),
+        };
+        let concerns = match self.streams.first() {
+            None => String::new(),
+            Some(first) => format!(" (of {first}{})", and_more(self.streams.len() - 1)),
+        };
+        let message = format!("{}{concerns}", error.message());
+        let mend = error.hint();
+        let mend = mend.unwrap_or_else(|| "check again later".to_owned());
+        let mut finding = Finding::new(Severity::Error, rule, subject, message, mend);
+        finding.region = Some(self.region);
+        finding
+    }
+}

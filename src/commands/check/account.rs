@@ -1,0 +1,254 @@
+//! What is checked once for each account and Region: the rights to read, the shard limit, and the log table.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::{
+    Trouble,
+    finding::{Finding, Severity},
+};
+use crate::{
+    aws::{Kind, Operation, Place, TTL_ATTRIBUTE},
+    config::Config,
+    reconcile::context::Context,
+};
+use autoscaler_core::{
+    decide::scale_up_target,
+    limits::{MAX_SHARDS, PERIOD_SECONDS},
+    subscription::{Account, Subscription},
+};
+
+use Severity::{Error, Warning};
+
+/// The IAM policy that grants all that the autoscaler needs, for the usual name of the log table.
+const POLICY: &str = include_str!("../../../config/iam-policy.json");
+
+/// The same for this configuration: with its log table, and the roles that it assumes.
+pub fn policy(config: &Config) -> String {
+    // The file is ours, and a test reads it.
+    let mut policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
+    let roles: BTreeSet<&str> = config
+        .accounts()
+        .filter_map(|account| account.role_arn.as_deref())
+        .collect();
+    let statements = policy["Statement"].as_array_mut();
+    for statement in statements.into_iter().flatten() {
+        if statement["Sid"] == "Log" {
+            let table = &config.log.table;
+            statement["Resource"] = json!(format!("arn:aws:dynamodb:*:*:table/{table}"));
+        }
+    }
+    if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
+        // The assumed roles need the rest; who assumes them needs this.
+        statements.push(json!({
+            "Sid": "Roles", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles,
+        }));
+    }
+    // A value that was read from JSON goes back to it.
+    serde_json::to_string_pretty(&policy).unwrap_or_default() + "\n"
+}
+
+/// What the check calls itself.
+const TRIED: [Operation; 9] = [
+    Operation::DescribeAlarms,
+    Operation::DescribeStreamSummary,
+    Operation::GetMetricData,
+    Operation::DescribeLimits,
+    Operation::ListStreams,
+    Operation::DescribeTable,
+    Operation::DescribeTimeToLive,
+    Operation::Query,
+    Operation::GetItem,
+];
+
+/// The actions of the policy that would change something if they were tried.
+pub fn not_tried() -> Vec<String> {
+    let policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
+    let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
+    let actions: BTreeSet<String> = statements
+        .iter()
+        .flat_map(|statement| statement["Action"].as_array().cloned().unwrap_or_default())
+        .filter_map(|action| Some(action.as_str()?.to_owned()))
+        .collect();
+    let tried = |action: &String| {
+        let mut tried = TRIED.iter().map(|operation| operation.iam_action());
+        tried.any(|it| it == action)
+    };
+    actions
+        .into_iter()
+        .filter(|action| !tried(action))
+        .collect()
+}
+
+/// A subscription with its stream's name and shards.
+#[derive(Clone, Copy, Debug)]
+pub struct Sized<'a> {
+    pub subscription: &'a Subscription,
+    pub stream: &'a str,
+    pub shards: u32,
+}
+
+/// Tries GetMetricData, ListStreams and DescribeLimits, and holds the shard limit against what the streams may grow to.
+pub async fn place(
+    context: &Context,
+    account: &Account,
+    place: &Place,
+    streams: &[Sized<'_>],
+    metric_of: Option<&str>,
+    trouble: &mut Trouble,
+) -> Vec<Finding> {
+    let region = &place.region;
+    let now = context.clock.now();
+    if let Some(stream) = metric_of {
+        let start = now
+            .saturating_sub(SignedDuration::from_mins(15))
+            .unwrap_or(now);
+        let traffic = place.cloudwatch.traffic(stream, start, now, PERIOD_SECONDS);
+        if let Err(error) = traffic.await {
+            trouble.note(account, region, &error, stream);
+        }
+    }
+    if let Err(error) = place.kinesis.stream_names(1).await {
+        trouble.note(account, region, &error, "");
+    }
+    let mut found = match place.kinesis.shard_limit().await {
+        Ok((limit, open)) => limits(limit, open, streams),
+        Err(error) => {
+            trouble.note(account, region, &error, "");
+            Vec::new()
+        }
+    };
+    for finding in &mut found {
+        finding.region = Some(region.clone());
+    }
+    found
+}
+
+/// The account's shard limit against each stream's next scale-up, each `max_shards` that is a choice, and their sum.
+fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
+    const RULE: &str = "shard_limit";
+    let mend = "have the account's shard limit raised (Service Quotas), or lower max_shards";
+    let mut found = Vec::new();
+    let bounded = |subscription: &Subscription| subscription.max_shards < MAX_SHARDS;
+    let mut sum: u64 = 0;
+    for Sized {
+        subscription,
+        stream: label,
+        shards: n,
+    } in streams
+    {
+        let most = subscription.max_shards;
+        sum += u64::from(if bounded(subscription) { most } else { *n });
+        if bounded(subscription) && most > limit {
+            let message =
+                format!("max_shards = {most} is above the account's limit of {limit} shards");
+            found.push(of_stream(label, RULE, message, mend));
+            continue;
+        }
+        let next = scale_up_target(*n).min(most);
+        let free = limit.saturating_sub(open);
+        if next.saturating_sub(*n) > free {
+            let message = format!(
+                "the next scale-up from {n} to {next} does not fit: {open} of the account's {limit} shards are open"
+            );
+            found.push(of_stream(label, RULE, message, mend));
+        }
+    }
+    if found.is_empty() && sum > u64::from(limit) {
+        let message = format!(
+            "together the streams may grow to {sum} shards, and the account's limit is {limit}"
+        );
+        found.push(Finding::new(Warning, RULE, "max_shards", message, mend));
+    }
+    found
+}
+
+fn of_stream(label: &str, rule: &'static str, message: String, mend: &str) -> Finding {
+    let mut finding = Finding::new(Warning, rule, label, message, mend);
+    finding.stream = Some(label.to_owned());
+    finding
+}
+
+/// The log table: its keys, its state, its TTL, and the rights to read it.
+pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
+    let table = context.journal.table();
+    let (name, home) = (&table.name, &context.config.home);
+    let region = &context.aws.place(home).region;
+    let create = "create it with `kinesis-autoscaler table create`";
+    let mut found = Vec::new();
+    let mut add = |severity, rule, message: String, mend: &str| {
+        let mut finding = Finding::new(severity, rule, name, message, mend);
+        finding.region = Some(region.clone());
+        found.push(finding);
+    };
+    match table.describe().await {
+        Err(error) if error.kind == Kind::NotFound => {
+            add(
+                Error,
+                "table_missing",
+                "the log table does not exist".to_owned(),
+                create,
+            );
+            return found;
+        }
+        Err(error) => trouble.note(home, region, &error, ""),
+        Ok(state) if !state.has_our_keys() => {
+            let range = state.range_key.as_deref().unwrap_or("no range key");
+            let message = format!(
+                "its keys are {} and {range}, not stream_name and scaling_datetime",
+                state.hash_key
+            );
+            add(
+                Error,
+                "table_keys",
+                message,
+                "name another table in log.table: keys cannot be changed",
+            );
+            return found;
+        }
+        Ok(state) => {
+            if !state.active {
+                let message = "the log table is not ACTIVE".to_owned();
+                add(
+                    Warning,
+                    "table_not_active",
+                    message,
+                    "check again when it is",
+                );
+            }
+            match state.ttl_attribute.as_deref() {
+                Some(TTL_ATTRIBUTE) => {}
+                Some(other) => {
+                    let message =
+                        format!("its time to live goes by {other}, not by {TTL_ATTRIBUTE}");
+                    let mend = format!(
+                        "set the TTL attribute to {TTL_ATTRIBUTE}, or rows are kept for ever"
+                    );
+                    add(Warning, "table_ttl", message, &mend);
+                }
+                None => {
+                    let message =
+                        "it has no time to live, so that rows are kept for ever".to_owned();
+                    add(
+                        Warning,
+                        "table_ttl",
+                        message,
+                        "turn it on with `kinesis-autoscaler table create`",
+                    );
+                }
+            }
+        }
+    }
+    for error in [
+        table.query("#check", "!").await.err(),
+        table.get("#check", "#check").await.err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        trouble.note(home, region, &error, "");
+    }
+    found
+}

@@ -1,0 +1,246 @@
+//! What a check finds, and how that is told: one line a finding, with its mend.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::Output,
+    output::{
+        error::{Failure, Report},
+        table::{and_more, counted, wrap},
+    },
+};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The stream is not scaled until it is mended.
+    Error,
+    /// It works, but hardly as it is meant.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Error => "\x1b[1;31m",
+            Self::Warning => "\x1b[1;33m",
+            Self::Info => "\x1b[1;36m",
+        }
+    }
+}
+
+/// One thing that a person should know. The field names are a promise to users' scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// A stable code.
+    pub rule: &'static str,
+    /// The alarm, stream, table or key that it is about.
+    pub subject: String,
+    /// The stream that is concerned; `None` where all are.
+    pub stream: Option<String>,
+    pub region: Option<String>,
+    pub message: String,
+    pub mend: String,
+}
+
+impl Finding {
+    /// A finding that is not yet said to belong to a stream.
+    pub fn new(
+        severity: Severity,
+        rule: &'static str,
+        subject: &str,
+        message: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            rule,
+            subject: subject.to_owned(),
+            stream: None,
+            region: None,
+            message: message.into(),
+            mend: mend.into(),
+        }
+    }
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub all: Vec<Finding>,
+    pub streams: usize,
+    /// IAM actions that cannot be tried without effect.
+    pub not_tried: Vec<String>,
+}
+
+impl Findings {
+    /// A configuration with nothing wrong in it.
+    pub fn of_nothing(streams: usize) -> Self {
+        Self {
+            streams,
+            ..Self::default()
+        }
+    }
+
+    /// A configuration that cannot be used, for scripts.
+    pub fn of_failure(failure: &Failure) -> Self {
+        let finding = |report: &Report| {
+            let (message, mend) = (report.error.to_string(), report.hints.join("; "));
+            Finding::new(
+                Severity::Error,
+                "configuration",
+                "configuration",
+                message,
+                mend,
+            )
+        };
+        Self {
+            all: failure.reports.iter().map(finding).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether anything keeps a stream from being scaled.
+    pub fn failed(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many findings there are of one kind.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.all
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    }
+
+    /// The findings and a summary, in lines of at most `width`; the IAM policy too, if it is given.
+    pub fn render(
+        &self,
+        output: Output,
+        width: Option<u16>,
+        colour: bool,
+        policy: Option<&str>,
+    ) -> String {
+        let width = width.map_or(usize::MAX, usize::from);
+        match output {
+            Output::Json => self.to_json(policy),
+            _ => self.to_text(width, colour, policy),
+        }
+    }
+
+    fn to_json(&self, policy: Option<&str>) -> String {
+        let mut object = json!({
+            "streams": self.streams,
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "findings": self.all,
+            "not_tried": self.not_tried,
+        });
+        if let Some(policy) = policy {
+            object["policy"] = serde_json::from_str(policy).unwrap_or(Value::Null);
+        }
+        object.to_string() + "\n"
+    }
+
+    fn to_text(&self, width: usize, colour: bool, policy: Option<&str>) -> String {
+        let mut text: String = self
+            .folded()
+            .iter()
+            .map(|findings| lines(findings, width, colour))
+            .collect();
+        let counts: Vec<String> = [
+            (Severity::Error, "error"),
+            (Severity::Warning, "warning"),
+            (Severity::Info, "note"),
+        ]
+        .into_iter()
+        .map(|(severity, noun)| (self.count(severity), noun))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| counted(count, noun))
+        .collect();
+        let verdict = match counts.is_empty() {
+            true => "all is well".to_owned(),
+            false => counts.join(", "),
+        };
+        let streams = counted(self.streams, "stream");
+        let summary = format!("checked {streams}, their alarms and the log table: {verdict}");
+        text += &wrap(&summary, "", "", width);
+        if !self.not_tried.is_empty() {
+            let actions = self.not_tried.join(", ");
+            let more = match policy {
+                Some(_) => "",
+                None => " (`check --policy` prints the IAM policy)",
+            };
+            let not_tried =
+                format!("not tried, for that would change something: the right to {actions}{more}");
+            text += &wrap(&not_tried, "", "", width);
+        }
+        if let Some(policy) = policy {
+            text += "the IAM policy that grants all that is needed:\n";
+            text += policy;
+        }
+        text
+    }
+
+    /// The findings that say the same of several subjects together, the worst first.
+    fn folded(&self) -> Vec<Vec<&Finding>> {
+        let mut folded: Vec<Vec<&Finding>> = Vec::new();
+        let mut places: HashMap<_, usize> = HashMap::new();
+        for finding in &self.all {
+            let same = (finding.rule, &finding.message, &finding.mend);
+            let place = *places.entry(same).or_insert(folded.len());
+            match folded.get_mut(place) {
+                Some(findings) => findings.push(finding),
+                None => folded.push(vec![finding]),
+            }
+        }
+        folded.sort_by_key(|findings| findings.iter().map(|it| it.severity).min());
+        folded
+    }
+}
+
+/// So many subjects are named of those of which the same is told.
+const NAMED: usize = 3;
+
+fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
+    // `folded` makes no empty group.
+    let Some(first) = findings.first() else {
+        return String::new();
+    };
+    let name = |finding: &&Finding| match &finding.region {
+        Some(region) => format!("{} ({region})", finding.subject),
+        None => finding.subject.clone(),
+    };
+    let named: Vec<String> = findings.iter().take(NAMED).map(name).collect();
+    let more = and_more(findings.len() - named.len());
+    let severity = first.severity.name();
+    let text = format!(
+        "{severity}: {}{more}: {}; {}",
+        named.join(", "),
+        first.message,
+        first.mend
+    );
+    let text = wrap(&text, "", "  ", width);
+    match (colour, text.strip_prefix(severity)) {
+        (true, Some(rest)) => {
+            let rest = rest.trim_start_matches(':');
+            format!("{}{severity}:\x1b[0m{rest}", first.severity.colour())
+        }
+        _ => text,
+    }
+}

@@ -1,0 +1,98 @@
+//! What an alarm's expressions make of a stream at its limit.
+
+use std::collections::BTreeMap;
+
+use autoscaler_core::{
+    alarm::Settings,
+    metric_math::{self, Scope, Value},
+};
+
+/// Why the expressions cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown(pub String);
+
+/// A metric of a stream whose shards it fills, and the value that the alarm then compares with its threshold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AtLimit {
+    pub metric: String,
+    pub usage: f64,
+}
+
+/// Fills the stream's `shards` with bytes, then with records, as far as the alarm reads them: a usage ratio is 1 each time.
+pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknown> {
+    let mut results = Vec::new();
+    for (metric, per_second) in [("IncomingBytes", 1_048_576.0), ("IncomingRecords", 1_000.0)] {
+        let reads = |name: &str| {
+            settings
+                .stats()
+                .any(|(_, stat)| stat.metric.metric_name == name)
+        };
+        if !reads(metric) {
+            continue;
+        }
+        let sum = |name: &str, period_seconds: u32| match name == metric {
+            true => per_second * f64::from(period_seconds) * f64::from(shards),
+            false => 0.0,
+        };
+        let usage = value(settings, sum)?;
+        results.push(AtLimit {
+            metric: metric.to_owned(),
+            usage,
+        });
+    }
+    Ok(results)
+}
+
+/// The value of the query that returns data, where each metric has the sum that `sum` tells for its name and period.
+fn value(settings: &Settings, sum: impl Fn(&str, u32) -> f64) -> Result<f64, Unknown> {
+    let mut values: BTreeMap<String, Value> = settings
+        .stats()
+        .map(|(id, stat)| {
+            let sum = sum(&stat.metric.metric_name, stat.period_seconds);
+            (id.to_owned(), Value::Series(vec![Some(sum)]))
+        })
+        .collect();
+    let mut left: Vec<(&str, &str)> = settings
+        .metrics
+        .iter()
+        .filter_map(|query| Some((query.id.as_str(), query.expression.as_deref()?)))
+        .collect();
+    // Each round settles the expressions whose ids are settled; a round that settles none has met a circle or an unknown id.
+    while !left.is_empty() {
+        let before = left.len();
+        let mut trouble = String::new();
+        let mut later = Vec::new();
+        for (id, text) in left {
+            let parsed =
+                metric_math::parse(text).map_err(|why| Unknown(format!("`{id}`: {why}")))?;
+            let scope = Scope {
+                values: &values,
+                len: 1,
+                fill_empty: true,
+            };
+            match scope.eval(&parsed) {
+                Ok(value) => {
+                    values.insert(id.to_owned(), value);
+                }
+                Err(why) => {
+                    trouble = format!("`{id}`: {why}");
+                    later.push((id, text));
+                }
+            }
+        }
+        if later.len() == before {
+            return Err(Unknown(trouble));
+        }
+        left = later;
+    }
+    let compared = settings.metrics.iter().find(|query| query.return_data);
+    match compared.and_then(|query| values.get(&query.id)) {
+        Some(Value::Scalar(value)) => Ok(*value),
+        Some(Value::Series(points)) => match points.last().copied().flatten() {
+            Some(value) => Ok(value),
+            None => Err(Unknown("the expression gives no value".to_owned())),
+        },
+        Some(Value::Array(_)) => Err(Unknown("the expression gives several values".to_owned())),
+        None => Err(Unknown("no query returns data".to_owned())),
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads the rows, a Query for each stream; no Scan is needed, nor the right to it.
+
+use autoscaler_core::priority::Priority;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{Log, before};
+use crate::{
+    aws::{self, ALARMS_PER_CALL, Kind},
+    config::nearest,
+    output::{
+        error::{Exit, Failure, Report},
+        progress::Progress,
+    },
+    reconcile::{
+        context::Context,
+        inspect::{self},
+    },
+};
+use autoscaler_core::{facts::Observation, scaling::Scaling};
+
+/// So many streams are read side by side.
+const AT_ONCE: usize = 16;
+
+/// The rows of `stream`, or of all subscriptions, newest first.
+///
+/// # Errors
+/// Without the table, without any row that could be read, and for a stream that is neither subscribed nor in the log.
+pub async fn read(
+    context: &Arc<Context>,
+    stream: Option<&str>,
+    since: Duration,
+) -> Result<Log, Failure> {
+    let until = context.clock.now();
+    let since = before(until, since);
+    let mut log = Log {
+        table: context.journal.table().name.clone(),
+        since,
+        until,
+        rows: Vec::new(),
+        failed: Vec::new(),
+    };
+    match stream {
+        Some(stream) => one(context, stream, &mut log).await?,
+        None => all(context, &mut log).await?,
+    }
+    log.rows.sort_by(|a, b| {
+        let key = |row: &Scaling| (row.stream_name.clone(), row.stream_arn.clone());
+        b.at.cmp(&a.at).then_with(|| key(a).cmp(&key(b)))
+    });
+    Ok(log)
+}
+
+async fn one(context: &Arc<Context>, stream: &str, log: &mut Log) -> Result<(), Failure> {
+    let read = context.journal.history(stream, log.since).await;
+    log.rows = read.map_err(|error| unreadable(&error))?;
+    if log.rows.is_empty() {
+        // A stream that is subscribed no more may have rows; without any, the name may be a slip.
+        let known: Vec<String> = names(context, log).await.into_iter().collect();
+        if !known.iter().any(|name| name == stream) && log.failed.is_empty() {
+            return Err(unknown(stream, &known));
+        }
+        log.failed.clear();
+    }
+    Ok(())
+}
+
+fn unknown(stream: &str, known: &[String]) -> Failure {
+    let report = Report::new(format!(
+        "no subscription has the stream {stream}, and no row of the log"
+    ));
+    let hint = match nearest(stream, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "leave --stream out to see the rows of all subscriptions".to_owned(),
+    };
+    Failure::new(Exit::Failed, report.hint(hint))
+}
+
+async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
+    let names = names(context, log).await;
+    let bar = Progress::new(names.len(), "reading the log");
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut reads = JoinSet::new();
+    for name in names {
+        let (context, room, since) = (context.clone(), room.clone(), log.since);
+        reads.spawn(async move {
+            // The semaphore is never closed.
+            let _place = room.acquire().await;
+            let rows = context.journal.history(&name, since).await;
+            (name, rows)
+        });
+    }
+    let mut any = false;
+    while let Some(read) = reads.join_next().await {
+        bar.advance(1);
+        match read {
+            Ok((_, Ok(rows))) => {
+                any = true;
+                log.rows.extend(rows);
+            }
+            // No table: no other stream will fare better.
+            Ok((_, Err(error))) if error.kind == Kind::NotFound => return Err(unreadable(&error)),
+            Ok((name, Err(error))) => {
+                log.failed.push((name, error.clone()));
+                // In an outage each stream would take the whole deadline.
+                if !any && log.failed.len() >= AT_ONCE {
+                    return Err(unreadable(&error));
+                }
+            }
+            // A panic is a bug, and is told on standard error; the other streams' rows are still good.
+            Err(_) => {}
+        }
+    }
+    bar.end();
+    log.failed.sort_by(|a, b| a.0.cmp(&b.0));
+    match log.failed.first() {
+        Some((_, error)) if !any => Err(unreadable(error)),
+        _ => Ok(()),
+    }
+}
+
+fn unreadable(error: &aws::Error) -> Failure {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the log cannot be read")]
+    struct Unreadable(#[source] aws::Error);
+    let hint = error.hint();
+    let report = Report::new(Unreadable(error.clone()));
+    Failure::new(Exit::Failed, hint.into_iter().fold(report, Report::hint))
+}
+
+/// The streams of all subscriptions; where only an alarm is named, the alarm names the stream.
+async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
+    let subscriptions = &context.config.subscriptions;
+    let mut names: BTreeSet<String> = subscriptions
+        .iter()
+        .filter_map(|subscription| subscription.stream.clone())
+        .collect();
+    for (account, place) in context.aws.places() {
+        let by_alarm: Vec<_> = subscriptions
+            .iter()
+            .filter(|it| it.stream.is_none() && it.account == *account)
+            .collect();
+        for batch in by_alarm.chunks(ALARMS_PER_CALL / 2) {
+            let alarms: Vec<&str> = batch.iter().flat_map(|it| it.alarms.both()).collect();
+            match inspect::pairs(place, &alarms, Priority::FIRST).await {
+                Ok(mut found) => {
+                    for subscription in batch {
+                        let mut seen = Observation::default();
+                        seen.take_pair(subscription, &mut found);
+                        let name = seen.stream_name(subscription);
+                        names.extend((!name.is_empty()).then(|| name.to_owned()));
+                    }
+                }
+                Err(error) => {
+                    let labels = batch.iter().map(|it| it.label().to_owned());
+                    log.failed
+                        .extend(labels.map(|label| (label, error.clone())));
+                }
+            }
+        }
+    }
+    names
+}
+
+/// The time as the table and the pictures have it.
+pub(super) fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

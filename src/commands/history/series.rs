@@ -1,0 +1,92 @@
+//! Shard counts over time, made from the rows of the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::Log;
+use autoscaler_core::scaling::{Outcome, Scaling};
+
+/// One stream's shard count over the log's span.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Series {
+    pub name: String,
+    /// From each time on, the count; the first is the span's start.
+    pub steps: Vec<(Timestamp, u32)>,
+    /// Oldest first.
+    pub marks: Vec<Scaling>,
+}
+
+/// The Region that the row's ARN names.
+pub(super) fn region(row: &Scaling) -> Option<&str> {
+    row.stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
+}
+
+/// One series for each stream that has rows, by name.
+///
+/// Streams of one name in several Regions or accounts are told apart; rows without an ARN are of the only one, or of their own.
+pub(super) fn all(log: &Log) -> Vec<Series> {
+    let mut arns: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in log.rows.iter().filter(|row| !row.stream_arn.is_empty()) {
+        arns.entry(&row.stream_name)
+            .or_default()
+            .insert(&row.stream_arn);
+    }
+    let several = |name: &str| arns.get(name).is_some_and(|arns| arns.len() > 1);
+    let mut rows: BTreeMap<(&str, &str), Vec<&Scaling>> = BTreeMap::new();
+    for row in log.rows.iter().rev() {
+        let arn = if several(&row.stream_name) {
+            row.stream_arn.as_str()
+        } else {
+            ""
+        };
+        rows.entry((&row.stream_name, arn)).or_default().push(row);
+    }
+    let series = rows.into_iter().map(|((name, arn), rows)| {
+        let name = match rows.first().and_then(|row| region(row)) {
+            Some(region) if !arn.is_empty() => format!("{name} ({region})"),
+            _ => name.to_owned(),
+        };
+        of(name, &rows, log.since)
+    });
+    series.collect()
+}
+
+fn of(name: String, rows: &[&Scaling], since: Timestamp) -> Series {
+    let mut steps: Vec<(Timestamp, u32)> = Vec::new();
+    let mut step = |at: Timestamp, count: u32| {
+        if steps.last().is_none_or(|(_, last)| *last != count) {
+            steps.push((at, count));
+        }
+    };
+    for (number, row) in rows.iter().enumerate() {
+        // Between two rows somebody else may have resharded the stream: then it is known only now.
+        step(if number == 0 { since } else { row.at }, row.from);
+        if matches!(row.outcome, Outcome::Done | Outcome::Open) {
+            step(row.at, row.to);
+        }
+    }
+    let marks = rows.iter().map(|row| (*row).clone()).collect();
+    Series { name, steps, marks }
+}
+
+impl Series {
+    /// The highest count from `start` up to but without `end`.
+    pub fn highest(&self, start: Timestamp, end: Timestamp) -> u32 {
+        let before = self.steps.iter().rev().find(|(at, _)| *at <= start);
+        let within = self.steps.iter().filter(|(at, _)| *at > start && *at < end);
+        let counts = before.into_iter().chain(within).map(|(_, count)| *count);
+        counts.max().unwrap_or(0)
+    }
+
+    /// The count at the end of the span.
+    pub fn last(&self) -> u32 {
+        self.steps.last().map_or(0, |(_, count)| *count)
+    }
+
+    /// The lowest and the highest count.
+    pub fn bounds(&self) -> (u32, u32) {
+        let counts = || self.steps.iter().map(|(_, count)| *count);
+        (counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+    }
+}

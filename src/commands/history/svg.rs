@@ -1,0 +1,258 @@
+//! Shard counts over time as a picture for a report: one panel a stream, readable on light and on dark ground.
+//!
+//! The picture brings its own ground, and viewers that know of dark mode get another one. Colours are attributes first, so that the
+//! picture is also right where style sheets are taken out.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::{
+    Log, axis,
+    read::utc,
+    series::{self, Series},
+};
+use autoscaler_core::{
+    alarm::Direction,
+    scaling::{Outcome, Scaling},
+};
+
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 28.0;
+const HEAD: f64 = 76.0;
+const PANEL: f64 = 150.0;
+/// Around a panel: its title above, its times below.
+const ABOVE: f64 = 30.0;
+const BELOW: f64 = 34.0;
+/// Counts beside marks are left out where they would touch.
+const LABEL_ROOM: f64 = 26.0;
+
+const STYLE: &str = "\
+@media (prefers-color-scheme: dark) {
+  .ground { fill: #0d1117 } .ink { fill: #e6edf3 } .soft { fill: #9da7b3 } .grid { stroke: #30363d }
+  .count { stroke: #79c0ff } .under { fill: #79c0ff } .up { fill: #56d364 } .down { fill: #ffa657 } .no { stroke: #ff7b72 }
+}";
+
+/// Shapes of the marks, centred on the point that they mark.
+const SHAPES: &str = "\
+<path id=\"up\" class=\"up\" fill=\"#1a7f37\" d=\"M0-11 5-2H-5Z\"/>\
+<path id=\"down\" class=\"down\" fill=\"#bc4c00\" d=\"M0 11 5 2H-5Z\"/>\
+<path id=\"no\" class=\"no\" stroke=\"#cf222e\" stroke-width=\"2\" d=\"M-4-4 4 4M-4 4 4-4\"/>";
+
+pub(super) fn text(log: &Log) -> String {
+    let all = series::all(log);
+    let height = HEAD + (ABOVE + PANEL + BELOW) * (all.len().max(1) as f64);
+    let title = match all.as_slice() {
+        [one] => format!("Shards of {}", one.name),
+        _ => "Shards by stream".to_owned(),
+    };
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         role=\"img\" font-family=\"system-ui, 'DejaVu Sans', Arial, sans-serif\" font-size=\"12\">\n\
+         <title>{}</title>\n<style>{STYLE}</style>\n<defs>{SHAPES}</defs>\n\
+         <rect class=\"ground\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+        escape(&title)
+    );
+    head(&mut svg, log, &title);
+    for (number, series) in all.iter().enumerate() {
+        let top = HEAD + ABOVE + (ABOVE + PANEL + BELOW) * (number as f64);
+        panel(&mut svg, log, series, top, all.len() > 1);
+    }
+    if all.is_empty() {
+        let message = "No scalings in this time";
+        label(
+            &mut svg,
+            "soft",
+            WIDTH / 2.0,
+            HEAD + 60.0,
+            "middle",
+            14,
+            message,
+        );
+    }
+    svg + "</svg>\n"
+}
+
+/// Writing to a string cannot fail.
+macro_rules! put {
+    ($svg:expr, $($args:tt)*) => { let _ = writeln!($svg, $($args)*); };
+}
+
+fn label(svg: &mut String, class: &str, x: f64, y: f64, anchor: &str, size: u32, text: &str) {
+    let fill = if class == "soft" {
+        "#59636e"
+    } else {
+        "#1f2328"
+    };
+    let text = escape(text);
+    put!(
+        svg,
+        "<text class=\"{class}\" fill=\"{fill}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{text}</text>"
+    );
+}
+
+fn head(svg: &mut String, log: &Log, title: &str) {
+    label(svg, "ink", LEFT, 34.0, "start", 18, title);
+    let span = format!("{} to {} UTC", utc(log.since), utc(log.until));
+    label(svg, "soft", LEFT, 56.0, "start", 12, &span);
+    let mut x = WIDTH - RIGHT - 330.0;
+    for (shape, words, room) in [
+        ("up", "scaled up", 100.0),
+        ("down", "scaled down", 115.0),
+        ("no", "refused or undone", 0.0),
+    ] {
+        let y = match shape {
+            "up" => 58.0,
+            "down" => 46.0,
+            _ => 52.0,
+        };
+        put!(svg, "<use href=\"#{shape}\" x=\"{x:.1}\" y=\"{y}\"/>");
+        label(svg, "soft", x + 12.0, 56.0, "start", 12, words);
+        x += room;
+    }
+}
+
+/// Where times and counts are in one panel.
+struct Scale {
+    since: Timestamp,
+    /// Seconds.
+    span: f64,
+    top: f64,
+    highest: f64,
+}
+
+impl Scale {
+    fn x(&self, at: Timestamp) -> f64 {
+        let past = at.duration_since(self.since).as_secs_f64() / self.span;
+        LEFT + past.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, count: u32) -> f64 {
+        self.top + PANEL * (1.0 - f64::from(count) / self.highest)
+    }
+}
+
+fn panel(svg: &mut String, log: &Log, series: &Series, top: f64, titled: bool) {
+    let (_, highest) = series.bounds();
+    let counts = axis::counts(highest, 4);
+    let scale = Scale {
+        since: log.since,
+        span: log.until.duration_since(log.since).as_secs_f64().max(1.0),
+        top,
+        highest: f64::from(counts.last().copied().unwrap_or(1)),
+    };
+    if titled {
+        label(svg, "ink", LEFT, top - 14.0, "start", 14, &series.name);
+    }
+    let right = WIDTH - RIGHT;
+    for count in counts {
+        let y = scale.y(count);
+        put!(
+            svg,
+            "<path class=\"grid\" stroke=\"#d1d9e0\" d=\"M{LEFT} {y:.1}H{right}\"/>"
+        );
+        label(
+            svg,
+            "soft",
+            LEFT - 8.0,
+            y + 4.0,
+            "end",
+            12,
+            &count.to_string(),
+        );
+    }
+    let bottom = top + PANEL;
+    for (at, text) in axis::times(log.since, log.until, 12) {
+        let x = scale.x(at);
+        put!(
+            svg,
+            "<path class=\"grid\" stroke=\"#d1d9e0\" d=\"M{x:.1} {top}V{:.1}\"/>",
+            bottom + 5.0
+        );
+        label(svg, "soft", x, bottom + 20.0, "middle", 12, &text);
+    }
+    line(svg, series, &scale, bottom);
+    marks(svg, series, &scale);
+}
+
+fn line(svg: &mut String, series: &Series, scale: &Scale, bottom: f64) {
+    let mut path = String::new();
+    for (at, count) in &series.steps {
+        let (x, y) = (scale.x(*at), scale.y(*count));
+        let _ = if path.is_empty() {
+            write!(path, "M{x:.1} {y:.1}")
+        } else {
+            write!(path, "H{x:.1}V{y:.1}")
+        };
+    }
+    let right = WIDTH - RIGHT;
+    put!(
+        svg,
+        "<path class=\"under\" fill=\"#0969da\" fill-opacity=\"0.12\" d=\"{path}H{right}V{bottom}H{LEFT}Z\"/>"
+    );
+    put!(
+        svg,
+        "<path class=\"count\" fill=\"none\" stroke=\"#0969da\" stroke-width=\"2\" d=\"{path}H{right}\"/>"
+    );
+}
+
+fn marks(svg: &mut String, series: &Series, scale: &Scale) {
+    let mut label_ends = f64::NEG_INFINITY;
+    for row in &series.marks {
+        let x = scale.x(row.at);
+        let done = matches!(row.outcome, Outcome::Done | Outcome::Open);
+        // A triangle stands off the line, on the side that it came to.
+        let (shape, count, label_y) = match (done, row.direction()) {
+            (false, _) => ("no", row.from, -8.0),
+            (true, Direction::Up) => ("up", row.to, -14.0),
+            (true, Direction::Down) => ("down", row.to, 22.0),
+        };
+        let y = scale.y(count);
+        put!(
+            svg,
+            "<use href=\"#{shape}\" x=\"{x:.1}\" y=\"{y:.1}\"><title>{}</title></use>",
+            escape(&tooltip(row))
+        );
+        if done && x - label_ends >= LABEL_ROOM {
+            label(
+                svg,
+                "ink",
+                x,
+                y + label_y,
+                "middle",
+                11,
+                &row.to.to_string(),
+            );
+            label_ends = x;
+        }
+    }
+}
+
+fn tooltip(row: &Scaling) -> String {
+    let reason = row.reason.as_ref().map(|reason| format!(", {reason}"));
+    format!(
+        "{} UTC: {} to {} shards, {}{}",
+        utc(row.at),
+        row.from,
+        row.to,
+        row.outcome.code().replace('_', " "),
+        reason.unwrap_or_default()
+    )
+}
+
+/// Text that cannot be taken for markup; what XML does not allow at all is left out.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            letter if letter.is_control() => {}
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}

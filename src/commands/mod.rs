@@ -1,0 +1,8 @@
+//! The operator's commands, a module each, and what they share.
+
+pub mod check;
+pub mod history;
+pub mod provision;
+pub mod scale;
+pub mod status;
+pub mod subscriptions;

@@ -1,0 +1,193 @@
+//! `table print` and `table create`: the log table with its TTL.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{pretty, template};
+use crate::{
+    aws::{self, HASH_KEY, Kind, RANGE_KEY, TTL_ATTRIBUTE, TableState},
+    cli::{Format, Output},
+    output::error::{Exit, Failure, Report},
+    reconcile::context::Context,
+};
+
+/// How often a table that is being made is looked at, and for how long.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOKS: u32 = 150;
+
+/// The table's definition as text.
+pub fn print(table: &str, format: Format, output: Output) -> String {
+    let ttl = json!({"AttributeName": TTL_ATTRIBUTE, "Enabled": true});
+    let Value::Object(mut create) = definition(table) else {
+        return String::new();
+    };
+    match (format, output) {
+        (Format::Cloudformation, _) => {
+            create.insert("TimeToLiveSpecification".to_owned(), ttl);
+            let table = json!({
+                "Type": "AWS::DynamoDB::Table",
+                "DeletionPolicy": "Retain",
+                "UpdateReplacePolicy": "Retain",
+                "Properties": create,
+            });
+            let resources = Map::from_iter([("Log".to_owned(), table)]);
+            pretty(&template("The log of kinesis-autoscaler", resources))
+        }
+        (Format::Json, output) => {
+            let ttl = json!({"TableName": table, "TimeToLiveSpecification": ttl});
+            match output {
+                Output::Json => pretty(&json!([create, ttl])),
+                _ => format!("{}\n{ttl}\n", Value::from(create)),
+            }
+        }
+    }
+}
+
+fn definition(table: &str) -> Value {
+    json!({
+        "TableName": table,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": HASH_KEY, "AttributeType": "S"},
+            {"AttributeName": RANGE_KEY, "AttributeType": "S"},
+        ],
+        "KeySchema": [
+            {"AttributeName": HASH_KEY, "KeyType": "HASH"},
+            {"AttributeName": RANGE_KEY, "KeyType": "RANGE"},
+        ],
+    })
+}
+
+/// What was there, and what was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Nothing,
+    Created,
+    TtlOnly,
+}
+
+/// Creates what is missing of the table: the table, then its TTL. Doing it again does no harm.
+pub async fn create(context: &Context, output: Output) -> Result<String, Failure> {
+    let table = &context.journal.table().name;
+    let state = look(context).await?;
+    let done = match &state {
+        None => Done::Created,
+        Some(state) => {
+            right_keys(table, state)?;
+            match state.ttl_attribute.as_deref() {
+                Some(TTL_ATTRIBUTE) => Done::Nothing,
+                Some(other) => return Err(other_ttl(table, other)),
+                None => Done::TtlOnly,
+            }
+        }
+    };
+    if !context.dry_run {
+        if done == Done::Created {
+            make(context).await?;
+        }
+        if done != Done::Nothing {
+            wait_until_active(context).await?;
+            enable_ttl(context).await?;
+        }
+    }
+    Ok(told(table, done, context.dry_run, output))
+}
+
+fn told(table: &str, done: Done, dry_run: bool, output: Output) -> String {
+    let (code, words) = match (done, dry_run) {
+        (Done::Nothing, _) => ("exists", "exists, with its keys and its TTL"),
+        (Done::Created, false) => ("created", "is created and ACTIVE, and its TTL is on"),
+        (Done::Created, true) => ("would_create", "would be created, with its TTL"),
+        (Done::TtlOnly, false) => ("ttl_enabled", "exists; its TTL is turned on"),
+        (Done::TtlOnly, true) => ("would_enable_ttl", "exists; its TTL would be turned on"),
+    };
+    match output {
+        Output::Json => {
+            json!({"table": table, "result": code, "dry_run": dry_run}).to_string() + "\n"
+        }
+        _ => format!("table {table} {words}\n"),
+    }
+}
+
+/// The table as it is; `None` when there is none.
+async fn look(context: &Context) -> Result<Option<TableState>, Failure> {
+    match context.journal.table().describe().await {
+        Ok(state) => Ok(Some(state)),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(failed(context, error)),
+    }
+}
+
+async fn make(context: &Context) -> Result<(), Failure> {
+    match context.journal.table().create().await {
+        Ok(()) => Ok(()),
+        // Somebody else is at it, or the answer to our own call was lost.
+        Err(error) if error.kind == Kind::InUse => Ok(()),
+        Err(error) => Err(failed(context, error)),
+    }
+}
+
+async fn wait_until_active(context: &Context) -> Result<(), Failure> {
+    for _ in 0..LOOKS {
+        if look(context).await?.is_some_and(|state| state.active) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY / context.clock.speed().max(1)).await;
+    }
+    let table = &context.journal.table().name;
+    let report = Report::new(format!("table {table} is not ACTIVE yet"));
+    let hint = "run `kinesis-autoscaler table create` again to finish: its TTL is still off";
+    Err(Failure::new(Exit::Failed, report.hint(hint)))
+}
+
+async fn enable_ttl(context: &Context) -> Result<(), Failure> {
+    let Err(error) = context.journal.table().enable_ttl().await else {
+        return Ok(());
+    };
+    // AWS refuses to turn on what is on, as it is when an answer was lost.
+    let on = |state: TableState| state.ttl_attribute.as_deref() == Some(TTL_ATTRIBUTE);
+    match look(context).await?.is_some_and(on) {
+        true => Ok(()),
+        false => Err(failed(context, error)),
+    }
+}
+
+fn right_keys(table: &str, state: &TableState) -> Result<(), Failure> {
+    if state.has_our_keys() {
+        return Ok(());
+    }
+    let range = state.range_key.as_deref().unwrap_or("none");
+    let text = format!(
+        "table {table} exists with other keys: hash {}, range {range}",
+        state.hash_key
+    );
+    let hint = "name another table in log.table; a table's keys cannot be changed";
+    Err(Failure::new(Exit::Failed, Report::new(text).hint(hint)))
+}
+
+fn other_ttl(table: &str, attribute: &str) -> Failure {
+    let text = format!("the TTL of table {table} goes by {attribute}, not by {TTL_ATTRIBUTE}");
+    let hint = format!(
+        "turn that off (aws dynamodb update-time-to-live --table-name {table} --time-to-live-specification \
+         Enabled=false,AttributeName={attribute}), wait an hour, then run this again"
+    );
+    Failure::new(Exit::Failed, Report::new(text).hint(hint))
+}
+
+fn failed(context: &Context, error: aws::Error) -> Failure {
+    let hint = error.hint();
+    let table = context.journal.table().name.clone();
+    let report = Report::new(TableError {
+        table,
+        source: error,
+    });
+    Failure::new(Exit::Failed, hint.into_iter().fold(report, Report::hint))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("table {table}")]
+struct TableError {
+    table: String,
+    source: aws::Error,
+}

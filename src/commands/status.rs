@@ -1,0 +1,118 @@
+//! `status`: every subscription as it stands now, with the reason that the next look at it will have.
+
+mod gather;
+mod render;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    cli::Output,
+    output::{
+        self,
+        error::{Exit, Failure},
+    },
+    reconcile::{context::Context, lease::Host},
+};
+
+pub use gather::gather;
+
+/// Reads all subscriptions and prints them; a stream that fails is a row with its error, and makes the result [`Exit::Failed`].
+pub async fn run(context: &Arc<Context>, output: Output) -> Result<Exit, Failure> {
+    let status = gather(context).await;
+    let text = match output {
+        Output::Json => status.to_json() + "\n",
+        _ => status.to_text(output::terminal_width()),
+    };
+    output::print(&text)?;
+    Ok(if status.failed() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+/// All subscriptions at one time. The field names are a promise to users' scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub at: Timestamp,
+    pub streams: Vec<Row>,
+    /// The hosts that share the log table, where several stand by for each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// What a person can do about the errors, each once.
+    pub hints: BTreeSet<String>,
+}
+
+/// One subscription.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub stream: String,
+    pub region: String,
+    /// The stream's status as AWS writes it; `null` where it could not be read.
+    pub status: Option<&'static str>,
+    pub on_demand: Option<bool>,
+    /// Open shards; transient unless the status is ACTIVE.
+    pub shards: Option<u32>,
+    pub min_shards: u32,
+    pub max_shards: u32,
+    /// Used of what the open shards take, 1 for all of it, in the newest whole period of 5 minutes.
+    pub usage_now: Option<f64>,
+    /// The same, in the busiest period of the last 24 h.
+    pub usage_peak_24h: Option<f64>,
+    pub scale_up_alarm: AlarmRow,
+    pub scale_down_alarm: AlarmRow,
+    pub last_scaling: Option<LastScaling>,
+    /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
+    pub scalings_left: Option<usize>,
+    /// What the next tick would do, in the codes of its report.
+    pub action: &'static str,
+    pub target: Option<u32>,
+    pub reason: &'static str,
+    pub detail: String,
+    pub error: Option<String>,
+    /// Why the log could not be read.
+    pub log_error: Option<String>,
+}
+
+/// One alarm of a pair.
+#[derive(Clone, Debug, Serialize)]
+pub struct AlarmRow {
+    pub name: String,
+    /// `OK`, `ALARM`, `INSUFFICIENT_DATA`, or `MISSING`; `null` where it could not be read.
+    pub state: Option<&'static str>,
+    pub since: Option<Timestamp>,
+    pub actions_enabled: Option<bool>,
+    pub shard_count: Option<u32>,
+}
+
+/// The newest row of the log.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastScaling {
+    pub at: Timestamp,
+    pub shards_before: u32,
+    pub shards_after: u32,
+    pub outcome: &'static str,
+}
+
+impl Status {
+    /// Whether anything could not be read, or a stream cannot be looked after.
+    pub fn failed(&self) -> bool {
+        self.streams
+            .iter()
+            .any(|row| row.error.is_some() || row.log_error.is_some())
+    }
+
+    /// The object that `--output json` prints.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// For a terminal of `width` columns, or with one line a stream for a pipe.
+    pub fn to_text(&self, width: Option<u16>) -> String {
+        render::text(self, width)
+    }
+}

@@ -1,0 +1,430 @@
+//! Reads the whole of every subscription within the quotas: pairs 50 a call, metrics 250 streams a call, the rest side by side.
+
+use autoscaler_core::priority::Priority;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{AlarmRow, LastScaling, Row, Status};
+use crate::{
+    aws::{self, ALARMS_PER_CALL, Kind, STREAMS_PER_CALL},
+    output::progress::Progress,
+    reconcile::{
+        context::Context,
+        inspect::{self, Reader},
+        lease, tick,
+    },
+};
+use autoscaler_core::{
+    alarm::Alarm,
+    decide::{Decision, Fact, Verdict, calls_left, decide, shards_used},
+    facts::{Observation, Seen, StreamStatus, Traffic},
+    limits::PERIOD_SECONDS,
+    reason::Reason,
+    scaling::{Log, Outcome, Scaling},
+    subscription::{Account, Subscription},
+};
+
+/// So many streams are read side by side; the quotas pace them further.
+const AT_ONCE: usize = 32;
+/// Metrics come up to so much late; a younger period may not be whole.
+const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
+/// An older period is not "now".
+const NOW_IS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
+
+/// What was read of one subscription, and what could not be.
+#[derive(Debug, Default)]
+struct Gathered {
+    seen: Observation,
+    /// The newest row, where the last 24 h have none.
+    newest: Option<Scaling>,
+    errors: BTreeMap<Fact, aws::Error>,
+}
+
+/// Reads every subscription. Never fails as a whole: what fails is told per stream.
+pub async fn gather(context: &Arc<Context>) -> Status {
+    let subscriptions = &context.config.subscriptions;
+    let bar = Progress::new(subscriptions.len(), "reading streams");
+    let mut all: Vec<Gathered> = Vec::new();
+    all.resize_with(subscriptions.len(), Gathered::default);
+    pairs(context, &mut all).await;
+    let traffic = spawn_traffic(context, &all);
+    streams(context, &mut all, &bar).await;
+    take_traffic(traffic, &mut all).await;
+    bar.end();
+    let now = context.clock.now();
+    let hints = all.iter().flat_map(|gathered| gathered.errors.values());
+    let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
+    let hosts = match &context.config.high_availability {
+        // What the log cannot tell is told of each stream already.
+        Some(high) => lease::hosts(context.journal.table(), high.lease_duration, now)
+            .await
+            .unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let rows = subscriptions.iter().zip(all);
+    Status {
+        at: now,
+        hosts,
+        streams: rows
+            .map(|(subscription, gathered)| row(context, subscription, gathered, now))
+            .collect(),
+        hints,
+    }
+}
+
+/// The numbers of the subscriptions in each account and Region, in batches of `size` of those that `wanted` picks.
+fn batches(
+    context: &Context,
+    size: usize,
+    wanted: impl Fn(usize) -> bool,
+) -> Vec<(Account, Vec<usize>)> {
+    let mut by_account: BTreeMap<&Account, Vec<usize>> = BTreeMap::new();
+    for (number, subscription) in context.config.subscriptions.iter().enumerate() {
+        if wanted(number) {
+            by_account
+                .entry(&subscription.account)
+                .or_default()
+                .push(number);
+        }
+    }
+    let split = |(account, numbers): (&Account, Vec<usize>)| {
+        let chunks: Vec<_> = numbers
+            .chunks(size)
+            .map(|chunk| (account.clone(), chunk.to_vec()))
+            .collect();
+        chunks
+    };
+    by_account.into_iter().flat_map(split).collect()
+}
+
+async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
+    let mut reads = JoinSet::new();
+    for (account, numbers) in batches(context, ALARMS_PER_CALL / 2, |_| true) {
+        let context = context.clone();
+        reads.spawn(async move {
+            let subscriptions = &context.config.subscriptions;
+            let names: Vec<&str> = numbers
+                .iter()
+                .flat_map(|number| subscriptions[*number].alarms.both())
+                .collect();
+            let place = context.aws.place(&account);
+            let found = inspect::pairs(place, &names, Priority::FIRST).await;
+            (numbers, found)
+        });
+    }
+    while let Some(read) = reads.join_next().await {
+        // A panic is a bug; the streams of that batch then have no alarms in their rows.
+        let Ok((numbers, found)) = read else { continue };
+        match found {
+            Ok(mut found) => {
+                for number in numbers {
+                    let subscription = &context.config.subscriptions[number];
+                    all[number].seen.take_pair(subscription, &mut found);
+                }
+            }
+            Err(error) => {
+                for number in numbers {
+                    all[number].errors.insert(Fact::Pair, error.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Reads stream and log of each subscription whose stream's name is known.
+async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &Progress) {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut reads = JoinSet::new();
+    for (number, gathered) in all.iter_mut().enumerate() {
+        let (context, room) = (context.clone(), room.clone());
+        let mut gathered = std::mem::take(gathered);
+        reads.spawn(async move {
+            // The semaphore is never closed.
+            let _place = room.acquire().await;
+            stream(
+                &context,
+                &context.config.subscriptions[number],
+                &mut gathered,
+            )
+            .await;
+            (number, gathered)
+        });
+    }
+    while let Some(read) = reads.join_next().await {
+        bar.advance(1);
+        if let Ok((number, gathered)) = read {
+            all[number] = gathered;
+        }
+    }
+}
+
+async fn stream(context: &Context, subscription: &Subscription, gathered: &mut Gathered) {
+    let away = |error: &aws::Error| {
+        matches!(
+            error.kind,
+            Kind::Timeout | Kind::Unreachable | Kind::NoCredentials
+        )
+    };
+    // In an outage each stream would take the whole deadline, and tell no more than the pairs did.
+    let away = gathered.errors.get(&Fact::Pair).is_some_and(away);
+    if away || gathered.seen.stream_name(subscription).is_empty() {
+        return;
+    }
+    let reader = Reader {
+        aws: &context.aws,
+        journal: &context.journal,
+        subscription,
+        now: context.clock.now(),
+    };
+    if let Err(error) = reader.read(Fact::Stream, &mut gathered.seen).await {
+        gathered.errors.insert(Fact::Stream, error);
+    }
+    // Without the ARN the rows of a stream with the same name elsewhere could not be told apart.
+    let Some(arn) = gathered
+        .seen
+        .stream
+        .found()
+        .map(|stream| stream.arn.clone())
+    else {
+        return;
+    };
+    let name = gathered.seen.stream_name(subscription).to_owned();
+    let recent = context.journal.recent(&name, &arn, reader.log_since());
+    let (scalings, mut unread) = recent.await;
+    if scalings.is_empty() && unread.is_none() {
+        match context.journal.newest(&name, &arn).await {
+            Ok(newest) => gathered.newest = newest,
+            Err(error) => unread = Some(error),
+        }
+    }
+    gathered.seen.log = Some(Log {
+        scalings,
+        unread: unread.as_ref().map(ToString::to_string),
+    });
+    gathered
+        .errors
+        .extend(unread.map(|error| (Fact::Log, error)));
+}
+
+type TrafficReads = JoinSet<(Vec<usize>, Result<Vec<Traffic>, aws::Error>)>;
+
+fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
+    let subscriptions = &context.config.subscriptions;
+    let named = |number: usize| {
+        !all[number]
+            .seen
+            .stream_name(&subscriptions[number])
+            .is_empty()
+    };
+    let mut reads = JoinSet::new();
+    for (account, numbers) in batches(context, STREAMS_PER_CALL, named) {
+        let context = context.clone();
+        let names: Vec<String> = numbers
+            .iter()
+            .map(|number| {
+                let seen = &all[*number].seen;
+                seen.stream_name(&subscriptions[*number]).to_owned()
+            })
+            .collect();
+        reads.spawn(async move {
+            let now = context.clock.now();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let cloudwatch = &context.aws.place(&account).cloudwatch;
+            let start = inspect::traffic_start(now);
+            let traffic = cloudwatch.traffic_of(&names, start, now, PERIOD_SECONDS);
+            (numbers, traffic.await)
+        });
+    }
+    reads
+}
+
+async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
+    while let Some(read) = reads.join_next().await {
+        match read {
+            Ok((numbers, Ok(traffic))) => {
+                for (number, traffic) in numbers.into_iter().zip(traffic) {
+                    all[number].seen.traffic = Some(traffic);
+                }
+            }
+            Ok((numbers, Err(error))) => {
+                for number in numbers {
+                    all[number].errors.insert(Fact::Traffic, error.clone());
+                }
+            }
+            // A panic is a bug; the streams of that batch then have no usage in their rows.
+            Err(_) => {}
+        }
+    }
+}
+
+/// The decision on all that was read: what a tick holds for, and what an audit would find.
+fn judge(subscription: &Subscription, gathered: &mut Gathered, now: Timestamp) -> Decision {
+    let seen = &mut gathered.seen;
+    let open = |row: &Scaling| row.outcome == Outcome::Open;
+    seen.must_look = true;
+    seen.must_settle = seen
+        .log
+        .as_ref()
+        .is_some_and(|log| log.scalings.iter().any(open));
+    match decide(subscription, seen, now) {
+        Verdict::Decided(decision) => decision,
+        Verdict::Need(fact) => match gathered.errors.get(&fact) {
+            Some(error) => tick::failure(error),
+            None => Decision::failed(
+                Reason::AwsError,
+                "internal error: the stream could not be read",
+                "please report this as a bug",
+            ),
+        },
+    }
+}
+
+fn row(
+    context: &Context,
+    subscription: &Subscription,
+    mut gathered: Gathered,
+    now: Timestamp,
+) -> Row {
+    let decision = judge(subscription, &mut gathered, now);
+    let Gathered {
+        seen,
+        newest,
+        errors,
+    } = gathered;
+    let stream = seen.stream.found();
+    let (usage_now, usage_peak_24h) = match stream {
+        Some(stream) if stream.status == StreamStatus::Active => {
+            usage(seen.traffic.as_ref(), stream.open_shards, now)
+        }
+        _ => (None, None),
+    };
+    let log = seen.log.as_ref().filter(|log| log.unread.is_none());
+    let rows = log.map(|log| &log.scalings);
+    let calls = |rows: &Vec<Scaling>| {
+        let counted = rows.iter().filter(|row| row.counts());
+        calls_left(counted.map(|row| row.at), now)
+    };
+    let last = rows.and_then(|rows| rows.last().cloned()).or(newest);
+    let unread = errors.iter().find(|(fact, _)| **fact != Fact::Log);
+    let name = match seen.stream_name(subscription) {
+        "" => subscription.label(),
+        name => name,
+    };
+    Row {
+        stream: name.to_owned(),
+        region: context.aws.place(&subscription.account).region.clone(),
+        status: stream.map(|stream| stream.status.name()),
+        on_demand: stream.map(|stream| stream.on_demand),
+        shards: stream.map(|stream| stream.open_shards),
+        min_shards: subscription.min_shards,
+        max_shards: subscription.max_shards,
+        usage_now,
+        usage_peak_24h,
+        scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &seen.up),
+        scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &seen.down),
+        last_scaling: last.map(|row| LastScaling {
+            at: row.at,
+            shards_before: row.from,
+            shards_after: row.to,
+            outcome: row.outcome.code(),
+        }),
+        scalings_left: rows.map(calls),
+        action: decision.action.code(),
+        target: decision.action.target(),
+        reason: decision.reason.code(),
+        detail: decision.detail,
+        error: decision
+            .error
+            .or_else(|| unread.map(|(_, error)| error.to_string())),
+        log_error: errors.get(&Fact::Log).map(ToString::to_string),
+    }
+}
+
+fn alarm_row(name: &str, seen: &Seen<Alarm>) -> AlarmRow {
+    let alarm = seen.found();
+    AlarmRow {
+        name: name.to_owned(),
+        state: match seen {
+            Seen::NotYet => None,
+            Seen::Missing => Some("MISSING"),
+            Seen::Found(alarm) => Some(alarm.state.name()),
+        },
+        since: alarm.and_then(|alarm| alarm.state_updated_at),
+        actions_enabled: alarm.map(|alarm| alarm.actions_enabled),
+        shard_count: alarm.and_then(Alarm::recorded_count),
+    }
+}
+
+/// Usage of `shards` now, and at the busiest time of the last 24 h. Missing or partial data is no usage, never zero.
+fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>, Option<f64>) {
+    let Some(traffic) = traffic.filter(|it| it.bytes.complete && it.records.complete) else {
+        return (None, None);
+    };
+    let period = SignedDuration::from_secs(i64::from(PERIOD_SECONDS));
+    let whole = |at: Timestamp| at + period + METRICS_LATE_BY <= now;
+    let times = [&traffic.bytes, &traffic.records]
+        .into_iter()
+        .flat_map(|series| series.points.iter().map(|(at, _)| *at));
+    let newest = times
+        .filter(|at| whole(*at) && now.duration_since(*at) <= NOW_IS_WITHIN)
+        .max();
+    let shards = f64::from(shards.max(1));
+    let of = |traffic: &Traffic| {
+        let none = traffic.bytes.points.is_empty() && traffic.records.points.is_empty();
+        (!none).then(|| shards_used(traffic) / shards)
+    };
+    let now = newest.and_then(|newest| {
+        let mut then = traffic.clone();
+        for series in [&mut then.bytes, &mut then.records] {
+            series.points.retain(|(at, _)| *at == newest);
+        }
+        of(&then)
+    });
+    (now, of(traffic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use autoscaler_core::facts::Series;
+
+    #[test]
+    fn usage_is_of_the_newest_whole_period_and_missing_data_is_none() {
+        let now = Timestamp::from_second(1_800_000_000).expect("a time");
+        // Minutes ago, MiB/s in the period that began then.
+        let check = |points: &[(i64, f64)], complete, expected: (Option<f64>, Option<f64>)| {
+            let mib = |mib_per_second: f64| mib_per_second * 1_048_576.0 * 300.0;
+            let at = |minutes| now - SignedDuration::from_mins(minutes);
+            let points = points.iter().map(|(ago, rate)| (at(*ago), mib(*rate)));
+            let traffic = Traffic {
+                bytes: Series {
+                    points: points.collect(),
+                    complete,
+                },
+                records: Series {
+                    points: Vec::new(),
+                    complete: true,
+                },
+            };
+            let found = usage(Some(&traffic), 4, now);
+            assert_eq!(found, expected, "{traffic:?}");
+        };
+        check(&[], true, (None, None));
+        check(&[(8, 2.0)], false, (None, None));
+        check(&[(8, 2.0)], true, (Some(0.5), Some(0.5)));
+        check(&[(3, 4.0), (8, 2.0)], true, (Some(0.5), Some(1.0)));
+        check(
+            &[(600, 3.0), (13, 1.0), (8, 2.0)],
+            true,
+            (Some(0.5), Some(0.75)),
+        );
+        check(&[(600, 3.0)], true, (None, Some(0.75)));
+        check(&[(8, 0.0)], true, (Some(0.0), Some(0.0)));
+        assert_eq!(usage(None, 4, now), (None, None), "nothing was read");
+    }
+}

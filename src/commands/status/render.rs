@@ -1,0 +1,319 @@
+//! The status as a table: two lines a stream on a terminal, one line a stream in a pipe.
+
+use std::collections::BTreeSet;
+
+use comfy_table::CellAlignment;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{AlarmRow, Row, Status};
+use crate::{
+    output::table::{counted, wrap},
+    reconcile::lease::{Host, Role},
+};
+use autoscaler_core::limits::CALLS_PER_DAY;
+
+/// Narrower than this, everything stands below the stream's name.
+const NARROW: usize = 64;
+const BAR: usize = 10;
+const SHORT_BAR: usize = 5;
+const LEAST_NAME: usize = 6;
+
+pub(super) fn text(status: &Status, width: Option<u16>) -> String {
+    let mut text = match width {
+        None => wide(status),
+        Some(width) => paired(status, usize::from(width)),
+    };
+    let width = width.map_or(usize::MAX, usize::from);
+    text.push('\n');
+    text.push_str(&wrap(&summary(status), "", "", width));
+    if !status.hosts.is_empty() {
+        text.push_str(&wrap(&hosts(status), "", "  ", width));
+    }
+    let log_errors: BTreeSet<&String> = status
+        .streams
+        .iter()
+        .filter_map(|row| row.log_error.as_ref())
+        .collect();
+    for error in log_errors {
+        let line = format!("error: the log cannot be read: {error}");
+        text.push_str(&wrap(&line, "", "       ", width));
+    }
+    for hint in &status.hints {
+        text.push_str(&wrap(&format!("hint: {hint}"), "", "      ", width));
+    }
+    text
+}
+
+/// One line for each stream, however long.
+fn wide(status: &Status) -> String {
+    let mut table = crate::output::table::table();
+    table.set_header([
+        "STREAM",
+        "REGION",
+        "SHARDS",
+        "BOUNDS",
+        "USAGE NOW",
+        "24 H PEAK",
+        "UP ALARM",
+        "DOWN ALARM",
+        "LAST SCALING",
+        "LEFT",
+        "WHY",
+    ]);
+    for row in &status.streams {
+        table.add_row([
+            row.stream.clone(),
+            row.region.clone(),
+            count(row.shards),
+            bounds(row),
+            bar(row.usage_now, BAR),
+            percent(row.usage_peak_24h),
+            alarm(&row.scale_up_alarm, status.at),
+            alarm(&row.scale_down_alarm, status.at),
+            last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
+            left(row),
+            why(row),
+        ]);
+    }
+    crate::output::table::render(&mut table)
+}
+
+/// A line of figures for each stream, and below it what a person wants to read.
+fn paired(status: &Status, width: usize) -> String {
+    let names = names(status);
+    let figures = figures(status);
+    let room = figures.iter().map(String::len).max().unwrap_or(0) + 2;
+    let room = width.saturating_sub(room);
+    if width < NARROW || room < LEAST_NAME {
+        return stacked(status, &names, width);
+    }
+    let lengths = names.iter().map(|name| name.chars().count());
+    let column = lengths.filter(|length| *length <= room).max();
+    let column = column.unwrap_or(0).max(LEAST_NAME);
+    let line = |name: &str, figures: &str| match name.chars().count() {
+        // A long name has a line of its own, so that it stays whole.
+        length if length > column => format!("{name}\n{:column$}  {figures}\n", ""),
+        _ => format!("{name:column$}  {figures}\n"),
+    };
+    let mut figures = figures.into_iter();
+    let mut text = line("STREAM", &figures.next().unwrap_or_default());
+    for ((row, name), figures) in status.streams.iter().zip(&names).zip(figures) {
+        text.push_str(&line(name, &figures));
+        text.push_str(&wrap(&story(row, status.at), "  ", "  ", width));
+    }
+    text
+}
+
+/// Names, with the Region where there are several.
+fn names(status: &Status) -> Vec<String> {
+    let several = regions(status) > 1;
+    let name = |row: &Row| match several {
+        true => format!("{} ({})", row.stream, row.region),
+        false => row.stream.clone(),
+    };
+    status.streams.iter().map(name).collect()
+}
+
+/// Everything below the stream's name, for a narrow terminal.
+fn stacked(status: &Status, names: &[String], width: usize) -> String {
+    let mut text = String::new();
+    for (row, name) in status.streams.iter().zip(names) {
+        let now = bar(row.usage_now, SHORT_BAR);
+        let peak = percent(row.usage_peak_24h);
+        let (up, down) = (&row.scale_up_alarm, &row.scale_down_alarm);
+        let lines = [
+            format!("shards {} ({})", count(row.shards), bounds(row)),
+            format!("usage {now}, 24 h peak {peak}"),
+            format!(
+                "up {}, down {}",
+                alarm(up, status.at),
+                alarm(down, status.at)
+            ),
+            format!("scalings left {}", left(row)),
+            story(row, status.at),
+        ];
+        text.push_str(&format!("{name}\n"));
+        for line in lines {
+            text.push_str(&wrap(&line, "  ", "    ", width));
+        }
+    }
+    text
+}
+
+fn regions(status: &Status) -> usize {
+    let regions: BTreeSet<&str> = status
+        .streams
+        .iter()
+        .map(|row| row.region.as_str())
+        .collect();
+    regions.len()
+}
+
+/// The figures of all streams as lines of equal columns, the header first.
+fn figures(status: &Status) -> Vec<String> {
+    let mut table = crate::output::table::table();
+    table.set_header(["SHARDS", "USAGE NOW", "PEAK", "UP", "DOWN", "LEFT"]);
+    for row in &status.streams {
+        table.add_row([
+            format!("{} ({})", count(row.shards), bounds(row)),
+            bar(row.usage_now, BAR),
+            percent(row.usage_peak_24h),
+            alarm(&row.scale_up_alarm, status.at),
+            alarm(&row.scale_down_alarm, status.at),
+            left(row),
+        ]);
+    }
+    for right in [2, 5] {
+        if let Some(column) = table.column_mut(right) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    crate::output::table::render(&mut table)
+        .lines()
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+fn count(n: Option<impl ToString>) -> String {
+    n.map_or_else(|| "?".to_owned(), |n| n.to_string())
+}
+
+/// Of the day's scalings.
+fn left(row: &Row) -> String {
+    match row.scalings_left {
+        Some(left) => format!("{left}/{CALLS_PER_DAY}"),
+        None => "?".to_owned(),
+    }
+}
+
+fn bounds(row: &Row) -> String {
+    format!("{}-{}", row.min_shards, row.max_shards)
+}
+
+/// `[#####-----] 52%`; it can be read without colour.
+fn bar(usage: Option<f64>, width: usize) -> String {
+    let Some(usage) = usage else {
+        return "?".to_owned();
+    };
+    // The cast saturates; a bar is never longer than its frame.
+    let filled = ((usage * width as f64).round() as usize).min(width);
+    let (full, rest) = ("#".repeat(filled), "-".repeat(width - filled));
+    format!("[{full}{rest}] {:>4}", percent(Some(usage)))
+}
+
+fn percent(usage: Option<f64>) -> String {
+    usage.map_or_else(|| "?".to_owned(), |usage| format!("{:.0}%", usage * 100.0))
+}
+
+/// `ALARM 5m`, and `off` where a person or the contract has disabled its actions.
+fn alarm(alarm: &AlarmRow, now: Timestamp) -> String {
+    let state = match alarm.state {
+        None => return "?".to_owned(),
+        Some("OK") => "ok",
+        Some("INSUFFICIENT_DATA") => "no data",
+        Some("MISSING") => "missing",
+        Some(state) => state,
+    };
+    let since = alarm.since.map(|since| format!(" {}", ago(since, now)));
+    let off = if alarm.actions_enabled == Some(false) {
+        " off"
+    } else {
+        ""
+    };
+    format!("{state}{}{off}", since.unwrap_or_default())
+}
+
+/// How long ago, in its largest unit.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let past = now.duration_since(then).max(SignedDuration::ZERO);
+    match past.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3_600 => format!("{}m", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn last_scaling(row: &Row, now: Timestamp) -> Option<String> {
+    let last = row.last_scaling.as_ref()?;
+    let outcome = match last.outcome {
+        "done" => String::new(),
+        other => format!(" ({})", other.replace('_', " ")),
+    };
+    let (before, after) = (last.shards_before, last.shards_after);
+    Some(format!(
+        "{before} -> {after} {} ago{outcome}",
+        ago(last.at, now)
+    ))
+}
+
+/// What the next tick would do, and why.
+fn why(row: &Row) -> String {
+    if let Some(error) = &row.error {
+        return format!("error: {error}");
+    }
+    match (row.action, row.target) {
+        ("hold", _) if row.reason == "no_alarm" => "at rest".to_owned(),
+        ("hold", _) => format!("hold: {}: {}", row.reason, row.detail),
+        (action, Some(target)) => {
+            format!(
+                "{} to {target}: {}: {}",
+                action.replace('_', " "),
+                row.reason,
+                row.detail
+            )
+        }
+        (action, None) => format!("{}: {}", action.replace('_', " "), row.detail),
+    }
+}
+
+fn story(row: &Row, now: Timestamp) -> String {
+    let status = match row.status {
+        Some("ACTIVE") | None => String::new(),
+        Some(status) => format!("{status}; "),
+    };
+    let mend = match &row.error {
+        Some(_) if row.error.as_ref() != Some(&row.detail) && row.reason != "no_alarm" => {
+            format!(" ({})", row.detail)
+        }
+        _ => String::new(),
+    };
+    let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
+    format!("{status}{}{mend}{}", why(row), last.unwrap_or_default())
+}
+
+/// `hosts: a acts; b stands by, seen 12s ago`.
+fn hosts(status: &Status) -> String {
+    let host = |host: &Host| {
+        let seen = host
+            .seen_at
+            .map(|seen| format!(", seen {} ago", ago(seen, status.at)));
+        let role = match host.role {
+            Role::Acts => "acts",
+            Role::StandsBy => "stands by",
+        };
+        format!("{} {role}{}", host.host, seen.unwrap_or_default())
+    };
+    let hosts: Vec<String> = status.hosts.iter().map(host).collect();
+    format!("hosts: {}", hosts.join("; "))
+}
+
+fn summary(status: &Status) -> String {
+    let rows = &status.streams;
+    let count = |is: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
+    let rest = |row: &Row| row.error.is_none() && row.reason == "no_alarm";
+    let held = |row: &Row| row.error.is_none() && row.action == "hold" && row.reason != "no_alarm";
+    let acts = |action: &'static str| move |row: &Row| row.error.is_none() && row.action == action;
+    let parts = [
+        (count(&acts("scale_up")), "to scale up"),
+        (count(&acts("scale_down")), "to scale down"),
+        (count(&acts("sync_alarms")), "to sync"),
+        (count(&held), "held"),
+        (count(&rest), "at rest"),
+        (count(&|row| row.error.is_some()), "failed"),
+    ];
+    let parts = parts.iter().filter(|(n, _)| *n > 0);
+    let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
+    let streams = counted(rows.len(), "stream");
+    format!("{streams}: {}", parts.join(", "))
+}

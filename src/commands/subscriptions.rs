@@ -1,0 +1,333 @@
+//! What commands share: finding the subscriptions that a person names, and reading many of them within the quotas.
+
+use autoscaler_core::priority::Priority;
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    aws::{self, ALARMS_PER_CALL, Definition, Kind},
+    config::nearest,
+    output::{
+        error::{Exit, Failure, Report, chain},
+        progress::Progress,
+        table::and_more,
+    },
+    reconcile::context::Context,
+};
+use autoscaler_core::{
+    facts::{Observation, Seen, StreamSummary},
+    subscription::{Account, Subscription},
+};
+
+/// So many streams are read side by side; the quotas pace them further.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The two alarms of a subscription, as far as they exist.
+#[derive(Clone, Debug, Default)]
+pub struct Pair {
+    pub up: Option<Definition>,
+    pub down: Option<Definition>,
+}
+
+/// A failure that belongs to one stream, or to several for the same cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{label}{} ({region})", and_more(*.more))]
+pub struct OnStream {
+    pub label: String,
+    pub region: String,
+    /// How many streams beside the one that is named.
+    pub more: usize,
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OnStream {
+    /// What went wrong with one stream.
+    pub fn new(
+        label: &str,
+        region: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            label: label.to_owned(),
+            region: region.to_owned(),
+            more: 0,
+            source: source.into(),
+        }
+    }
+}
+
+impl Pair {
+    /// The stream that the alarms name, where the subscription does not.
+    pub fn stream(&self) -> Option<&str> {
+        let alarms = [&self.up, &self.down].into_iter().flatten();
+        alarms
+            .filter_map(|definition| definition.alarm.streams.first())
+            .map(String::as_str)
+            .find(|stream| !stream.is_empty())
+    }
+
+    /// The pair as the decision sees it.
+    pub fn observation(&self) -> Observation {
+        let seen = |definition: &Option<Definition>| match definition {
+            Some(definition) => Seen::Found(definition.alarm.clone()),
+            None => Seen::Missing,
+        };
+        Observation {
+            up: seen(&self.up),
+            down: seen(&self.down),
+            ..Observation::default()
+        }
+    }
+}
+
+/// The failure of an AWS call that was made for one stream.
+pub fn failed_call(label: &str, region: &str, error: aws::Error) -> Report {
+    let hint = error.hint();
+    let report = Report::new(OnStream::new(label, region, error));
+    hint.into_iter().fold(report, Report::hint)
+}
+
+/// The reports of many streams, those that say the same of several told once.
+pub fn folded(reports: Vec<Report>) -> Vec<Report> {
+    let mut folded: Vec<Report> = Vec::new();
+    let mut seen: HashMap<(String, String, Vec<String>), (usize, usize)> = HashMap::new();
+    for report in reports {
+        let Some(on_stream) = report.error.downcast_ref::<OnStream>() else {
+            folded.push(report);
+            continue;
+        };
+        let cause = chain(&*on_stream.source);
+        let key = (on_stream.region.clone(), cause, report.hints.clone());
+        let (place, more) = seen.entry(key).or_insert((folded.len(), 0));
+        match folded.get_mut(*place) {
+            Some(first) => {
+                *more += 1;
+                if let Some(first) = first.error.downcast_mut::<OnStream>() {
+                    first.more = *more;
+                }
+            }
+            None => folded.push(report),
+        }
+    }
+    folded
+}
+
+/// The subscription's Region.
+pub fn region<'a>(context: &'a Context, subscription: &Subscription) -> &'a str {
+    &context.aws.place(&subscription.account).region
+}
+
+/// Reads the pairs of many subscriptions, 50 with one call; `done` hears how many have been read since the last time.
+pub async fn pairs(
+    context: &Context,
+    numbers: &[usize],
+    mut done: impl FnMut(usize),
+) -> BTreeMap<usize, Result<Pair, aws::Error>> {
+    let subscriptions = &context.config.subscriptions;
+    let mut groups: BTreeMap<&Account, Vec<usize>> = BTreeMap::new();
+    for number in numbers {
+        let account = &subscriptions[*number].account;
+        groups.entry(account).or_default().push(*number);
+    }
+    let mut pairs = BTreeMap::new();
+    for (account, numbers) in groups {
+        // A right that is missing, or AWS being away, is not found out again for every 50.
+        let mut failed: Option<aws::Error> = None;
+        for numbers in numbers.chunks(ALARMS_PER_CALL / 2) {
+            let read = match &failed {
+                Some(error) => Err(error.clone()),
+                None => read_pairs(context, account, numbers).await,
+            };
+            match read {
+                Ok(found) => {
+                    pairs.extend(found.into_iter().map(|(number, pair)| (number, Ok(pair))))
+                }
+                Err(error) => {
+                    pairs.extend(numbers.iter().map(|number| (*number, Err(error.clone()))));
+                    failed = Some(error);
+                }
+            }
+            done(numbers.len());
+        }
+    }
+    pairs
+}
+
+async fn read_pairs(
+    context: &Context,
+    account: &Account,
+    numbers: &[usize],
+) -> Result<Vec<(usize, Pair)>, aws::Error> {
+    let subscriptions = &context.config.subscriptions;
+    let names: Vec<&str> = numbers
+        .iter()
+        .flat_map(|number| subscriptions[*number].alarms.both())
+        .collect();
+    let cloudwatch = &context.aws.place(account).cloudwatch;
+    let found = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
+    let mut found: HashMap<String, Definition> = found
+        .into_iter()
+        .map(|definition| (definition.alarm.name.clone(), definition))
+        .collect();
+    let mut take = |number: &usize| {
+        let names = &subscriptions[*number].alarms;
+        let up = found.remove(&names.scale_up);
+        let down = found.remove(&names.scale_down);
+        (*number, Pair { up, down })
+    };
+    Ok(numbers.iter().map(&mut take).collect())
+}
+
+/// Reads status and shards of many streams, by the subscriptions' numbers.
+///
+/// Where AWS is away, or nothing may be read, no further stream of that account is asked for after a few: each would take the whole
+/// deadline, or be refused, to tell the same.
+pub async fn summaries(
+    context: &Context,
+    names: &BTreeMap<usize, String>,
+) -> BTreeMap<usize, Result<StreamSummary, aws::Error>> {
+    let progress = Progress::new(names.len(), "streams");
+    let tallies: Arc<Mutex<BTreeMap<Account, Tally>>> = Arc::default();
+    let read = |number: usize| {
+        let account = context.config.subscriptions[number].account.clone();
+        let (place, name) = (context.aws.place(&account).clone(), names[&number].clone());
+        let tallies = tallies.clone();
+        async move {
+            let hopeless = lock(&tallies).get(&account).and_then(Tally::hopeless);
+            let read = match hopeless {
+                Some(error) => Err(error),
+                None => place.kinesis.summary(&name, Priority::AUDIT).await,
+            };
+            lock(&tallies).entry(account).or_default().count(&read);
+            read
+        }
+    };
+    let summaries = each(names.keys().copied(), read, || progress.advance(1)).await;
+    progress.end();
+    summaries
+}
+
+/// How the reads of one account have gone.
+#[derive(Debug, Default)]
+struct Tally {
+    answered: bool,
+    /// In a row.
+    away: u32,
+    denied: u32,
+    last: Option<aws::Error>,
+}
+
+impl Tally {
+    fn count(&mut self, read: &Result<StreamSummary, aws::Error>) {
+        match read {
+            Err(error) if error.kind.is_away() => self.away += 1,
+            // A right may be given for some streams only.
+            Err(error) if error.kind == Kind::AccessDenied => self.denied += 1,
+            _ => {
+                self.answered = true;
+                self.away = 0;
+            }
+        }
+        self.last = read.as_ref().err().cloned().or(self.last.take());
+    }
+
+    fn hopeless(&self) -> Option<aws::Error> {
+        const FEW: u32 = 3;
+        let hopeless = self.away >= FEW || (self.denied >= FEW && !self.answered);
+        self.last.clone().filter(|_| hopeless)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does `work` for each number, some side by side; `done` is called after each.
+async fn each<T, F>(
+    numbers: impl IntoIterator<Item = usize>,
+    work: impl Fn(usize) -> F,
+    mut done: impl FnMut(),
+) -> BTreeMap<usize, T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut numbers = numbers.into_iter();
+    let mut tasks = JoinSet::new();
+    let mut results = BTreeMap::new();
+    loop {
+        while tasks.len() < SIDE_BY_SIDE
+            && let Some(number) = numbers.next()
+        {
+            let work = work(number);
+            tasks.spawn(async move { (number, work.await) });
+        }
+        match tasks.join_next().await {
+            Some(Ok((number, result))) => {
+                results.insert(number, result);
+                done();
+            }
+            // Nothing cancels these tasks, so one that did not end has panicked: a bug, which is not to be hidden.
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => return results,
+        }
+    }
+}
+
+/// The subscriptions that `stream` names, by the stream's name or either alarm's; all of them without a name.
+pub async fn select(context: &Context, stream: Option<&str>) -> Result<Vec<usize>, Failure> {
+    let subscriptions = &context.config.subscriptions;
+    let Some(stream) = stream else {
+        return Ok((0..subscriptions.len()).collect());
+    };
+    let named = |subscription: &Subscription| {
+        subscription.stream.as_deref() == Some(stream)
+            || subscription.alarms.both().contains(&stream)
+    };
+    let mut found: Vec<usize> = (0..subscriptions.len())
+        .filter(|number| named(&subscriptions[*number]))
+        .collect();
+    let by_alarm: Vec<usize> = (0..subscriptions.len())
+        .filter(|number| subscriptions[*number].stream.is_none())
+        .collect();
+    let mut known: Vec<String> = subscriptions
+        .iter()
+        .filter_map(|subscription| subscription.stream.clone())
+        .collect();
+    if found.is_empty() {
+        for (number, pair) in pairs(context, &by_alarm, |_| ()).await {
+            let pair = pair.map_err(|error| {
+                let subscription = &subscriptions[number];
+                let region = region(context, subscription);
+                Failure::new(
+                    Exit::Failed,
+                    failed_call(subscription.label(), region, error),
+                )
+            })?;
+            let Some(name) = pair.stream() else { continue };
+            if name == stream {
+                found.push(number);
+            }
+            known.push(name.to_owned());
+        }
+    }
+    if found.is_empty() {
+        return Err(unknown(stream, &known));
+    }
+    Ok(found)
+}
+
+fn unknown(stream: &str, known: &[String]) -> Failure {
+    let hint = match nearest(stream, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("subscribe it first:\n[[streams]]\nname = {stream:?}"),
+    };
+    let report = Report::new(format!("no subscription has the stream {stream}"));
+    Failure::new(Exit::Failed, report.hint(hint))
+}

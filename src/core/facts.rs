@@ -1,0 +1,154 @@
+//! What has been read of one stream: values alone, which decisions are made on.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    alarm::{Alarm, Direction, State},
+    priority::Priority,
+    scaling::{Log, Scaling},
+    subscription::Subscription,
+};
+
+/// A fact that may not have been asked for, or may turn out not to exist.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seen<T> {
+    #[default]
+    NotYet,
+    Missing,
+    Found(T),
+}
+
+impl<T> Seen<T> {
+    /// The value, if it was asked for and is there.
+    pub fn found(&self) -> Option<&T> {
+        match self {
+            Self::Found(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// All that has been read of one stream in one tick.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    pub up: Seen<Alarm>,
+    pub down: Seen<Alarm>,
+    /// When the alarms were read, where that is not now.
+    pub polled_at: Option<Timestamp>,
+    pub stream: Seen<StreamSummary>,
+    /// The scalings of the last day.
+    pub log: Option<Log>,
+    pub traffic: Option<Traffic>,
+    /// The stream is looked at although no alarm may be in ALARM: its audit is due, or something was left undone.
+    pub must_look: bool,
+    /// The log is to be read, for a scaling may have been left open.
+    pub must_settle: bool,
+    /// The scaling that was left open, where it is known.
+    pub open: Option<Scaling>,
+}
+
+/// What DescribeStreamSummary tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSummary {
+    pub arn: String,
+    pub status: StreamStatus,
+    pub on_demand: bool,
+    /// Transient unless the stream is ACTIVE.
+    pub open_shards: u32,
+}
+
+/// A stream's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    Active,
+    Updating,
+    Creating,
+    Deleting,
+}
+
+impl StreamStatus {
+    /// The status as AWS writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Creating => "CREATING",
+            Self::Deleting => "DELETING",
+        }
+    }
+}
+
+/// A metric's sums, one for each period in which there was any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// The start of the period, and the sum; in no order.
+    pub points: Vec<(Timestamp, f64)>,
+    /// False when CloudWatch said that the answer is not whole.
+    pub complete: bool,
+}
+
+/// A stream's incoming traffic of the last 24 h.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traffic {
+    pub bytes: Series,
+    pub records: Series,
+}
+
+impl Observation {
+    /// The stream's name, from the subscription or from an alarm that was read.
+    pub fn stream_name<'a>(&'a self, subscription: &'a Subscription) -> &'a str {
+        let from_alarm = || {
+            [&self.up, &self.down]
+                .into_iter()
+                .filter_map(Seen::found)
+                .find_map(|alarm| alarm.streams.first())
+        };
+        subscription
+            .stream
+            .as_deref()
+            .or_else(|| from_alarm().map(String::as_str))
+            .unwrap_or_default()
+    }
+
+    /// The alarms that are in ALARM, scale-up first.
+    pub fn alarms_in_alarm(&self) -> Vec<Alarm> {
+        let found = [&self.up, &self.down].into_iter().filter_map(Seen::found);
+        found
+            .filter(|alarm| alarm.state == State::Alarm)
+            .cloned()
+            .collect()
+    }
+
+    /// Takes the subscription's alarms out of `found`; what is not there is missing.
+    pub fn take_pair(&mut self, subscription: &Subscription, found: &mut HashMap<String, Alarm>) {
+        let mut take = |name: &str| found.remove(name).map_or(Seen::Missing, Seen::Found);
+        self.up = take(&subscription.alarms.scale_up);
+        self.down = take(&subscription.alarms.scale_down);
+    }
+
+    /// The alarm that asks for something; when both do, scaling up goes first.
+    pub fn firing(&self) -> Option<(Direction, &Alarm)> {
+        let in_alarm = |alarm: &&Alarm| alarm.state == State::Alarm;
+        let up = self
+            .up
+            .found()
+            .filter(in_alarm)
+            .map(|alarm| (Direction::Up, alarm));
+        up.or_else(|| {
+            self.down
+                .found()
+                .filter(in_alarm)
+                .map(|alarm| (Direction::Down, alarm))
+        })
+    }
+
+    /// How urgent this stream is among the others.
+    pub fn priority(&self) -> Priority {
+        match self.firing() {
+            Some((direction, alarm)) => Priority::scaling(direction, alarm.usage),
+            None => Priority::AUDIT,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The pure core: what is read of a stream goes in, what to do about it and why comes out.
+//!
+//! No async, clock, I/O or randomness, and no floating point in the arithmetic of targets. `now` is an argument.
+
+pub mod alarm;
+pub mod audit;
+pub mod datetime;
+pub mod decide;
+pub mod facts;
+pub mod limits;
+pub mod metric_math;
+pub mod priority;
+pub mod reason;
+pub mod scaling;
+pub mod subscription;

@@ -1,0 +1,63 @@
+//! Why a decision is as it is: stable codes for reports, logs and metrics.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Why a decision is as it is; the codes are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The stable code of reports, logs and metrics.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// An alarm asks for it.
+    Alarm = "alarm",
+    /// A person asks for it.
+    Manual = "manual",
+    /// The alarms record another count than the stream has.
+    OutOfSync = "out_of_sync",
+    /// An earlier scaling that was cut short is brought to its end.
+    Recovered = "recovered",
+    /// Neither alarm is in ALARM.
+    NoAlarm = "no_alarm",
+    /// An alarm breaks the contract.
+    Contract = "contract",
+    /// The alarm's actions are disabled.
+    Paused = "paused",
+    /// The stream is not there.
+    StreamMissing = "stream_missing",
+    /// The stream is being created, resharded or deleted.
+    Updating = "updating",
+    /// The stream is in on-demand mode.
+    OnDemand = "on_demand",
+    /// An earlier scaling is not settled yet.
+    Settling = "settling",
+    /// The alarm's state is older than its definition.
+    StaleAlarm = "stale_alarm",
+    AtMinShards = "at_min_shards",
+    AtMaxShards = "at_max_shards",
+    Cooldown = "cooldown",
+    /// The calls that AWS allows in a day are used up.
+    DailyLimit = "daily_limit",
+    /// The metrics are missing, partial, stale or not numbers.
+    NoData = "no_data",
+    /// Usage asks for the count that the stream has.
+    AtTarget = "at_target",
+    /// The log does not answer, and without it nothing is scaled down.
+    LogUnavailable = "log_unavailable",
+    /// Work on the stream from an earlier tick goes on.
+    InProgress = "in_progress",
+    /// Another host holds the lease.
+    Standby = "standby",
+    /// A call to AWS failed.
+    AwsError = "aws_error",
+}

@@ -1,0 +1,154 @@
+//! Whether the daemon does its work: its last tick ended in time, and AWS answered it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use croner::parser::{CronParser, Seconds};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::reconcile::{context::Context, report::Report};
+
+/// The answer of `/healthz`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Health {
+    pub healthy: bool,
+    /// What is wrong.
+    pub reason: Option<String>,
+    /// The last tick may be so old.
+    pub limit_seconds: f64,
+    pub last_tick: Option<Tick>,
+}
+
+/// The last tick, for the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tick {
+    pub started_at: Timestamp,
+    pub duration_ms: u64,
+    /// Since it ended.
+    pub age_seconds: f64,
+    /// In words, as `systemctl status` has it.
+    pub result: String,
+    /// Streams that failed.
+    pub failed: usize,
+    /// The Regions whose alarms could not be polled, and why.
+    pub unpolled: Vec<String>,
+    /// Who holds the lease, where it is another host.
+    pub standby: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct LastTick {
+    ended: Instant,
+    started_at: Timestamp,
+    duration_ms: u64,
+    result: String,
+    failed: usize,
+    unpolled: Vec<String>,
+    pub standby: Option<String>,
+}
+
+impl LastTick {
+    pub fn new(report: &Report) -> Self {
+        let failed = report
+            .streams
+            .iter()
+            .filter(|stream| stream.error.is_some());
+        Self {
+            ended: Instant::now(),
+            started_at: report.started_at,
+            duration_ms: report.duration_ms,
+            result: report.in_words(),
+            failed: failed.count(),
+            unpolled: report.unpolled.clone(),
+            standby: report.standby.clone(),
+        }
+    }
+
+    /// Seconds since the epoch.
+    pub fn ended_at(&self, context: &Context) -> f64 {
+        context.clock.now().as_duration().as_secs_f64() - self.ended.elapsed().as_secs_f64()
+    }
+}
+
+pub(super) fn judge(context: &Context, last: Option<&LastTick>) -> Health {
+    let age = last.map(|last| last.ended.elapsed());
+    let now = context.clock.now();
+    let ended = now - age.unwrap_or_default();
+    let gap = gap(&context.config.schedule, ended);
+    let limit = gap
+        .saturating_mul(2)
+        .saturating_add(context.config.tick_timeout);
+    let reason = match (last, age) {
+        (Some(last), Some(age)) => wrong(last, age, limit),
+        _ => Some("no tick has ended yet".to_owned()),
+    };
+    Health {
+        healthy: reason.is_none(),
+        reason,
+        limit_seconds: limit.as_secs_f64(),
+        last_tick: last.zip(age).map(|(last, age)| Tick {
+            started_at: last.started_at,
+            duration_ms: last.duration_ms,
+            age_seconds: (age.as_secs_f64() * 1000.0).round() / 1000.0,
+            result: last.result.clone(),
+            failed: last.failed,
+            unpolled: last.unpolled.clone(),
+            standby: last.standby.clone(),
+        }),
+    }
+}
+
+fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
+    if age > limit {
+        let (age, limit) = (age.as_secs(), limit.as_secs());
+        return Some(format!(
+            "the last tick ended {age} s ago, and {limit} s is the most that it may"
+        ));
+    }
+    // One account that does not answer is enough: its streams are not scaled.
+    let unpolled = last.unpolled.first()?;
+    Some(format!("AWS could not be polled: {unpolled}"))
+}
+
+/// The longer of the times from `from` to the schedule's next tick, and from that to the one after.
+fn gap(schedule: &str, from: Timestamp) -> Duration {
+    let next = || {
+        let parser = CronParser::builder()
+            .seconds(Seconds::Required)
+            .dom_and_dow(true)
+            .build();
+        let cron = parser.parse(schedule).ok()?;
+        let from = DateTime::<Utc>::from_timestamp(from.as_second(), 0)?;
+        let first = cron.find_next_occurrence(&from, false).ok()?;
+        let second = cron.find_next_occurrence(&first, false).ok()?;
+        let longest = (first - from).max(second - first);
+        longest.to_std().ok()
+    };
+    // The configuration has checked the schedule; one that ends before the next tick has no gap to wait for.
+    next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gap_is_that_of_the_schedule_at_that_time() {
+        let check = |schedule: &str, from: &str, seconds: u64| {
+            let at = from.parse::<Timestamp>().expect("a time");
+            assert_eq!(
+                gap(schedule, at).as_secs(),
+                seconds,
+                "{schedule} from {from}"
+            );
+        };
+        check("0 * * * * *", "2026-11-22T12:00:00Z", 60);
+        check("0 * * * * *", "2026-11-22T12:00:59Z", 60);
+        check("*/10 * * * * *", "2026-11-22T12:00:03Z", 10);
+        check("0 0 8-18 * * *", "2026-11-22T12:00:01Z", 3_600);
+        check("0 0 8-18 * * *", "2026-11-22T18:00:00Z", 50_400);
+        check("0 0 0 1 1 *", "2026-11-22T18:00:00Z", 31_536_000);
+    }
+}

@@ -1,0 +1,39 @@
+//! Standard output: data for pipes, a width and colour for terminals.
+
+pub mod error;
+pub mod logging;
+pub mod progress;
+pub mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::output::error::{Exit, Failure, wants_colour};
+
+/// Whether standard output takes colour.
+pub fn stdout_colour() -> bool {
+    wants_colour(&io::stdout(), std::env::var_os("NO_COLOR").as_deref())
+}
+
+/// The width of the terminal that standard output is; a pipe or a file has none.
+pub fn terminal_width() -> Option<u16> {
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    io::stdout()
+        .is_terminal()
+        .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
+}
+
+/// Writes to standard output; a reader that has gone away is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Tables and text for terminals: columns, line breaks, plurals.
+
+use std::{fmt::Display, time::Duration};
+
+use comfy_table::{Table, TableStyle};
+
+/// The last column is broken into lines of at least so many columns.
+const LEAST_OF_LAST: usize = 24;
+
+/// Rows under their header, with the last column broken at spaces; where `width` is too narrow for that, each row below its first cell.
+pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<u16>) -> String {
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+    let mut widths = [0; N];
+    let cells = rows.iter().map(|row| row.each_ref().map(String::as_str));
+    for row in std::iter::once(header).chain(cells) {
+        for (column, cell) in widths.iter_mut().zip(row) {
+            *column = (*column).max(widest(cell).unwrap_or(0));
+        }
+    }
+    let (last, fixed) = match widths.split_last() {
+        Some((last, others)) => (*last, others.iter().map(|column| column + 2).sum::<usize>()),
+        None => return String::new(),
+    };
+    let width = width.map_or(usize::MAX, usize::from);
+    let room = width.saturating_sub(fixed);
+    let words = rows.iter().filter_map(|row| row.last());
+    let words = words.flat_map(|cell| cell.split_whitespace());
+    let longest = words.map(|word| word.chars().count()).max();
+    if room < last.min(LEAST_OF_LAST.max(longest.unwrap_or(0))) {
+        return rows.iter().map(|row| stacked(row, width)).collect();
+    }
+    let mut table = table();
+    table.set_header(header);
+    for row in rows {
+        let mut row = row.clone();
+        if let Some(last) = row.last_mut() {
+            *last = last.lines().map(|line| wrap(line, "", "", room)).collect();
+            last.truncate(last.trim_end().len());
+        }
+        table.add_row(row);
+    }
+    render(&mut table)
+}
+
+fn stacked(row: &[String], width: usize) -> String {
+    let mut lines = row.iter().flat_map(|cell| cell.lines());
+    let first = lines.next().unwrap_or_default();
+    let rest = lines.map(|line| wrap(line, "  ", "    ", width));
+    format!("{first}\n") + &rest.collect::<String>()
+}
+
+/// A table in the style of all commands: no frame, columns two spaces apart.
+pub fn table() -> Table {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new());
+    table
+}
+
+/// The table's lines: columns two spaces apart, and no space at the ends.
+pub fn render(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
+pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let length = line.chars().count() + usize::from(!empty) + word.chars().count();
+        if length > width && !empty {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = next.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines + &line + "\n"
+}
+
+/// `1 shard`, `2 shards`.
+pub fn counted(n: impl Display, noun: &str) -> String {
+    let n = n.to_string();
+    let ending = if n == "1" { "" } else { "s" };
+    format!("{n} {noun}{ending}")
+}
+
+/// ` and 3 more`, or nothing.
+pub fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
+/// Whole milliseconds, for reports.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

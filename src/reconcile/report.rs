@@ -1,0 +1,360 @@
+//! One rendering of what a tick did: as JSON for scripts, as a table for people, as log lines.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::output::table::{and_more, millis, rows, wrap};
+
+use autoscaler_core::{
+    decide::{Action, Decision},
+    reason::Reason,
+};
+
+/// What became of one stream in one tick. The field names are a promise to users' scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StreamReport {
+    pub stream: String,
+    pub region: String,
+    pub action: &'static str,
+    pub shards_before: Option<u32>,
+    pub shards_after: Option<u32>,
+    pub reason: &'static str,
+    pub detail: String,
+    pub error: Option<String>,
+    /// The calls of the last 24 h that count, where the log was read.
+    #[serde(skip)]
+    pub calls: Option<Vec<Timestamp>>,
+}
+
+impl StreamReport {
+    /// A decision on a stream, in the report's words.
+    pub fn new(stream: &str, region: &str, decision: &Decision) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            region: region.to_owned(),
+            action: decision.action.code(),
+            shards_before: decision.shards,
+            shards_after: decision.action.target(),
+            reason: decision.reason.code(),
+            detail: decision.detail.clone(),
+            error: decision.error.clone(),
+            calls: None,
+        }
+    }
+
+    /// A stream without an alarm in ALARM.
+    pub fn at_rest(stream: &str, region: &str) -> Self {
+        Self::new(
+            stream,
+            region,
+            &Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM"),
+        )
+    }
+
+    /// Writes it to the log; the span that this runs in carries the stream.
+    pub fn log(&self, dry_run: bool) {
+        let Self {
+            action,
+            reason,
+            detail,
+            shards_before: before,
+            shards_after: after,
+            error,
+            ..
+        } = self;
+        match error {
+            Some(error) => tracing::error!(
+                action,
+                reason,
+                before,
+                after,
+                dry_run,
+                hint = detail,
+                "{error}"
+            ),
+            None if self.acts() => {
+                tracing::info!(action, reason, before, after, dry_run, "{detail}")
+            }
+            None if LOUD.iter().any(|loud| loud.code() == *reason) => {
+                tracing::warn!(action, reason, before, "{detail}")
+            }
+            None => tracing::info!(action, reason, before, "{detail}"),
+        }
+    }
+
+    /// Whether something was done.
+    pub fn acts(&self) -> bool {
+        self.action != Action::Hold.code()
+    }
+
+    fn tells(&self) -> bool {
+        self.acts() || self.error.is_some()
+    }
+
+    fn shards(&self) -> String {
+        match (self.shards_before, self.shards_after) {
+            (Some(before), Some(after)) if before != after => format!("{before} -> {after}"),
+            (Some(count), _) | (None, Some(count)) => count.to_string(),
+            (None, None) => "-".to_owned(),
+        }
+    }
+}
+
+/// Holds that a person has to know of.
+const LOUD: &[Reason] = &[
+    Reason::DailyLimit,
+    Reason::AtMaxShards,
+    Reason::LogUnavailable,
+];
+
+/// What one tick did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub started_at: Timestamp,
+    pub duration_ms: u64,
+    pub dry_run: bool,
+    pub api_calls: BTreeMap<String, u64>,
+    pub streams: Vec<StreamReport>,
+    /// Subscriptions of which nothing is to be told.
+    #[serde(skip)]
+    pub at_rest: usize,
+    /// Set when another host holds the lease: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<String>,
+    /// The Regions whose alarms could not be polled, and why.
+    #[serde(skip)]
+    pub unpolled: Vec<String>,
+    /// How much later than the schedule has it the tick began, if that was much.
+    #[serde(skip)]
+    pub late_by: Option<Duration>,
+}
+
+impl Report {
+    /// A tick that did nothing, and had nothing to do.
+    pub fn of_nothing(started_at: Timestamp, dry_run: bool) -> Self {
+        Self {
+            started_at,
+            duration_ms: 0,
+            dry_run,
+            api_calls: BTreeMap::new(),
+            streams: Vec::new(),
+            at_rest: 0,
+            standby: None,
+            unpolled: Vec::new(),
+            late_by: None,
+        }
+    }
+
+    /// One report of two ticks of a run: of each stream the last that was done or that failed.
+    pub fn followed_by(mut self, later: Self) -> Self {
+        let until_later = later
+            .started_at
+            .duration_since(self.started_at)
+            .unsigned_abs();
+        self.duration_ms = millis(until_later).saturating_add(later.duration_ms);
+        for (operation, calls) in later.api_calls {
+            *self.api_calls.entry(operation).or_default() += calls;
+        }
+        // Ticks that end list every subscription, in their order; one that was stopped only those it has come to.
+        let whole = self.streams.len() == later.streams.len();
+        for (place, news) in later.streams.into_iter().enumerate() {
+            let same =
+                |told: &StreamReport| told.stream == news.stream && told.region == news.region;
+            let place = if whole {
+                Some(place)
+            } else {
+                self.streams.iter().position(same)
+            };
+            match place.and_then(|place| self.streams.get_mut(place)) {
+                Some(told) if news.tells() || !told.tells() => *told = news,
+                Some(_) => {}
+                None => self.streams.push(news),
+            }
+        }
+        self.unpolled.extend(later.unpolled);
+        self
+    }
+
+    /// Whether a stream failed.
+    pub fn failed(&self) -> bool {
+        self.streams.iter().any(|stream| stream.error.is_some())
+    }
+
+    /// The object that `--output json` prints.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The tick in words, as `STATUS=` and the log's summary have it.
+    pub fn in_words(&self) -> String {
+        if let Some(holder) = &self.standby {
+            return format!("standby; the lease is held by {holder}");
+        }
+        let count = |action: &str| {
+            self.streams
+                .iter()
+                .filter(|stream| stream.action == action)
+                .count()
+        };
+        let failed = self
+            .streams
+            .iter()
+            .filter(|stream| stream.error.is_some())
+            .count();
+        let at_rest = |stream: &&StreamReport| stream.reason == Reason::NoAlarm.code();
+        let resting = self.at_rest + self.streams.iter().filter(at_rest).count();
+        let (ups, downs, syncs) = (count("scale_up"), count("scale_down"), count("sync_alarms"));
+        let held = self.streams.len() + self.at_rest - resting - ups - downs - syncs;
+        let failed_holds = self
+            .streams
+            .iter()
+            .filter(|stream| !stream.acts() && stream.error.is_some())
+            .count();
+        let done = |done, planned| if self.dry_run { planned } else { done };
+        let parts = [
+            (ups, done("scaled up", "to scale up")),
+            (downs, done("scaled down", "to scale down")),
+            (syncs, done("synced", "to sync")),
+            (held - failed_holds, "held"),
+            (failed, "failed"),
+            (resting, "at rest"),
+        ];
+        let words: Vec<String> = parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        let total = self.streams.len() + self.at_rest;
+        let streams = if total == 1 {
+            "1 stream".to_owned()
+        } else {
+            format!("{total} streams")
+        };
+        let what = match words.len() {
+            1 if resting == total => "all at rest".to_owned(),
+            _ => words.join(", "),
+        };
+        format!("{streams}, {what} ({} ms)", self.duration_ms)
+    }
+
+    /// The table that a person reads, at most `width` columns wide where that is given.
+    pub fn to_text(&self, width: Option<u16>) -> String {
+        let told = self
+            .streams
+            .iter()
+            .filter(|stream| stream.reason != "no_alarm" || self.streams.len() <= 20);
+        let told: Vec<[String; 4]> = folded(told)
+            .into_iter()
+            .map(|(stream, more)| {
+                let why = match &stream.error {
+                    Some(error) => format!("error: {error}\nhint: {}", stream.detail),
+                    None => stream.detail.clone(),
+                };
+                let action = match stream.action {
+                    "hold" => format!("hold: {}", stream.reason),
+                    action => action.replace('_', " "),
+                };
+                let name = format!("{}{}", stream.stream, and_more(more));
+                [name, action, stream.shards(), why]
+            })
+            .collect();
+        let calls: Vec<String> = self
+            .api_calls
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
+        let calls = match calls.is_empty() {
+            true => "none".to_owned(),
+            false => calls.join(", "),
+        };
+        let would = match self.dry_run {
+            true => "dry run, nothing is changed; ",
+            false => "",
+        };
+        let table = rows(["STREAM", "ACTION", "SHARDS", "WHY"], &told, width);
+        let width = width.map_or(usize::MAX, usize::from);
+        let words = wrap(&format!("{would}{}", self.in_words()), "", "", width);
+        let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
+        format!("{table}\n{words}{calls}")
+    }
+}
+
+/// Streams that failed for the same cause are told together: how many more there are, beside the first.
+fn folded<'a>(streams: impl Iterator<Item = &'a StreamReport>) -> Vec<(&'a StreamReport, usize)> {
+    let mut folded: Vec<(&StreamReport, usize)> = Vec::new();
+    let mut failed: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for stream in streams {
+        let Some(error) = &stream.error else {
+            folded.push((stream, 0));
+            continue;
+        };
+        let place = *failed
+            .entry((stream.region.as_str(), error.as_str()))
+            .or_insert(folded.len());
+        match folded.get_mut(place) {
+            Some((_, more)) => *more += 1,
+            None => folded.push((stream, 0)),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(streams: Vec<StreamReport>) -> Report {
+        Report {
+            streams,
+            ..Report::of_nothing(Timestamp::UNIX_EPOCH, false)
+        }
+    }
+
+    fn scaled(stream: &str) -> StreamReport {
+        let detail = format!("{stream}-scale-up-alarm has been in ALARM since noon");
+        let mut decision = Decision::hold(Reason::Alarm, detail);
+        decision.action = Action::ScaleUp { to: 4 };
+        decision.shards = Some(2);
+        StreamReport::new(stream, "eu-west-1", &decision)
+    }
+
+    #[test]
+    fn the_text_fits_the_terminal_and_breaks_no_word() {
+        let report = report(vec![scaled("orders"), scaled("a-stream-with-a-long-name")]);
+        for width in [44, 60, 80, 120] {
+            let text = report.to_text(Some(width));
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(usize::from(width)), "{width}:\n{text}");
+            for word in ["a-stream-with-a-long-name", "orders-scale-up-alarm"] {
+                assert!(text.contains(word), "{width}: {word} is broken:\n{text}");
+            }
+        }
+        let narrow = report.to_text(Some(44));
+        assert!(
+            narrow.starts_with("orders\n  scale up\n  2 -> 4\n"),
+            "{narrow}"
+        );
+        let wide = report.to_text(Some(100));
+        assert!(wide.starts_with("STREAM "), "{wide}");
+    }
+
+    #[test]
+    fn streams_that_fail_for_one_cause_are_told_together() {
+        let failed = |stream: &str| {
+            let away = Decision::failed(Reason::AwsError, "AWS cannot be reached", "wait");
+            StreamReport::new(stream, "eu-west-1", &away)
+        };
+        let streams = ["a", "b", "c"].map(failed);
+        let text = report([&streams[..], &[scaled("d")]].concat()).to_text(None);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[1].starts_with("a and 2 more  hold: aws_error"),
+            "{text}"
+        );
+        assert_eq!(text.matches("cannot be reached").count(), 1, "{text}");
+        assert!(lines[3].starts_with("d  "), "{text}");
+    }
+}
