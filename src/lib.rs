@@ -13,11 +13,11 @@
 //! | [`audit`] | which streams are looked at although no alarm asks |
 //! | [`decide`] | pure: what to do, and why, or the next fact that is needed |
 //! | [`apply`] | carries one decision out, with no choices of its own |
-//! | [`journal`] | intents and outcomes in the log, the spool for rows that DynamoDB does not take |
+//! | [`scaling log`] | intents and outcomes in the log, the spool for rows that DynamoDB does not take |
 //! | [`report`] | one rendering of what was decided: text, JSON, log |
 //!
 //! They stand on values without any I/O, [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`observation`] and
-//! [`scaling`], and on [`aws`] (the SDK's clients), [`pace`] (quotas, and who goes first), [`lease`] (one of several hosts acts) and
+//! [`scaling`], and on [`aws`] (the SDK's clients), [`limiters`] (quotas, and who goes first), [`lease`] (one of several hosts acts) and
 //! [`clock`]; [`context`] carries what a process has of them.
 //!
 //! Around them: [`cli`] and [`run`] (from the command line to the work), [`error`] (how errors read, and exit codes), [`logging`],
@@ -28,7 +28,7 @@
 //!
 //! - `decide` has no async, clock, I/O or randomness, and computes targets in whole numbers.
 //! - No SDK type leaves `aws`; `sandbox` knows the wire protocols, and nothing of the autoscaler but its alarm names and its clock.
-//! - Of the tick, only `apply` writes to Kinesis and CloudWatch, and only `journal` and `lease` to DynamoDB.
+//! - Of the tick, only `apply` writes to Kinesis and CloudWatch, and only `scaling log` and `lease` to DynamoDB.
 //! - An intent is in the log, or in the spool, before its UpdateShardCount is sent; that call is never retried after a lost answer.
 //! - What a process remembers makes ticks cheap and quiet; nothing needs it to be correct.
 //! - Missing data never means zero, and a transient shard count is never written anywhere.

@@ -20,8 +20,8 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Error, Operation, Permit, unknown_fields::UnknownFields};
-use crate::aws::rate_limit::Pace;
+use super::{Error, Operation, PreSendCheck, unknown_fields::UnknownFields};
+use crate::aws::rate_limit::RateLimiters;
 use autoscaler_core::{
     alarm::{Alarm, State},
     facts::{Series, Traffic},
@@ -36,7 +36,7 @@ pub const STREAMS_PER_CALL: usize = 250;
 #[derive(Clone, Debug)]
 pub struct CloudWatch {
     client: Client,
-    pace: Pace,
+    limiters: RateLimiters,
 }
 
 /// An alarm together with all that a rewrite has to keep.
@@ -54,13 +54,17 @@ pub struct Rewrite {
 }
 
 impl CloudWatch {
-    pub(super) fn new(sdk: &SdkConfig, interceptor: SharedInterceptor, pace: Pace) -> Self {
+    pub(super) fn new(
+        sdk: &SdkConfig,
+        interceptor: SharedInterceptor,
+        limiters: RateLimiters,
+    ) -> Self {
         let config = aws_sdk_cloudwatch::config::Builder::from(sdk)
             .interceptor(interceptor)
             .build();
         Self {
             client: Client::from_conf(config),
-            pace,
+            limiters,
         }
     }
 
@@ -116,14 +120,15 @@ impl CloudWatch {
         request: DescribeAlarmsFluentBuilder,
         priority: Priority,
     ) -> Result<(Vec<Definition>, Option<String>), Error> {
-        self.pace.describe_alarms.turn(priority).await;
+        self.limiters.describe_alarms.acquire(priority).await;
         let unknown = UnknownFields::default();
         let request = request
             .max_records(ALARMS_PER_CALL as i32)
             .customize()
             .interceptor(unknown.clone());
         let reply = Box::pin(request.send()).await.map_err(|error| {
-            Error::from_sdk(Operation::DescribeAlarms, error).telling(&self.pace.describe_alarms)
+            Error::from_sdk(Operation::DescribeAlarms, error)
+                .telling(&self.limiters.describe_alarms)
         })?;
         let next = reply
             .next_token()
@@ -140,22 +145,23 @@ impl CloudWatch {
     }
 
     /// Waits until the account's quota allows one more rewriting. Apart from the call, so that the alarm is read after the wait.
-    pub async fn turn_to_rewrite(&self, priority: Priority) {
-        self.pace.put_metric_alarm.turn(priority).await;
+    pub async fn acquire_put_metric_alarm(&self, priority: Priority) {
+        self.limiters.put_metric_alarm.acquire(priority).await;
     }
 
     /// Puts the alarm back with another `shardCount` and ActionsEnabled, and every other field as it was read;
-    /// [`Self::turn_to_rewrite`] comes first.
+    /// [`Self::acquire_put_metric_alarm`] comes first.
     pub async fn rewrite(
         &self,
         definition: &Definition,
         rewrite: Rewrite,
-        permit: Permit,
+        permit: PreSendCheck,
     ) -> Result<(), Error> {
         let request = put_request(&self.client, definition.whole.clone(), rewrite);
         let sent = Box::pin(request.customize().interceptor(permit).send()).await;
         sent.map_err(|error| {
-            Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
+            Error::from_sdk(Operation::PutMetricAlarm, error)
+                .telling(&self.limiters.put_metric_alarm)
         })?;
         Ok(())
     }
@@ -166,9 +172,9 @@ impl CloudWatch {
         alarm: &str,
         reason: &str,
         priority: Priority,
-        permit: Permit,
+        permit: PreSendCheck,
     ) -> Result<(), Error> {
-        self.pace.set_alarm_state.turn(priority).await;
+        self.limiters.set_alarm_state.acquire(priority).await;
         let reason: String = reason.chars().take(1023).collect();
         let request = self.client.set_alarm_state().alarm_name(alarm);
         let request = request
@@ -177,7 +183,7 @@ impl CloudWatch {
             .customize()
             .interceptor(permit);
         Box::pin(request.send()).await.map_err(|error| {
-            Error::from_sdk(Operation::SetAlarmState, error).telling(&self.pace.set_alarm_state)
+            Error::from_sdk(Operation::SetAlarmState, error).telling(&self.limiters.set_alarm_state)
         })?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
-use crate::aws::rate_limit::Lane;
+use crate::aws::rate_limit::RateLimiter;
 
 /// AWS's own words before the action that it refuses.
 const NOT_AUTHORIZED: &str = "not authorized to perform: ";
@@ -204,7 +204,7 @@ impl Error {
     }
 
     /// Tells the quota's lane if AWS has throttled the call; hands the error on.
-    pub(super) fn telling(self, lane: &Lane) -> Self {
+    pub(super) fn telling(self, lane: &RateLimiter) -> Self {
         if self.kind == Kind::Throttled {
             lane.throttled();
         }

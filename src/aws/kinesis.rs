@@ -11,8 +11,8 @@ use aws_sdk_kinesis::{
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
-use super::{Error, Operation, Permit};
-use crate::aws::rate_limit::{Admitted, Pace};
+use super::{Error, Operation, PreSendCheck};
+use crate::aws::rate_limit::{RateLimiters, SemaphorePermit};
 use autoscaler_core::facts::{StreamStatus, StreamSummary};
 
 /// A longer wait for UpdateShardCount's answer would outlast the time after which others settle its intent.
@@ -22,7 +22,7 @@ const RESHARD_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Kinesis {
     client: Client,
-    pace: Pace,
+    limiters: RateLimiters,
     call_timeout: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Kinesis {
     pub(super) fn new(
         sdk: &SdkConfig,
         interceptor: SharedInterceptor,
-        pace: Pace,
+        limiters: RateLimiters,
         call_timeout: Duration,
     ) -> Self {
         let config = aws_sdk_kinesis::config::Builder::from(sdk)
@@ -38,18 +38,21 @@ impl Kinesis {
             .build();
         Self {
             client: Client::from_conf(config),
-            pace,
+            limiters,
             call_timeout,
         }
     }
 
     /// Reads status, mode and open shard count (DescribeStreamSummary).
     pub async fn summary(&self, stream: &str, priority: Priority) -> Result<StreamSummary, Error> {
-        self.pace.describe_stream_summary.turn(priority).await;
+        self.limiters
+            .describe_stream_summary
+            .acquire(priority)
+            .await;
         let request = self.client.describe_stream_summary().stream_name(stream);
         let reply = Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::DescribeStreamSummary, error)
-                .telling(&self.pace.describe_stream_summary)
+                .telling(&self.limiters.describe_stream_summary)
         })?;
         let Some(summary) = reply.stream_description_summary else {
             return Err(Error::unreadable(
@@ -75,21 +78,25 @@ impl Kinesis {
     }
 
     /// Waits until the stream may be read for a resharding: not long before the quota allows one.
-    pub async fn admission(&self, priority: Priority) -> Admitted {
-        self.pace.admission.enter(priority).await
+    pub async fn admission(&self, priority: Priority) -> SemaphorePermit {
+        self.limiters.admission.enter(priority).await
     }
 
     /// Waits until the account's quota allows one more resharding, and ends the admission then. Apart from the call, so that an intent is
     /// not old when it is carried out.
-    pub async fn turn_to_reshard(&self, priority: Priority, admitted: Option<Admitted>) {
+    pub async fn acquire_update_shard_count(
+        &self,
+        priority: Priority,
+        admitted: Option<SemaphorePermit>,
+    ) {
         if let Some(admitted) = &admitted {
             admitted.decided();
         }
-        self.pace.update_shard_count.turn(priority).await;
+        self.limiters.update_shard_count.acquire(priority).await;
         drop(admitted);
     }
 
-    /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::turn_to_reshard`] comes first.
+    /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::acquire_update_shard_count`] comes first.
     ///
     /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry after a lost answer gets
     /// ResourceInUseException although the first call worked.
@@ -97,7 +104,7 @@ impl Kinesis {
         &self,
         stream_arn: &str,
         target: u32,
-        permit: Permit,
+        permit: PreSendCheck,
     ) -> Result<(), Error> {
         let once = aws_sdk_kinesis::config::Config::builder()
             .retry_config(RetryConfig::disabled())
@@ -117,7 +124,7 @@ impl Kinesis {
             .interceptor(permit);
         Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::UpdateShardCount, error)
-                .telling(&self.pace.update_shard_count)
+                .telling(&self.limiters.update_shard_count)
         })?;
         Ok(())
     }

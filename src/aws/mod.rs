@@ -34,10 +34,10 @@ pub use dynamodb::{
 pub use error::{Error, Kind, Operation};
 pub use kinesis::Kinesis;
 pub use meter::{Counts, Meter};
-pub use pre_send_check::Permit;
-pub use rate_limit::Admitted;
+pub use pre_send_check::PreSendCheck;
+pub use rate_limit::SemaphorePermit;
 
-use crate::{aws::rate_limit::Pace, config::Config};
+use crate::{aws::rate_limit::RateLimiters, config::Config};
 use autoscaler_core::subscription::Account;
 
 /// How requests leave the process: the network, or the sandbox.
@@ -69,9 +69,9 @@ impl Transport {
     }
 }
 
-/// The services of one account in one Region, with their pace.
+/// The services of one account in one Region, with their limiters.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct RegionClients {
     pub region: String,
     pub cloudwatch: CloudWatch,
     pub kinesis: Kinesis,
@@ -81,7 +81,7 @@ pub struct Place {
 /// All accounts and Regions that the configuration names.
 #[derive(Clone, Debug)]
 pub struct Aws {
-    places: BTreeMap<Account, Arc<Place>>,
+    all_clients: BTreeMap<Account, Arc<RegionClients>>,
     pub log: Table,
     pub meter: Meter,
 }
@@ -102,11 +102,11 @@ impl Aws {
     /// Makes the clients; no request is sent yet, and credentials are looked for with the first one.
     pub async fn connect(config: &Config, transport: Transport) -> Result<Self, NoRegion> {
         let meter = Meter::default();
-        let mut places = BTreeMap::new();
+        let mut all_clients = BTreeMap::new();
         // One Region may be named, and found by the SDK as well: the quota is the same.
-        let mut paces: BTreeMap<Account, Pace> = BTreeMap::new();
+        let mut limiters_by_account: BTreeMap<Account, RateLimiters> = BTreeMap::new();
         for account in config.accounts() {
-            if places.contains_key(account) {
+            if all_clients.contains_key(account) {
                 continue;
             }
             let sdk = load(account, config.call_timeout, &transport).await;
@@ -117,38 +117,42 @@ impl Aws {
                 region: Some(region.clone()),
                 ..account.clone()
             };
-            let pace = paces
+            let limiters = limiters_by_account
                 .entry(found)
-                .or_insert_with(|| Pace::new(&config.quotas))
+                .or_insert_with(|| RateLimiters::new(&config.quotas))
                 .clone();
             let interceptor = SharedInterceptor::new(meter.clone());
-            let place = Place {
+            let clients = RegionClients {
                 region,
-                cloudwatch: CloudWatch::new(&sdk, interceptor.clone(), pace.clone()),
-                kinesis: Kinesis::new(&sdk, interceptor, pace, config.call_timeout),
+                cloudwatch: CloudWatch::new(&sdk, interceptor.clone(), limiters.clone()),
+                kinesis: Kinesis::new(&sdk, interceptor, limiters, config.call_timeout),
                 sdk,
             };
-            places.insert(account.clone(), Arc::new(place));
+            all_clients.insert(account.clone(), Arc::new(clients));
         }
-        let home = &places[&config.home].sdk;
+        let home = &all_clients[&config.home].sdk;
         let log = Table::new(
             home,
             SharedInterceptor::new(meter.clone()),
             &config.log.table,
             config.call_timeout,
         );
-        Ok(Self { places, log, meter })
+        Ok(Self {
+            all_clients,
+            log,
+            meter,
+        })
     }
 
     /// The services of `account`, which the configuration names.
-    pub fn place(&self, account: &Account) -> &Arc<Place> {
+    pub fn clients(&self, account: &Account) -> &Arc<RegionClients> {
         // `connect` made one for every account of the configuration, and a subscription has no other.
-        &self.places[account]
+        &self.all_clients[account]
     }
 
     /// Every account and Region in use.
-    pub fn places(&self) -> impl Iterator<Item = (&Account, &Arc<Place>)> {
-        self.places.iter()
+    pub fn all_clients(&self) -> impl Iterator<Item = (&Account, &Arc<RegionClients>)> {
+        self.all_clients.iter()
     }
 }
 

@@ -13,25 +13,25 @@ use aws_smithy_types::config_bag::ConfigBag;
 
 /// A question that goes with a write, asked before each attempt, after the request is signed.
 #[derive(Clone)]
-pub struct Permit(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct PreSendCheck(Arc<dyn Fn() -> bool + Send + Sync>);
 
-impl Permit {
+impl PreSendCheck {
     /// A permit for as long as `asked` answers true.
     pub fn new(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(asked))
     }
 }
 
-impl fmt::Debug for Permit {
+impl fmt::Debug for PreSendCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Permit")
+        f.write_str("PreSendCheck")
     }
 }
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
-impl Intercept for Permit {
+impl Intercept for PreSendCheck {
     fn name(&self) -> &'static str {
-        "Permit"
+        "PreSendCheck"
     }
 
     fn read_before_transmit(

@@ -2,7 +2,7 @@
 //!
 //! Each quota is a token bucket (governor) behind a queue ordered by [`Priority`]. Other tools share the quotas: when AWS throttles
 //! all the same, a bucket takes several tokens for one call, and goes back to one as calls pass. Before the queue for resharding stands
-//! [`Admission`], so that a stream is read and decided on shortly before its call.
+//! [`PrioritySemaphore`], so that a stream is read and decided on shortly before its call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use governor::{
-    Quota, RateLimiter,
+    Quota,
     clock::Clock,
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
@@ -30,37 +30,37 @@ use autoscaler_core::priority::Priority;
 
 /// The quotas of one account and Region.
 #[derive(Clone, Debug)]
-pub struct Pace {
-    pub describe_alarms: Lane,
-    pub put_metric_alarm: Lane,
-    pub set_alarm_state: Lane,
-    pub describe_stream_summary: Lane,
-    pub update_shard_count: Lane,
+pub struct RateLimiters {
+    pub describe_alarms: RateLimiter,
+    pub put_metric_alarm: RateLimiter,
+    pub set_alarm_state: RateLimiter,
+    pub describe_stream_summary: RateLimiter,
+    pub update_shard_count: RateLimiter,
     /// Who may be looked at for a resharding.
-    pub admission: Admission,
+    pub admission: PrioritySemaphore,
 }
 
-impl Pace {
+impl RateLimiters {
     /// Lanes with the configured calls per second.
     pub fn new(quotas: &Quotas) -> Self {
         Self {
-            describe_alarms: Lane::new(quotas.describe_alarms),
-            put_metric_alarm: Lane::new(quotas.put_metric_alarm),
-            set_alarm_state: Lane::new(quotas.set_alarm_state),
-            describe_stream_summary: Lane::new(quotas.describe_stream_summary),
-            update_shard_count: Lane::new(quotas.update_shard_count),
-            admission: Admission::new(quotas.update_shard_count),
+            describe_alarms: RateLimiter::new(quotas.describe_alarms),
+            put_metric_alarm: RateLimiter::new(quotas.put_metric_alarm),
+            set_alarm_state: RateLimiter::new(quotas.set_alarm_state),
+            describe_stream_summary: RateLimiter::new(quotas.describe_stream_summary),
+            update_shard_count: RateLimiter::new(quotas.update_shard_count),
+            admission: PrioritySemaphore::new(quotas.update_shard_count),
         }
     }
 }
 
 /// One quota with its queue. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
-pub struct Lane(Arc<Shared>);
+pub struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    bucket: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
+    bucket: governor::RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>,
     clock: TokioClock,
     queue: Mutex<Queue>,
     /// Tokens for one call: 1, and up to [`MAX_COST`] after AWS has throttled.
@@ -69,7 +69,7 @@ struct Shared {
 
 const MAX_COST: u32 = 8;
 
-impl Lane {
+impl RateLimiter {
     fn new(calls_per_second: f64) -> Self {
         let period = Duration::from_secs_f64(1.0 / calls_per_second.clamp(0.001, 100_000.0));
         // Half of what AWS's own buckets let go at once: between its turn and its arrival there a call may be delayed, and meet the next.
@@ -78,7 +78,7 @@ impl Lane {
         let quota = Quota::with_period(period)
             .map_or(Quota::per_second(burst), |quota| quota.allow_burst(burst));
         let clock = TokioClock(Instant::now());
-        let bucket = RateLimiter::direct_with_clock(quota, clock.clone());
+        let bucket = governor::RateLimiter::direct_with_clock(quota, clock.clone());
         Self(Arc::new(Shared {
             bucket,
             clock,
@@ -88,10 +88,10 @@ impl Lane {
     }
 
     /// Waits until the quota allows one more call and nobody more urgent is waiting.
-    pub async fn turn(&self, priority: Priority) {
-        let place = Place::take(&self.0.queue, priority);
+    pub async fn acquire(&self, priority: Priority) {
+        let entry = QueueEntry::take(&self.0.queue, priority);
         for _ in 0..self.0.cost.load(Ordering::Relaxed) {
-            self.token(&place).await;
+            self.token(&entry).await;
         }
         self.0
             .cost
@@ -101,17 +101,17 @@ impl Lane {
             .ok();
     }
 
-    async fn token(&self, place: &Place<'_>) {
+    async fn token(&self, entry: &QueueEntry<'_>) {
         loop {
-            if !place.is_first() {
-                place.wake.notified().await;
+            if !entry.is_first() {
+                entry.wake.notified().await;
                 continue;
             }
             let Err(wait) = self.0.bucket.check() else {
                 return;
             };
             let wait = wait.wait_time_from(self.0.clock.now());
-            // Someone more urgent may come meanwhile; then they are first, and this place waits for its turn.
+            // Someone more urgent may come meanwhile; then they are first, and this entry waits for its turn.
             tokio::time::sleep(wait).await;
         }
     }
@@ -130,7 +130,7 @@ impl Lane {
 ///
 /// So the decision is on what was read shortly before its call, however many wait. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Room>);
+pub struct PrioritySemaphore(Arc<Room>);
 
 /// How long an admitted stream may wait for its call. One that is being read for longer, for AWS is slow, makes room for the next:
 /// resharding goes on at its quota.
@@ -152,7 +152,7 @@ struct Inside {
     decided: BTreeSet<u64>,
 }
 
-impl Admission {
+impl PrioritySemaphore {
     fn new(reshardings_per_second: f64) -> Self {
         // The cast saturates.
         let size = (reshardings_per_second * STAY.as_secs_f64()) as usize;
@@ -164,39 +164,39 @@ impl Admission {
     }
 
     /// Waits for admission, which ends when the result is dropped.
-    pub async fn enter(&self, priority: Priority) -> Admitted {
-        let place = Place::take(&self.0.queue, priority);
+    pub async fn enter(&self, priority: Priority) -> SemaphorePermit {
+        let entry = QueueEntry::take(&self.0.queue, priority);
         loop {
-            if !place.is_first() {
-                place.wake.notified().await;
+            if !entry.is_first() {
+                entry.wake.notified().await;
                 continue;
             }
-            match self.0.enter(place.key.1) {
+            match self.0.enter(entry.key.1) {
                 Ok(since) => {
-                    let (room, arrival) = (self.0.clone(), place.key.1);
-                    return Admitted {
+                    let (room, arrival) = (self.0.clone(), entry.key.1);
+                    return SemaphorePermit {
                         room,
                         since,
                         arrival,
                     };
                 }
                 // There is room when one leaves, or has been read for its time.
-                Err(Some(at)) => drop(timeout_at(at, place.wake.notified()).await),
-                Err(None) => place.wake.notified().await,
+                Err(Some(at)) => drop(timeout_at(at, entry.wake.notified()).await),
+                Err(None) => entry.wake.notified().await,
             }
         }
     }
 }
 
-/// Leave to look at a stream.
+/// LeaseGuard to look at a stream.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct SemaphorePermit {
     room: Arc<Room>,
     since: Instant,
     arrival: u64,
 }
 
-impl Admitted {
+impl SemaphorePermit {
     /// The stream has been read, and is to be resharded.
     pub fn decided(&self) {
         let mut inside = lock(&self.room.inside);
@@ -205,7 +205,7 @@ impl Admitted {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for SemaphorePermit {
     fn drop(&mut self) {
         let mut inside = lock(&self.room.inside);
         inside.reading.remove(&(self.since, self.arrival));
@@ -250,14 +250,14 @@ impl Queue {
     }
 }
 
-/// A place in a queue, given up when dropped.
-struct Place<'a> {
+/// A entry in a queue, given up when dropped.
+struct QueueEntry<'a> {
     queue: &'a Mutex<Queue>,
     key: (Priority, u64),
     wake: Arc<Notify>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> QueueEntry<'a> {
     fn take(queue: &'a Mutex<Queue>, priority: Priority) -> Self {
         let wake = Arc::new(Notify::new());
         let mut in_queue = lock(queue);
@@ -272,7 +272,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         let mut queue = lock(self.queue);
         queue.waiting.remove(&self.key);
@@ -284,7 +284,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tokio's clock for governor, as the time since the lane was made: paused time paces as well.
+/// Tokio's clock for governor, as the time since the lane was made: paused time limiters_by_account as well.
 #[derive(Clone, Debug)]
 struct TokioClock(Instant);
 
@@ -308,7 +308,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_most_urgent_waiting_call_goes_first_and_none_goes_faster_than_the_quota() {
-        let lane = Lane::new(1.0);
+        let lane = RateLimiter::new(1.0);
         let order = Arc::new(Mutex::new(Vec::new()));
         let started = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
@@ -322,7 +322,7 @@ mod tests {
         ] {
             let (lane, order) = (lane.clone(), order.clone());
             calls.spawn(async move {
-                lane.turn(priority).await;
+                lane.acquire(priority).await;
                 order
                     .lock()
                     .unwrap()
@@ -347,7 +347,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn admission_lets_in_so_many_at_a_time_the_most_urgent_first() {
-        let admission = Admission::new(0.5);
+        let admission = PrioritySemaphore::new(0.5);
         let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
         let order = Mutex::new(Vec::new());
         let entered = async |name, priority| {
@@ -375,7 +375,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_read_for_long_makes_room_for_one_and_no_more() {
-        let admission = Admission::new(0.5);
+        let admission = PrioritySemaphore::new(0.5);
         let started = Instant::now();
         let mut inside = Vec::new();
         for entered_after in [0, 0, 4, 4, 8] {
@@ -393,7 +393,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_decided_on_makes_room_by_leaving_alone() {
-        let admission = Admission::new(0.5);
+        let admission = PrioritySemaphore::new(0.5);
         let started = Instant::now();
         let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
         first.decided();
@@ -408,7 +408,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_waiting_is_no_obstacle_to_the_next() {
-        let admission = Admission::new(0.5);
+        let admission = PrioritySemaphore::new(0.5);
         let (first, second) = tokio::join!(admission.enter(up(0.1)), admission.enter(up(0.1)));
         first.decided();
         second.decided();
@@ -428,15 +428,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn throttling_slows_a_lane_and_success_speeds_it_up_again() {
-        let lane = Lane::new(1.0);
+        let lane = RateLimiter::new(1.0);
         let started = Instant::now();
-        lane.turn(up(0.0)).await;
+        lane.acquire(up(0.0)).await;
         lane.throttled();
         lane.throttled();
         let mut gaps = Vec::new();
         let mut last = started.elapsed();
         for _ in 0..5 {
-            lane.turn(up(0.0)).await;
+            lane.acquire(up(0.0)).await;
             gaps.push((started.elapsed() - last).as_secs_f64().round() as u64);
             last = started.elapsed();
         }

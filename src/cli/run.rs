@@ -31,7 +31,7 @@ use crate::{
         print, stdout_colour, terminal_width,
     },
     reconcile::{
-        clock::Clock, context::Context, lease::Lease, report::Report, scaling_log::Journal,
+        clock::Clock, context::Context, lease::Lease, report::Report, scaling_log::ScalingLog,
         spool::Spool, tick::Autoscaler,
     },
 };
@@ -50,11 +50,11 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         None => daemon(cli).await,
         Some(Command::Check { offline: true, .. }) => offline(cli),
         Some(Command::Check { policy, stream, .. }) => {
-            let context = by_hand_on(cli, stream.as_deref()).await?;
+            let context = manual_context_for(cli, stream.as_deref()).await?;
             check::run(&context, cli.output, stdout_colour(), *policy).await
         }
         Some(Command::Alarms { command }) => {
-            provision::alarms::run(&by_hand(cli).await?, command, cli.output).await
+            provision::alarms::run(&manual_context(cli).await?, command, cli.output).await
         }
         Some(Command::Table {
             command: TableCommand::Print { format },
@@ -66,7 +66,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Table {
             command: TableCommand::Create,
         }) => {
-            print(&provision::table::create(&*by_hand(cli).await?, cli.output).await?)?;
+            print(&provision::table::create(&*manual_context(cli).await?, cli.output).await?)?;
             Ok(Exit::Done)
         }
         Some(Command::Scale(args)) => {
@@ -75,12 +75,18 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 (false, true) => Consent::Ask,
                 (false, false) => Consent::Impossible,
             };
-            scale::run(&by_hand(cli).await?, args, cli.output, consent).await
+            scale::run(&manual_context(cli).await?, args, cli.output, consent).await
         }
         Some(Command::Status { stream }) => {
-            status::run(&by_hand_on(cli, stream.as_deref()).await?, cli.output).await
+            status::run(
+                &manual_context_for(cli, stream.as_deref()).await?,
+                cli.output,
+            )
+            .await
         }
-        Some(Command::History(args)) => history::run(&by_hand(cli).await?, args, cli.output).await,
+        Some(Command::History(args)) => {
+            history::run(&manual_context(cli).await?, args, cli.output).await
+        }
     }
 }
 
@@ -203,7 +209,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
             Spool::none()
         }),
     };
-    let journal = Journal::new(&config, aws.log.clone(), host_name(), spool);
+    let scaling_log = ScalingLog::new(&config, aws.log.clone(), host_name(), spool);
     let lease = config
         .high_availability
         .as_ref()
@@ -220,7 +226,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
     Context {
         config,
         aws,
-        journal,
+        scaling_log,
         clock,
         dry_run,
         lease,
@@ -228,12 +234,12 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
 }
 
 /// What a person's command works with.
-async fn by_hand(cli: &Cli) -> Result<Arc<Context>, Failure> {
-    by_hand_on(cli, None).await
+async fn manual_context(cli: &Cli) -> Result<Arc<Context>, Failure> {
+    manual_context_for(cli, None).await
 }
 
 /// The same for one stream, where that is named.
-async fn by_hand_on(cli: &Cli, stream: Option<&str>) -> Result<Arc<Context>, Failure> {
+async fn manual_context_for(cli: &Cli, stream: Option<&str>) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
@@ -291,7 +297,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         }
     };
     if !cli.dry_run {
-        autoscaler.leave_word(&state_dir);
+        autoscaler.save_state(&state_dir);
     }
     remove_demo(cli);
     print(&render(&report, cli.output))?;

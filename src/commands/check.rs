@@ -16,7 +16,7 @@ use std::{
 pub use finding::{Finding, Findings, Severity};
 
 use crate::{
-    aws::{self, Definition, Kind, Place},
+    aws::{self, Definition, Kind, RegionClients},
     cli::Output,
     commands::subscriptions::{self, Pair},
     config::nearest,
@@ -88,11 +88,11 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
         all.extend(looked.stream(number, &mut trouble));
     }
     suggest(context, &mut all).await;
-    for (account, place) in context.aws.places() {
+    for (account, clients) in context.aws.all_clients() {
         let Some((sized, name)) = looked.of_account(account) else {
             continue;
         };
-        all.extend(account::place(context, account, place, &sized, name, &mut trouble).await);
+        all.extend(account::clients(context, account, clients, &sized, name, &mut trouble).await);
     }
     all.extend(account::table(context, &mut trouble).await);
     all.extend(trouble.findings());
@@ -107,7 +107,7 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
 }
 
 fn regions(context: &Context) -> usize {
-    context.aws.places().count()
+    context.aws.all_clients().count()
 }
 
 type Summary = Result<StreamSummary, aws::Error>;
@@ -260,21 +260,21 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
         .iter_mut()
         .filter(|finding| finding.rule == "stream_missing")
     {
-        let places: Vec<&Arc<Place>> = context
+        let all_clients: Vec<&Arc<RegionClients>> = context
             .aws
-            .places()
-            .filter(|(_, place)| Some(&place.region) == finding.region.as_ref())
-            .map(|(_, place)| place)
+            .all_clients()
+            .filter(|(_, clients)| Some(&clients.region) == finding.region.as_ref())
+            .map(|(_, clients)| clients)
             .collect();
         // With two accounts in one Region it is not known here which one is meant.
-        let [place] = places[..] else { continue };
-        if !listed.contains_key(&place.region) {
-            let names = place.kinesis.stream_names(NAMES_FOR_HINTS).await;
+        let [clients] = all_clients[..] else { continue };
+        if !listed.contains_key(&clients.region) {
+            let names = clients.kinesis.stream_names(NAMES_FOR_HINTS).await;
             // Without the right to list there is just no suggestion; that right is tried elsewhere.
-            listed.insert(place.region.clone(), names.unwrap_or_default());
+            listed.insert(clients.region.clone(), names.unwrap_or_default());
         }
         let near = listed
-            .get(&place.region)
+            .get(&clients.region)
             .and_then(|names| nearest(&finding.subject, names));
         if let Some(near) = near {
             finding.mend = format!("did you mean {near}? {}", finding.mend);

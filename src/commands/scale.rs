@@ -14,7 +14,7 @@ pub use plan::{Budget, OutOfRange, Plan, budget, steps, target};
 
 use self::work::Work;
 use crate::{
-    aws::{self, Place},
+    aws::{self, RegionClients},
     cli::{self, Output},
     commands::subscriptions::{self, OnStream, failed_call},
     output::{
@@ -27,7 +27,7 @@ use crate::{
 use autoscaler_core::{
     alarm::{Alarm, State},
     decide::{Action, Decision, Fact, Verdict, decide, shards_used},
-    facts::{Observation, Seen, StreamSummary},
+    facts::{Fetched, Observation, StreamSummary},
     reason::Reason,
 };
 
@@ -131,7 +131,7 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
             ))
         }
         many => {
-            let places: Vec<String> = many
+            let all_clients: Vec<String> = many
                 .iter()
                 .map(|number| {
                     let subscription = &subscriptions[*number];
@@ -145,8 +145,8 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
                 args.stream
             );
             let hint = format!(
-                "name one by --region, or by its alarm in place of the stream: {}",
-                places.join(", ")
+                "name one by --region, or by its alarm in clients of the stream: {}",
+                all_clients.join(", ")
             );
             Err(Failure::new(Exit::Usage, Report::new(text).hint(hint)))
         }
@@ -189,12 +189,12 @@ pub async fn plan(
         }));
     warnings.extend(alarm_warning(&seen, to > n));
     warnings.extend(sync_warning(&seen, n, to));
-    let place = context.aws.place(&subscription.account);
-    warnings.extend(limit_warning(place, n, to).await);
-    warnings.extend(usage_warning(context, place, seen.stream_name(subscription), n, to).await);
+    let clients = context.aws.clients(&subscription.account);
+    warnings.extend(limit_warning(clients, n, to).await);
+    warnings.extend(usage_warning(context, clients, seen.stream_name(subscription), n, to).await);
     let plan = Plan {
         stream: seen.stream_name(subscription).to_owned(),
-        region: place.region.clone(),
+        region: clients.region.clone(),
         from: n,
         to,
         steps,
@@ -221,7 +221,9 @@ fn alarm_warning(seen: &Observation, up: bool) -> Option<String> {
 
 /// A scaling rewrites the alarms, but where there is none they stay as they are.
 fn sync_warning(seen: &Observation, n: u32, to: u32) -> Option<String> {
-    let alarms = [&seen.up, &seen.down].into_iter().filter_map(Seen::found);
+    let alarms = [&seen.up, &seen.down]
+        .into_iter()
+        .filter_map(Fetched::found);
     let other = alarms
         .filter_map(Alarm::recorded_count)
         .find(|recorded| *recorded != n)
@@ -231,12 +233,12 @@ fn sync_warning(seen: &Observation, n: u32, to: u32) -> Option<String> {
     ))
 }
 
-async fn limit_warning(place: &Place, n: u32, to: u32) -> Option<String> {
+async fn limit_warning(clients: &RegionClients, n: u32, to: u32) -> Option<String> {
     if to <= n {
         return None;
     }
     // Without the right to ask there is no warning; AWS's own refusal comes then.
-    let (limit, open) = place.kinesis.shard_limit().await.ok()?;
+    let (limit, open) = clients.kinesis.shard_limit().await.ok()?;
     let after = u64::from(open) + u64::from(to - n);
     (after > u64::from(limit)).then(|| {
         format!(
@@ -247,7 +249,7 @@ async fn limit_warning(place: &Place, n: u32, to: u32) -> Option<String> {
 
 async fn usage_warning(
     context: &Context,
-    place: &Place,
+    clients: &RegionClients,
     stream: &str,
     n: u32,
     to: u32,
@@ -260,7 +262,7 @@ async fn usage_warning(
         .saturating_sub(jiff::SignedDuration::from_hours(24))
         .ok()?;
     let period = autoscaler_core::limits::PERIOD_SECONDS;
-    let traffic = place
+    let traffic = clients
         .cloudwatch
         .traffic(stream, start, now, period)
         .await
@@ -332,11 +334,11 @@ async fn quiet_decision(
     let now = context.clock.now();
     let reader = Reader {
         aws: &context.aws,
-        journal: &context.journal,
+        scaling_log: &context.scaling_log,
         subscription,
         now,
     };
-    (seen.must_look, seen.must_settle) = (true, true);
+    (seen.needs_inspection, seen.must_settle) = (true, true);
     loop {
         let verdict = decide(subscription, &quiet(seen), now);
         let fact: Fact = match verdict {
@@ -351,7 +353,7 @@ async fn quiet_decision(
 fn quiet(seen: &Observation) -> Observation {
     let mut seen = seen.clone();
     for alarm in [&mut seen.up, &mut seen.down] {
-        if let Seen::Found(alarm) = alarm {
+        if let Fetched::Found(alarm) = alarm {
             alarm.state = State::Ok;
         }
     }

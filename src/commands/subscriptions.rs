@@ -20,11 +20,11 @@ use crate::{
     reconcile::context::Context,
 };
 use autoscaler_core::{
-    facts::{Observation, Seen, StreamSummary},
+    facts::{Fetched, Observation, StreamSummary},
     subscription::{Account, Subscription},
 };
 
-/// So many streams are read side by side; the quotas pace them further.
+/// So many streams are read side by side; the quotas limiters them further.
 const SIDE_BY_SIDE: usize = 16;
 
 /// The two alarms of a subscription, as far as they exist.
@@ -75,8 +75,8 @@ impl Pair {
     /// The pair as the decision sees it.
     pub fn observation(&self) -> Observation {
         let seen = |definition: &Option<Definition>| match definition {
-            Some(definition) => Seen::Found(definition.alarm.clone()),
-            None => Seen::Missing,
+            Some(definition) => Fetched::Found(definition.alarm.clone()),
+            None => Fetched::Missing,
         };
         Observation {
             up: seen(&self.up),
@@ -120,7 +120,7 @@ pub fn folded(reports: Vec<Report>) -> Vec<Report> {
 
 /// The subscription's Region.
 pub fn region<'a>(context: &'a Context, subscription: &Subscription) -> &'a str {
-    &context.aws.place(&subscription.account).region
+    &context.aws.clients(&subscription.account).region
 }
 
 /// Reads the pairs of many subscriptions, 50 with one call; `done` hears how many have been read since the last time.
@@ -169,7 +169,7 @@ async fn read_pairs(
         .iter()
         .flat_map(|number| subscriptions[*number].alarms.both())
         .collect();
-    let cloudwatch = &context.aws.place(account).cloudwatch;
+    let cloudwatch = &context.aws.clients(account).cloudwatch;
     let found = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
     let mut found: HashMap<String, Definition> = found
         .into_iter()
@@ -196,13 +196,16 @@ pub async fn summaries(
     let tallies: Arc<Mutex<BTreeMap<Account, Tally>>> = Arc::default();
     let read = |number: usize| {
         let account = context.config.subscriptions[number].account.clone();
-        let (place, name) = (context.aws.place(&account).clone(), names[&number].clone());
+        let (clients, name) = (
+            context.aws.clients(&account).clone(),
+            names[&number].clone(),
+        );
         let tallies = tallies.clone();
         async move {
             let hopeless = lock(&tallies).get(&account).and_then(Tally::hopeless);
             let read = match hopeless {
                 Some(error) => Err(error),
-                None => place.kinesis.summary(&name, Priority::AUDIT).await,
+                None => clients.kinesis.summary(&name, Priority::AUDIT).await,
             };
             lock(&tallies).entry(account).or_default().count(&read);
             read

@@ -58,7 +58,7 @@ fn subscriptions(raw: &Raw, problems: &mut Problems) -> Vec<Subscription> {
     }
     // `None`: its text was complained about already.
     let template = Template::parse(&defaults.alarm_name).ok();
-    let mut seen = Seen::default();
+    let mut seen = Fetched::default();
     let mut subscriptions = Vec::with_capacity(raw.streams.len());
     for (i, stream) in raw.streams.iter().enumerate() {
         let subscription = Reading {
@@ -213,13 +213,13 @@ fn join(path: &str, key: &str) -> String {
 
 /// What is subscribed already, and by which entry.
 #[derive(Default)]
-struct Seen {
+struct Fetched {
     streams: HashMap<(Account, String), usize>,
     /// One name of a pair stands for both: each follows from the other.
     alarms: HashMap<(Account, String), usize>,
 }
 
-impl Seen {
+impl Fetched {
     fn check(&mut self, i: usize, subscription: &Subscription, problems: &mut Problems) {
         if let Some(stream) = &subscription.stream
             && let Some(first) = note(&mut self.streams, subscription, stream, i)

@@ -101,7 +101,7 @@ pub struct Alarm {
 
 /// What a well-formed alarm says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct AlarmContract {
     pub shard_count: u32,
     pub stream: String,
 }
@@ -151,7 +151,7 @@ impl ContractError {
 
 impl Alarm {
     /// Reads the contract's terms; `expected` is the stream that the alarm has to speak of, where that is known.
-    pub fn terms(&self, expected: Option<&str>) -> Result<Terms, ContractError> {
+    pub fn terms(&self, expected: Option<&str>) -> Result<AlarmContract, ContractError> {
         let alarm = || self.name.clone();
         if let Some(field) = self.unknown_fields.first() {
             return Err(ContractError::UnknownField {
@@ -180,7 +180,7 @@ impl Alarm {
                 expected,
             });
         }
-        Ok(Terms {
+        Ok(AlarmContract {
             shard_count,
             stream: stream.clone(),
         })

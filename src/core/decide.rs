@@ -17,8 +17,8 @@ use crate::{
 pub use rules::{scale_down_target, scale_up_target, shards_used};
 
 use crate::{
-    alarm::{Alarm, ContractError, Direction, Terms},
-    facts::{Observation, Seen, StreamStatus, StreamSummary},
+    alarm::{Alarm, AlarmContract, ContractError, Direction},
+    facts::{Fetched, Observation, StreamStatus, StreamSummary},
     scaling::{Log, Outcome, Scaling},
     subscription::Subscription,
 };
@@ -179,13 +179,13 @@ fn judge(
 ) -> Result<Decision, Stop> {
     let firing = seen.firing();
     let idle = || Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM");
-    if firing.is_none() && !seen.must_look {
+    if firing.is_none() && !seen.needs_inspection {
         return Ok(idle());
     }
     contract_of_those_at_hand(subscription, seen, now)?;
     let switched_off =
         firing.and_then(|(direction, alarm)| switched_off(subscription, direction, alarm, now));
-    if let (Some(hold), false) = (&switched_off, seen.must_look) {
+    if let (Some(hold), false) = (&switched_off, seen.needs_inspection) {
         return Ok(hold.clone());
     }
     let (pair, terms) = pair(subscription, seen, now)?;
@@ -235,7 +235,10 @@ fn contract_of_those_at_hand(
     seen: &Observation,
     now: Timestamp,
 ) -> Result<(), Stop> {
-    for alarm in [&seen.up, &seen.down].into_iter().filter_map(Seen::found) {
+    for alarm in [&seen.up, &seen.down]
+        .into_iter()
+        .filter_map(Fetched::found)
+    {
         alarm
             .terms(subscription.stream.as_deref())
             .map_err(|error| broken(&error, now))?;
@@ -269,7 +272,7 @@ fn switched_off(
 }
 
 /// Both alarms, scale-up first, with what they say.
-type Pair<'a> = ((&'a Alarm, &'a Alarm), (Terms, Terms));
+type Pair<'a> = ((&'a Alarm, &'a Alarm), (AlarmContract, AlarmContract));
 
 /// Rule 1 on the whole pair.
 fn pair<'a>(
@@ -277,10 +280,10 @@ fn pair<'a>(
     seen: &'a Observation,
     now: Timestamp,
 ) -> Result<Pair<'a>, Stop> {
-    let get = |alarm: &'a Seen<Alarm>, name: &str| match alarm {
-        Seen::NotYet => Err(Stop::Need(Fact::Pair)),
-        Seen::Missing => Err(broken(&ContractError::Missing(name.to_owned()), now)),
-        Seen::Found(alarm) => Ok(alarm),
+    let get = |alarm: &'a Fetched<Alarm>, name: &str| match alarm {
+        Fetched::Unread => Err(Stop::Need(Fact::Pair)),
+        Fetched::Missing => Err(broken(&ContractError::Missing(name.to_owned()), now)),
+        Fetched::Found(alarm) => Ok(alarm),
     };
     let up = get(&seen.up, &subscription.alarms.scale_up)?;
     let down = get(&seen.down, &subscription.alarms.scale_down)?;
@@ -300,8 +303,8 @@ fn ready_stream<'a>(
     now: Timestamp,
 ) -> Result<&'a StreamSummary, Stop> {
     let stream = match &seen.stream {
-        Seen::NotYet => return Err(Stop::Need(Fact::Stream)),
-        Seen::Missing => {
+        Fetched::Unread => return Err(Stop::Need(Fact::Stream)),
+        Fetched::Missing => {
             let (error, mend) = (
                 format!("stream {name} does not exist"),
                 "create the stream, or remove its subscription and alarms",
@@ -311,7 +314,7 @@ fn ready_stream<'a>(
                 .settling(overtaken(seen, now))
                 .into());
         }
-        Seen::Found(stream) => stream,
+        Fetched::Found(stream) => stream,
     };
     if stream.on_demand {
         let detail = format!(
@@ -376,7 +379,7 @@ fn sync(
     n: u32,
     (up, down): (&Alarm, &Alarm),
     settles: Vec<(Scaling, Outcome)>,
-    terms: &(Terms, Terms),
+    terms: &(AlarmContract, AlarmContract),
 ) -> Decision {
     let recorded = format!(
         "{} records {}, {} records {}",

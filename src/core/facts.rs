@@ -13,14 +13,14 @@ use crate::{
 
 /// A fact that may not have been asked for, or may turn out not to exist.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Seen<T> {
+pub enum Fetched<T> {
     #[default]
-    NotYet,
+    Unread,
     Missing,
     Found(T),
 }
 
-impl<T> Seen<T> {
+impl<T> Fetched<T> {
     /// The value, if it was asked for and is there.
     pub fn found(&self) -> Option<&T> {
         match self {
@@ -33,16 +33,16 @@ impl<T> Seen<T> {
 /// All that has been read of one stream in one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    pub up: Seen<Alarm>,
-    pub down: Seen<Alarm>,
+    pub up: Fetched<Alarm>,
+    pub down: Fetched<Alarm>,
     /// When the alarms were read, where that is not now.
     pub polled_at: Option<Timestamp>,
-    pub stream: Seen<StreamSummary>,
+    pub stream: Fetched<StreamSummary>,
     /// The scalings of the last day.
     pub log: Option<Log>,
     pub traffic: Option<Traffic>,
     /// The stream is looked at although no alarm may be in ALARM: its audit is due, or something was left undone.
-    pub must_look: bool,
+    pub needs_inspection: bool,
     /// The log is to be read, for a scaling may have been left open.
     pub must_settle: bool,
     /// The scaling that was left open, where it is known.
@@ -102,7 +102,7 @@ impl Observation {
         let from_alarm = || {
             [&self.up, &self.down]
                 .into_iter()
-                .filter_map(Seen::found)
+                .filter_map(Fetched::found)
                 .find_map(|alarm| alarm.streams.first())
         };
         subscription
@@ -114,7 +114,9 @@ impl Observation {
 
     /// The alarms that are in ALARM, scale-up first.
     pub fn alarms_in_alarm(&self) -> Vec<Alarm> {
-        let found = [&self.up, &self.down].into_iter().filter_map(Seen::found);
+        let found = [&self.up, &self.down]
+            .into_iter()
+            .filter_map(Fetched::found);
         found
             .filter(|alarm| alarm.state == State::Alarm)
             .cloned()
@@ -123,7 +125,7 @@ impl Observation {
 
     /// Takes the subscription's alarms out of `found`; what is not there is missing.
     pub fn take_pair(&mut self, subscription: &Subscription, found: &mut HashMap<String, Alarm>) {
-        let mut take = |name: &str| found.remove(name).map_or(Seen::Missing, Seen::Found);
+        let mut take = |name: &str| found.remove(name).map_or(Fetched::Missing, Fetched::Found);
         self.up = take(&subscription.alarms.scale_up);
         self.down = take(&subscription.alarms.scale_down);
     }

@@ -48,7 +48,7 @@ struct Shared(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The clock, the journal and the meter of the configuration in force.
+    /// The clock, the scaling log and the meter of the configuration in force.
     context: Arc<Context>,
     /// AWS calls counted under configurations that are in force no more.
     earlier: Counts,
@@ -175,7 +175,7 @@ impl Metrics {
 /// Name and Region of each stream whose subscription tells its name.
 fn subscribed(context: &Context) -> impl Iterator<Item = (String, String)> {
     context.config.subscriptions.iter().filter_map(|it| {
-        let region = context.aws.place(&it.account).region.clone();
+        let region = context.aws.clients(&it.account).region.clone();
         Some((it.stream.clone()?, region))
     })
 }

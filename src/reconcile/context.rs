@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     aws::Aws,
     config::Config,
-    reconcile::{clock::Clock, lease::Lease, scaling_log::Journal},
+    reconcile::{clock::Clock, lease::Lease, scaling_log::ScalingLog},
 };
 
 /// The configuration, and what was made from it: clients, log, clock, lease.
@@ -13,7 +13,7 @@ use crate::{
 pub struct Context {
     pub config: Config,
     pub aws: Aws,
-    pub journal: Journal,
+    pub scaling_log: ScalingLog,
     pub clock: Clock,
     /// Everything but writes.
     pub dry_run: bool,

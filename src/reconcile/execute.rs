@@ -1,6 +1,6 @@
 //! Carries out one decision, with no choices of its own: intent, resharding, both alarms, outcome.
 //!
-//! Whatever is cut short stays open in the journal, and the next look at the stream brings it to its end.
+//! Whatever is cut short stays open in the scaling log, and the next look at the stream brings it to its end.
 
 use autoscaler_core::priority::Priority;
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
@@ -9,18 +9,18 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
-    aws::{self, Admitted, Definition, Kind, Permit, Place, Rewrite},
+    aws::{self, Definition, Kind, PreSendCheck, RegionClients, Rewrite, SemaphorePermit},
     output::error::chain,
     reconcile::{
         context::Context,
-        lease::{Lease, Term},
+        lease::{Lease, LeaseTerm},
         scaling_log::Opened,
     },
 };
 use autoscaler_core::{
     alarm::{Alarm, ContractError, Direction, actions_after_rewrite},
     decide::{Action, Decision},
-    facts::{Observation, Seen, StreamStatus, StreamSummary},
+    facts::{Fetched, Observation, StreamStatus, StreamSummary},
     reason::Reason,
     scaling::{Outcome, Scaling},
     subscription::Subscription,
@@ -38,11 +38,11 @@ const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// After so long a wait for the quota, what was decided on is looked at once more.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Leave to write, asked for again before every write: it ends when another host takes the lease over.
+/// LeaseGuard to write, asked for again before every write: it ends when another host takes the lease over.
 #[derive(Clone, Debug)]
-pub struct Leave {
+pub struct LeaseGuard {
     pub lease: Option<Arc<Lease>>,
-    pub term: Option<Term>,
+    pub term: Option<LeaseTerm>,
     pub direction: Direction,
 }
 
@@ -51,9 +51,9 @@ pub struct Leave {
 #[error("this host does not hold the lease any more")]
 pub struct LeaseLost;
 
-impl Leave {
-    /// Leave under the lease's `term`, where there is a lease.
-    pub fn new(context: &Context, term: Option<Term>, direction: Direction) -> Self {
+impl LeaseGuard {
+    /// LeaseGuard under the lease's `term`, where there is a lease.
+    pub fn new(context: &Context, term: Option<LeaseTerm>, direction: Direction) -> Self {
         Self {
             lease: context.lease.clone(),
             term,
@@ -70,9 +70,9 @@ impl Leave {
         }
     }
 
-    fn permit(&self) -> Permit {
+    fn permit(&self) -> PreSendCheck {
         let leave = self.clone();
-        Permit::new(move || leave.ask().is_ok())
+        PreSendCheck::new(move || leave.ask().is_ok())
     }
 
     /// Goes on with a call, its wait for the quota and its retries only while there is leave.
@@ -143,8 +143,8 @@ pub async fn apply(
     context: &Arc<Context>,
     subscription: &Subscription,
     seen: &Observation,
-    admitted: Option<Admitted>,
-    term: Option<Term>,
+    admitted: Option<SemaphorePermit>,
+    term: Option<LeaseTerm>,
     decision: Decision,
 ) -> Decision {
     let direction = match decision.action {
@@ -153,7 +153,7 @@ pub async fn apply(
         Action::ScaleUp { .. } => Direction::Up,
         Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
     };
-    let leave = Leave::new(context, term, direction);
+    let leave = LeaseGuard::new(context, term, direction);
     // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
     if !matches!(decision.action, Action::SyncAlarms { .. }) {
         log_outcomes(context, &leave, &decision).await;
@@ -161,10 +161,10 @@ pub async fn apply(
     let Some(stream) = seen.stream.found() else {
         return decision;
     };
-    let hands = Hands {
+    let hands = Executor {
         context,
         subscription,
-        place: context.aws.place(&subscription.account),
+        clients: context.aws.clients(&subscription.account),
         seen,
         stream,
         leave,
@@ -180,17 +180,17 @@ pub async fn apply(
     }
 }
 
-struct Hands<'a> {
+struct Executor<'a> {
     context: &'a Context,
     subscription: &'a Subscription,
-    place: &'a Place,
+    clients: &'a RegionClients,
     seen: &'a Observation,
     stream: &'a StreamSummary,
-    leave: Leave,
+    leave: LeaseGuard,
 }
 
 /// Closes the earlier scalings that the decision settles.
-async fn log_outcomes(context: &Context, leave: &Leave, decision: &Decision) {
+async fn log_outcomes(context: &Context, leave: &LeaseGuard, decision: &Decision) {
     for (scaling, outcome) in &decision.settles {
         // Whoever has the lease now may have seen more.
         if leave.ask().is_ok() {
@@ -200,7 +200,7 @@ async fn log_outcomes(context: &Context, leave: &Leave, decision: &Decision) {
 }
 
 async fn close(context: &Context, row: Scaling, outcome: Outcome, note: Option<String>) {
-    if let Err(error) = context.journal.close(row, outcome, note).await {
+    if let Err(error) = context.scaling_log.close(row, outcome, note).await {
         tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
     }
 }
@@ -217,7 +217,7 @@ enum Resharding {
     LeaseLost,
 }
 
-impl Hands<'_> {
+impl Executor<'_> {
     async fn sync(&self, to: u32, decision: Decision) -> Decision {
         let reason = format!(
             "kinesis-autoscaler: the stream has {to} shards; the alarm is set to that count"
@@ -235,7 +235,7 @@ impl Hands<'_> {
     /// Whether the stream is as it was when it was decided on.
     async fn unchanged(&self) -> Result<bool, aws::Error> {
         let name = self.seen.stream_name(self.subscription);
-        let now = self.place.kinesis.summary(name, Priority::FIRST);
+        let now = self.clients.kinesis.summary(name, Priority::FIRST);
         Ok(now.await? == *self.stream)
     }
 
@@ -243,12 +243,15 @@ impl Hands<'_> {
         &self,
         direction: Direction,
         to: u32,
-        admitted: Option<Admitted>,
+        admitted: Option<SemaphorePermit>,
         decision: Decision,
     ) -> Decision {
         let decided = Instant::now();
         let priority = self.seen.priority();
-        self.place.kinesis.turn_to_reshard(priority, admitted).await;
+        self.clients
+            .kinesis
+            .acquire_update_shard_count(priority, admitted)
+            .await;
         match self.holds(Ground::Stream(decided), false).await {
             Ok(true) => {}
             Ok(false) => return overtaken(&decision),
@@ -267,14 +270,14 @@ impl Hands<'_> {
             .map(|(lease, term)| lease.fence(term));
         let row = self
             .context
-            .journal
+            .scaling_log
             .begin(self.row(direction, to, &decision));
         let turn = match &self.leave.lease {
-            Some(lease) => lease.turn().await,
+            Some(lease) => lease.acquire().await,
             None => None,
         };
         let may_spool = direction == Direction::Up;
-        let opened = self.context.journal.open(row.clone(), may_spool, fence);
+        let opened = self.context.scaling_log.open(row.clone(), may_spool, fence);
         let opened = opened.await;
         drop(turn);
         let row = match opened {
@@ -334,7 +337,7 @@ impl Hands<'_> {
 
     /// Sends the one call; only a refusal for its rate, which surely did nothing, is followed by another.
     async fn reshard(&self, to: u32, begun: Timestamp) -> Resharding {
-        let kinesis = &self.place.kinesis;
+        let kinesis = &self.clients.kinesis;
         let mut tries = 1;
         loop {
             if self.leave.ask().is_err() || self.age(begun) >= SEND_WITHIN {
@@ -349,7 +352,9 @@ impl Hands<'_> {
             match error.kind {
                 Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
                     tries += 1;
-                    kinesis.turn_to_reshard(self.seen.priority(), None).await;
+                    kinesis
+                        .acquire_update_shard_count(self.seen.priority(), None)
+                        .await;
                 }
                 Kind::InUse => return self.find_out(to, error).await,
                 kind if kind.is_refusal() => return Resharding::Refused(error),
@@ -366,7 +371,12 @@ impl Hands<'_> {
     /// A stream that is ACTIVE with the target count was resharded; anything else is not known yet.
     async fn find_out(&self, to: u32, error: aws::Error) -> Resharding {
         let name = self.seen.stream_name(self.subscription);
-        match self.place.kinesis.summary(name, self.seen.priority()).await {
+        match self
+            .clients
+            .kinesis
+            .summary(name, self.seen.priority())
+            .await
+        {
             Ok(now) if now.status == StreamStatus::Active && now.open_shards == to => {
                 Resharding::Begun
             }
@@ -385,7 +395,12 @@ impl Hands<'_> {
             Ok(Rewritten::Overtaken) => return decision,
             Err(error) => return failed(decision, &error, error.hint()),
         }
-        match self.context.journal.close(row, Outcome::Done, None).await {
+        match self
+            .context
+            .scaling_log
+            .close(row, Outcome::Done, None)
+            .await
+        {
             Ok(()) => decision,
             Err(error) => failed(decision, &error, None),
         }
@@ -418,13 +433,13 @@ impl Hands<'_> {
         match ground {
             _ if recent && !rewritten => Ok(true),
             Ground::Stream(_) => self.unchanged().await,
-            Ground::Scaling(row) => Ok(!self.context.journal.is_settled(row).await),
+            Ground::Scaling(row) => Ok(!self.context.scaling_log.is_settled(row).await),
         }
     }
 
     /// Whether someone has written the alarms since they were decided on.
     fn rewritten(&self, now: &[Definition]) -> bool {
-        let same = |now: &Alarm, then: &Seen<Alarm>| {
+        let same = |now: &Alarm, then: &Fetched<Alarm>| {
             then.found().map(|then| then.configured_at) == Some(now.configured_at)
         };
         let names = &self.subscription.alarms;
@@ -445,11 +460,11 @@ impl Hands<'_> {
         reason: &str,
         ground: Ground<'_>,
     ) -> Result<Rewritten, RewriteError> {
-        let (cloudwatch, priority) = (&self.place.cloudwatch, self.seen.priority());
+        let (cloudwatch, priority) = (&self.clients.cloudwatch, self.seen.priority());
         let names = &self.subscription.alarms;
         // Side by side, so that no other stream's alarms come between in the queue for the quota.
         let turns = async {
-            let turn = || cloudwatch.turn_to_rewrite(priority);
+            let turn = || cloudwatch.acquire_put_metric_alarm(priority);
             tokio::join!(turn(), turn())
         };
         self.leave.during(turns).await?;

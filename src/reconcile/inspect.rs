@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Aws, Kind, Place},
-    reconcile::scaling_log::Journal,
+    aws::{self, ALARMS_PER_CALL, Aws, Kind, RegionClients},
+    reconcile::scaling_log::ScalingLog,
 };
 use autoscaler_core::{
     alarm::{Alarm, Direction, State},
     decide::{Fact, Verdict, decide},
-    facts::{Observation, Seen},
+    facts::{Fetched, Observation},
     limits::{BUDGET_DAY, PERIOD_SECONDS},
     scaling::{Log, Scaling},
     subscription::Subscription,
@@ -72,7 +72,7 @@ pub type Firing = (usize, Direction, Alarm);
 
 /// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where that is cheaper.
 pub async fn poll(
-    place: &Place,
+    clients: &RegionClients,
     index: &Index,
     mode: &mut PollMode,
 ) -> Result<Vec<Firing>, aws::Error> {
@@ -84,7 +84,7 @@ pub async fn poll(
         }
     }
     let filtered = match mode {
-        PollMode::Filtered => place.cloudwatch.alarms_in_alarm(by_name.max(1)).await?,
+        PollMode::Filtered => clients.cloudwatch.alarms_in_alarm(by_name.max(1)).await?,
         PollMode::ByName { .. } => None,
     };
     let alarms = match filtered {
@@ -95,7 +95,7 @@ pub async fn poll(
                     polls_left: POLLS_BY_NAME,
                 };
             }
-            poll_by_name(place, index).await?
+            poll_by_name(clients, index).await?
         }
     };
     let ours = |alarm: Alarm| {
@@ -105,12 +105,12 @@ pub async fn poll(
     Ok(alarms.into_iter().filter_map(ours).collect())
 }
 
-async fn poll_by_name(place: &Place, index: &Index) -> Result<Vec<Alarm>, aws::Error> {
+async fn poll_by_name(clients: &RegionClients, index: &Index) -> Result<Vec<Alarm>, aws::Error> {
     let mut names: Vec<&str> = index.alarms.keys().map(String::as_str).collect();
     names.sort_unstable();
     let mut alarms = Vec::new();
     for names in names.chunks(ALARMS_PER_CALL) {
-        let found = place
+        let found = clients
             .cloudwatch
             .alarms(names, true, Priority::FIRST)
             .await?;
@@ -121,11 +121,11 @@ async fn poll_by_name(place: &Place, index: &Index) -> Result<Vec<Alarm>, aws::E
 
 /// Reads both alarms of up to 50 streams with one call.
 pub async fn pairs(
-    place: &Place,
+    clients: &RegionClients,
     names: &[&str],
     priority: Priority,
 ) -> Result<HashMap<String, Alarm>, aws::Error> {
-    let found = place.cloudwatch.alarms(names, false, priority).await?;
+    let found = clients.cloudwatch.alarms(names, false, priority).await?;
     Ok(found
         .into_iter()
         .map(|definition| (definition.alarm.name.clone(), definition.alarm))
@@ -149,7 +149,7 @@ pub fn traffic_start(now: Timestamp) -> Timestamp {
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     pub aws: &'a Aws,
-    pub journal: &'a Journal,
+    pub scaling_log: &'a ScalingLog,
     pub subscription: &'a Subscription,
     pub now: Timestamp,
 }
@@ -168,28 +168,28 @@ impl Reader<'_> {
 
     /// Reads one fact into `seen`.
     pub async fn read(&self, fact: Fact, seen: &mut Observation) -> Result<(), aws::Error> {
-        let place = self.aws.place(&self.subscription.account);
+        let clients = self.aws.clients(&self.subscription.account);
         let priority = seen.priority();
         match fact {
             Fact::Pair => {
-                let mut pair = pairs(place, &self.subscription.alarms.both(), priority).await?;
+                let mut pair = pairs(clients, &self.subscription.alarms.both(), priority).await?;
                 seen.take_pair(self.subscription, &mut pair);
             }
             Fact::Stream => {
-                seen.stream = match place
+                seen.stream = match clients
                     .kinesis
                     .summary(seen.stream_name(self.subscription), priority)
                     .await
                 {
-                    Ok(summary) => Seen::Found(summary),
-                    Err(error) if error.kind == Kind::NotFound => Seen::Missing,
+                    Ok(summary) => Fetched::Found(summary),
+                    Err(error) if error.kind == Kind::NotFound => Fetched::Missing,
                     Err(error) => return Err(error),
                 }
             }
             Fact::Log => {
                 let arn = seen.stream.found().map_or("", |stream| &stream.arn);
                 let stream = seen.stream_name(self.subscription);
-                let recent = self.journal.recent(stream, arn, self.log_since());
+                let recent = self.scaling_log.recent(stream, arn, self.log_since());
                 let (scalings, unread) = recent.await;
                 seen.log = Some(Log {
                     scalings,
@@ -200,7 +200,7 @@ impl Reader<'_> {
                 let start = traffic_start(self.now);
                 let stream = seen.stream_name(self.subscription);
                 seen.traffic = Some(
-                    place
+                    clients
                         .cloudwatch
                         .traffic(stream, start, self.now, PERIOD_SECONDS)
                         .await?,

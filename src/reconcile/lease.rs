@@ -40,7 +40,7 @@ const RANGE: &str = "kinesis-autoscaler";
 
 /// Numbers the holders through: a fence against whoever held the lease before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Term(u64);
+pub struct LeaseTerm(u64);
 
 /// This process's view of the lease.
 #[derive(Debug)]
@@ -82,16 +82,16 @@ struct Moment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Record {
     holder: String,
-    term: Term,
+    term: LeaseTerm,
     version: u64,
 }
 
 /// What this host may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    Holder(Term),
+    Holder(LeaseTerm),
     /// The lease ran out, and DynamoDB has not answered since: scale-ups alone go on.
-    Cut(Term),
+    Cut(LeaseTerm),
     /// Another host has the lease, if one is known.
     Standby(Option<String>),
 }
@@ -200,7 +200,7 @@ impl Lease {
             }
             return Ok(());
         }
-        let term = Term(found.as_ref().map_or(0, |record| record.term.0) + 1);
+        let term = LeaseTerm(found.as_ref().map_or(0, |record| record.term.0) + 1);
         let mine = Record {
             holder: self.me.clone(),
             term,
@@ -293,7 +293,7 @@ impl Lease {
     }
 
     /// Whether what was decided under `term` may still be carried out.
-    pub fn allows(&self, term: Term, direction: Direction) -> bool {
+    pub fn allows(&self, term: LeaseTerm, direction: Direction) -> bool {
         match self.standing() {
             Standing::Holder(now) => now == term,
             Standing::Cut(now) => now == term && direction == Direction::Up,
@@ -302,7 +302,7 @@ impl Lease {
     }
 
     /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to another.
-    pub fn fence(&self, term: Term) -> Write {
+    pub fn fence(&self, term: LeaseTerm) -> Write {
         let values = Item::from([
             (":me".to_owned(), Value::S(self.me.clone())),
             (":term".to_owned(), Value::N(term.0.to_string())),
@@ -319,7 +319,7 @@ impl Lease {
     }
 
     /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does not answer, not for long.
-    pub async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub async fn acquire(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         timeout(TURN_WITHIN, self.turn.lock()).await.ok()
     }
 
@@ -364,7 +364,7 @@ impl Lease {
             item,
             condition: Some(condition),
         };
-        let _turn = self.turn().await;
+        let _turn = self.acquire().await;
         self.table.write(vec![put]).await
     }
 
@@ -394,7 +394,7 @@ impl Record {
         };
         Self {
             holder,
-            term: Term(number("term")),
+            term: LeaseTerm(number("term")),
             version: number("version"),
         }
     }

@@ -38,7 +38,7 @@ const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
 
 /// The log, with what of it is only known here.
 #[derive(Debug)]
-pub struct Journal {
+pub struct ScalingLog {
     table: Table,
     spool: Mutex<Spool>,
     /// Scalings known to be open, by stream ARN.
@@ -61,7 +61,7 @@ pub enum Opened {
 
 /// What the log cannot do.
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub enum ScalingLogError {
     #[error("the log does not take rows")]
     Table(#[source] aws::Error),
     #[error("the log does not take rows, and the spool does not either")]
@@ -70,7 +70,7 @@ pub enum JournalError {
     TakeIn(#[source] SpoolError),
 }
 
-impl Journal {
+impl ScalingLog {
     /// The log of `config`, with the rows that `spool` holds; nothing is sent yet.
     pub fn new(config: &Config, table: Table, host: String, spool: Spool) -> Self {
         let retention = SignedDuration::from_hours(24 * i64::from(config.log.retention_days));
@@ -95,7 +95,7 @@ impl Journal {
         lock(&self.spool).rows().count()
     }
 
-    /// Completes a new row with what the journal knows: identity, host, version, expiry.
+    /// Completes a new row with what the scaling log knows: identity, host, version, expiry.
     pub fn begin(&self, mut row: Scaling) -> Scaling {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         row.intent_id = Some(format!(
@@ -119,7 +119,7 @@ impl Journal {
         mut row: Scaling,
         may_spool: bool,
         fence: Option<Write>,
-    ) -> Result<Opened, JournalError> {
+    ) -> Result<Opened, ScalingLogError> {
         let mut refused = false;
         for _ in 0..KEYS_TO_TRY {
             let mut with_fence = writes(&row);
@@ -139,11 +139,11 @@ impl Journal {
                 Err(error) if may_spool => {
                     lock(&self.spool)
                         .put(row.clone())
-                        .map_err(JournalError::Both)?;
+                        .map_err(ScalingLogError::Both)?;
                     lock(&self.open).insert(row.stream_arn.clone(), row.clone());
                     return Ok(Opened::Spooled(row, error));
                 }
-                Err(error) => return Err(JournalError::Table(error)),
+                Err(error) => return Err(ScalingLogError::Table(error)),
             }
         }
         self.learn(&row.stream_arn).await;
@@ -194,7 +194,7 @@ impl Journal {
         mut row: Scaling,
         outcome: Outcome,
         note: Option<String>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), ScalingLogError> {
         row.outcome = outcome;
         row.note = note.or(row.note);
         let spooled = lock(&self.spool).has(&row);
@@ -216,21 +216,21 @@ impl Journal {
             Some(Err(error)) if error.kind == Kind::Condition => {}
             None | Some(Err(_)) => lock(&self.spool)
                 .put(row.clone())
-                .map_err(JournalError::Both)?,
+                .map_err(ScalingLogError::Both)?,
         }
         self.forget(&row);
         Ok(())
     }
 
     /// Takes in the rows that people's commands have left beside the spool.
-    pub fn take_in(&self) -> Result<(), JournalError> {
-        lock(&self.spool).take_in().map_err(JournalError::TakeIn)
+    pub fn take_in(&self) -> Result<(), ScalingLogError> {
+        lock(&self.spool).take_in().map_err(ScalingLogError::TakeIn)
     }
 
     /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many rows were delivered.
     ///
     /// A row that DynamoDB refuses as it stands is stepped over: it must not keep the others.
-    pub async fn deliver(&self, within: Duration) -> Result<usize, JournalError> {
+    pub async fn deliver(&self, within: Duration) -> Result<usize, ScalingLogError> {
         let waiting: Vec<Scaling> = lock(&self.spool).rows().cloned().collect();
         let deadline = Instant::now() + within;
         let mut delivered = Vec::new();
@@ -251,8 +251,10 @@ impl Journal {
         }
         lock(&self.spool)
             .remove(&delivered)
-            .map_err(JournalError::Both)?;
-        failed.map_or(Ok(delivered.len()), |error| Err(JournalError::Table(error)))
+            .map_err(ScalingLogError::Both)?;
+        failed.map_or(Ok(delivered.len()), |error| {
+            Err(ScalingLogError::Table(error))
+        })
     }
 
     async fn send(&self, row: &Scaling) -> Result<(), aws::Error> {

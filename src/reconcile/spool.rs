@@ -52,7 +52,7 @@ pub struct Spool {
 
 #[derive(Debug)]
 enum Own {
-    NotYet,
+    Unread,
     Locked(#[expect(dead_code, reason = "it is held for its lock")] File),
 }
 
@@ -136,7 +136,7 @@ impl Spool {
         let file = format!("{APART}{}.{LINES}", std::process::id());
         Self {
             path: Some(state_dir.join(file)),
-            own: Some(Own::NotYet),
+            own: Some(Own::Unread),
             ..Self::peek(state_dir)
         }
     }
@@ -169,7 +169,7 @@ impl Spool {
         if self.rows.len() >= MOST_ROWS && !self.has(&row) {
             return Err(SpoolError::Full(self.path()?.to_owned()));
         }
-        if let Some(own @ Own::NotYet) = &mut self.own {
+        if let Some(own @ Own::Unread) = &mut self.own {
             let path = self.path.as_deref().ok_or(SpoolError::None)?;
             *own = Own::Locked(locked(path)?);
         }

@@ -21,9 +21,9 @@ use crate::{
     output::{error::chain, table::millis},
     reconcile::{
         context::Context,
-        execute::{self, Leave},
+        execute::{self, LeaseGuard},
         inspect::{Index, PollMode, Reader},
-        lease::{Lease, Standing, Term},
+        lease::{Lease, LeaseTerm, Standing},
         report::{Report, StreamReport},
     },
 };
@@ -55,7 +55,7 @@ pub struct Autoscaler {
     /// Reports list every subscription, not only those that anything is to be told of.
     report_all: bool,
     /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no other stream waits for it.
-    under_way: JoinSet<Settled>,
+    under_way: JoinSet<StreamOutcome>,
     busy: HashMap<Id, usize>,
     /// What the tick under way has to tell, by the subscriptions' numbers.
     reports: BTreeMap<usize, StreamReport>,
@@ -76,11 +76,11 @@ struct Group {
 
 /// One stream, looked after.
 #[derive(Debug)]
-struct Settled {
+struct StreamOutcome {
     number: usize,
     stream: String,
     polled: Vec<Alarm>,
-    must_look: bool,
+    needs_inspection: bool,
     decision: Decision,
     /// The calls of the last 24 h that count, where the log was read.
     calls: Option<Vec<Timestamp>>,
@@ -98,7 +98,7 @@ impl Autoscaler {
         }
         let group = |(account, index): (&Account, Index)| Group {
             account: account.clone(),
-            region: context.aws.place(account).region.clone(),
+            region: context.aws.clients(account).region.clone(),
             index: Arc::new(index),
             mode: PollMode::default(),
         };
@@ -153,7 +153,7 @@ impl Autoscaler {
         self.memory.keep_told();
         if self.report_all {
             for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
-                let region = &self.context.aws.place(&subscription.account).region;
+                let region = &self.context.aws.clients(&subscription.account).region;
                 self.reports
                     .entry(number)
                     .or_insert_with(|| StreamReport::at_rest(subscription.label(), region));
@@ -228,7 +228,7 @@ impl Autoscaler {
     }
 
     /// Leaves word for the next process.
-    pub fn leave_word(&self, state_dir: &Path) {
+    pub fn save_state(&self, state_dir: &Path) {
         let nothing_is_open = self.under_way.is_empty() && self.left_open().is_empty();
         self.memory.save(state_dir, nothing_is_open);
     }
@@ -247,16 +247,16 @@ impl Autoscaler {
 
     /// Delivers spooled rows.
     async fn deliver(&mut self) {
-        let journal = &self.context.journal;
+        let scaling_log = &self.context.scaling_log;
         if self.context.dry_run {
             return;
         }
-        if let Err(error) = journal.take_in() {
+        if let Err(error) = scaling_log.take_in() {
             self.memory
                 .tell_of_log("a command's rows wait", &chain(&error), None);
         }
-        if journal.spooled() > 0 {
-            match journal.deliver(DELIVER_WITHIN).await {
+        if scaling_log.spooled() > 0 {
+            match scaling_log.deliver(DELIVER_WITHIN).await {
                 Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
                 Err(error) => {
                     self.memory
@@ -269,12 +269,14 @@ impl Autoscaler {
     /// Finds out at the start, and once per audit interval, what any process has left open.
     async fn tend_journal(&mut self, now: Timestamp) {
         let Context {
-            config, journal, ..
+            config,
+            scaling_log,
+            ..
         } = &*self.context;
         let interval = config.audit_interval.unwrap_or(LOOK_FOR_OPEN);
         let due = |last: Timestamp| now.duration_since(last).unsigned_abs() >= interval;
         if self.memory.open_read_at.is_none_or(due) {
-            match journal.refresh_open().await {
+            match scaling_log.refresh_open().await {
                 Ok(()) => self.memory.open_read_at = Some(now),
                 Err(error) => self.memory.tell_of_log(
                     "the log cannot be read for scalings left open",
@@ -287,7 +289,7 @@ impl Autoscaler {
 
     /// Subscriptions with a scaling that was left open; those of streams that only other processes subscribe are theirs.
     fn left_open(&self) -> Vec<(usize, Scaling)> {
-        let open = self.context.journal.open_scalings();
+        let open = self.context.scaling_log.open_scalings();
         let find = |scaling: Scaling| {
             let region = scaling.stream_arn.split(':').nth(3).unwrap_or_default();
             let groups = self.groups.iter().filter(|group| group.region == region);
@@ -309,7 +311,9 @@ impl Autoscaler {
                     report.calls = settled.calls;
                     let (now, number) = (self.context.clock.now(), settled.number);
                     let reason = settled.decision.reason;
-                    if settled.must_look && matches!(reason, Reason::InProgress | Reason::Standby) {
+                    if settled.needs_inspection
+                        && matches!(reason, Reason::InProgress | Reason::Standby)
+                    {
                         self.memory.overdue.insert(number);
                     }
                     // At once: a tick that is cut short has still told what it did.
@@ -349,7 +353,7 @@ impl Autoscaler {
         let region = &self
             .context
             .aws
-            .place(&self.context.config.subscriptions[number].account)
+            .clients(&self.context.config.subscriptions[number].account)
             .region;
         StreamReport::new(stream, region, decision)
     }
@@ -396,8 +400,8 @@ async fn look_after(
     number: usize,
     mut seen: Observation,
     mut now: Timestamp,
-    term: Option<Term>,
-) -> Settled {
+    term: Option<LeaseTerm>,
+) -> StreamOutcome {
     let subscription = &context.config.subscriptions[number];
     let polled = seen.alarms_in_alarm();
     let mut admitted = None;
@@ -405,12 +409,12 @@ async fn look_after(
         match decide(subscription, &seen, now) {
             Verdict::Decided(decision) => break decision,
             Verdict::Need(_) if admitted.is_none() && may_reshard(subscription, &seen, now) => {
-                let kinesis = &context.aws.place(&subscription.account).kinesis;
+                let kinesis = &context.aws.clients(&subscription.account).kinesis;
                 admitted = Some(kinesis.admission(seen.priority()).await);
                 // In a storm that is long after the tick has begun.
                 (seen.polled_at, now) = (Some(now), context.clock.now());
                 // A scale-up needs the least; what is decided asks for its own.
-                let leave = Leave::new(&context, term, Direction::Up);
+                let leave = LeaseGuard::new(&context, term, Direction::Up);
                 if let Err(lost) = leave.ask() {
                     break Decision::hold(Reason::Standby, lost.to_string());
                 }
@@ -418,7 +422,7 @@ async fn look_after(
             Verdict::Need(fact) => {
                 let reader = Reader {
                     aws: &context.aws,
-                    journal: &context.journal,
+                    scaling_log: &context.scaling_log,
                     subscription,
                     now,
                 };
@@ -439,11 +443,11 @@ async fn look_after(
         "" => subscription.label(),
         name => name,
     };
-    Settled {
+    StreamOutcome {
         number,
         stream: stream.to_owned(),
         polled,
-        must_look: seen.must_look,
+        needs_inspection: seen.needs_inspection,
         calls: calls(&context, &seen, &decision, now),
         decision,
     }

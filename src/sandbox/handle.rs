@@ -86,7 +86,7 @@ impl RegionHandle {
     }
 
     /// Reshards as a person would: through UPDATING, and counted. Returns AWS's error when it refuses.
-    pub fn reshard_by_hand(&self, name: &str, shards: u32) -> Result<(), String> {
+    pub fn reshard_externally(&self, name: &str, shards: u32) -> Result<(), String> {
         self.with(|region, now| {
             region.catch_up(now);
             kinesis::reshard(region, name, i64::from(shards), now)

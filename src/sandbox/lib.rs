@@ -53,7 +53,7 @@ struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// One request, as the journal keeps it.
+/// One request, as the request_log keeps it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub at: Timestamp,
@@ -135,17 +135,17 @@ impl Sandbox {
         self.world().throttled.clone()
     }
 
-    /// Forgets the numbers of calls and of throttled calls, and the journal.
+    /// Forgets the numbers of calls and of throttled calls, and the request_log.
     pub fn reset_calls(&self) {
         let mut world = self.world();
         world.calls.clear();
         world.throttled.clear();
-        world.journal.clear();
+        world.request_log.clear();
     }
 
     /// Every request in order, up to the last 100,000.
-    pub fn journal(&self) -> Vec<Call> {
-        self.world().journal.iter().cloned().collect()
+    pub fn request_log(&self) -> Vec<Call> {
+        self.world().request_log.iter().cloned().collect()
     }
 
     /// Decides upon every request from now on. It may look at the sandbox, but must not set faults itself.

@@ -18,8 +18,8 @@ use super::{
 /// The account of every access key that the sandbox did not hand out itself.
 pub(crate) const DEFAULT_ACCOUNT: &str = "123456789012";
 
-/// Calls that the journal keeps.
-const JOURNAL: usize = 100_000;
+/// Calls that the request_log keeps.
+const REQUEST_LOG_LENGTH: usize = 100_000;
 
 /// Calls per second in one account and Region, by AWS's published defaults.
 const QUOTAS: [(&str, f64); 8] = [
@@ -76,7 +76,7 @@ pub(crate) struct World {
     pub latency: Duration,
     pub calls: BTreeMap<String, u64>,
     pub throttled: BTreeMap<String, u64>,
-    pub journal: VecDeque<Call>,
+    pub request_log: VecDeque<Call>,
     /// Requests so far: the request id.
     pub requests: u64,
 }
@@ -218,12 +218,12 @@ impl World {
         }))
     }
 
-    /// Adds a call to the journal; the oldest goes when it is full.
+    /// Adds a call to the request_log; the oldest goes when it is full.
     pub(crate) fn record(&mut self, call: Call) {
-        if self.journal.len() == JOURNAL {
-            self.journal.pop_front();
+        if self.request_log.len() == REQUEST_LOG_LENGTH {
+            self.request_log.pop_front();
         }
-        self.journal.push_back(call);
+        self.request_log.push_back(call);
     }
 }
 

@@ -25,7 +25,7 @@ const TABLE: &str = "logs";
 const TICKS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Calls per second that the storm is let go at, far above any account's, so that the process is at work all the time. A call costs more
-/// CPU at a slower pace, and a small storm, which goes at once in a burst, would be compared with a large one that waits.
+/// CPU at a slower limiters, and a small storm, which goes at once in a burst, would be compared with a large one that waits.
 const STORM_QUOTA: u32 = 1000;
 
 fn main() {

@@ -94,15 +94,15 @@ async fn a_good_setup_is_silent_but_for_the_summary() {
         (&json["streams"], &json["errors"], &json["findings"]),
         (&json!(2), &json!(0), &json!([]))
     );
-    let journal = world.sandbox.journal();
+    let scaling_log = world.sandbox.request_log();
     let wrote = |operation: &str| {
         !["Describe", "List", "Get", "Query"]
             .iter()
             .any(|read| operation.starts_with(read))
     };
     assert!(
-        journal.iter().all(|call| !wrote(&call.operation)),
-        "a check only reads: {journal:#?}"
+        scaling_log.iter().all(|call| !wrote(&call.operation)),
+        "a check only reads: {scaling_log:#?}"
     );
 }
 
@@ -165,8 +165,8 @@ async fn where_only_the_log_is_only_the_log_is_checked() {
     let found = examine(&world, streams).await;
     let rules: Vec<&str> = found.all.iter().map(|it| it.rule).collect();
     assert_eq!(rules, ["old_topic", "old_topic"], "{:#?}", found.all);
-    let journal = world.sandbox.journal();
-    let home: Vec<_> = journal
+    let scaling_log = world.sandbox.request_log();
+    let home: Vec<_> = scaling_log
         .iter()
         .filter(|call| call.region == REGION)
         .map(|call| call.service)

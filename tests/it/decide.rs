@@ -3,7 +3,7 @@
 use autoscaler_core::{
     alarm::{Alarm, State},
     decide::{Action, Decision, Fact, Verdict, decide, scale_up_target},
-    facts::{Observation, Seen, Series, StreamStatus, StreamSummary},
+    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary},
     reason::Reason,
     scaling::{Log, Outcome, Scaling},
     subscription::Subscription,
@@ -344,7 +344,7 @@ fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
         (2, ago(60), Some(Outcome::NotApplied)),
     ] {
         let mut seen = scene(n, State::Ok, State::Ok, 0.0);
-        (seen.must_look, seen.must_settle) = (true, true);
+        (seen.needs_inspection, seen.must_settle) = (true, true);
         seen.log = Some(Log::whole(vec![row(begun, 2, 4, Outcome::Open)]));
         let decision = decided(&subscription(), &seen);
         match settled {
@@ -379,12 +379,12 @@ fn a_scaling_left_open_ends_when_its_stream_is_gone_or_on_demand() {
         ..up(4).stream.found().expect("it is there").clone()
     };
     for (stream, reason) in [
-        (Seen::Missing, Reason::StreamMissing),
-        (Seen::Found(on_demand), Reason::OnDemand),
+        (Fetched::Missing, Reason::StreamMissing),
+        (Fetched::Found(on_demand), Reason::OnDemand),
     ] {
         for (age, ended) in [(59, 0), (60, 1)] {
             let mut seen = up(4);
-            (seen.must_look, seen.must_settle) = (true, true);
+            (seen.needs_inspection, seen.must_settle) = (true, true);
             seen.stream = stream.clone();
             seen.open = Some(row(ago(age), 2, 4, Outcome::Open));
             let decision = decided(&subscription(), &seen);
@@ -414,11 +414,11 @@ fn a_scaling_that_never_took_effect_does_not_keep_the_alarm_waiting() {
 fn nothing_is_read_that_an_earlier_rule_makes_needless() {
     let of_poll = |direction: fn(u32) -> Observation, n: u32| {
         let whole = direction(n);
-        let in_alarm = |seen: Seen<Alarm>| {
+        let in_alarm = |seen: Fetched<Alarm>| {
             if seen.found().is_some_and(|a| a.state == State::Alarm) {
                 seen
             } else {
-                Seen::NotYet
+                Fetched::Unread
             }
         };
         Observation {
@@ -458,7 +458,7 @@ fn nothing_is_read_that_an_earlier_rule_makes_needless() {
         "a scale-down"
     );
     let audit = Observation {
-        must_look: true,
+        needs_inspection: true,
         ..Observation::default()
     };
     assert_eq!(
@@ -485,7 +485,7 @@ proptest! {
     ) {
         let bounded = Subscription { min_shards: min, max_shards: (min + span).min(10_000), ..subscription() };
         let mut seen = scene(if same { n } else { recorded }, up, down, used);
-        seen.stream = Seen::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n });
+        seen.stream = Fetched::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n });
         seen.log = Some(Log::whole((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
         let decision = decided(&bounded, &seen);
         match decision.action {

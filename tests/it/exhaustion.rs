@@ -26,7 +26,7 @@ struct Case {
     from: u32,
     shards_used: f64,
     to: u32,
-    by_hand: bool,
+    manual_context: bool,
 }
 
 const CASES: [Case; 5] = [
@@ -36,7 +36,7 @@ const CASES: [Case; 5] = [
     case(2, 0.4, 1),
     case(10, 2.4, 5),
     Case {
-        by_hand: true,
+        manual_context: true,
         ..case(4, 2.0, 6)
     },
 ];
@@ -46,7 +46,7 @@ const fn case(from: u32, shards_used: f64, to: u32) -> Case {
         from,
         shards_used,
         to,
-        by_hand: false,
+        manual_context: false,
     }
 }
 
@@ -65,10 +65,10 @@ impl Case {
             Traffic::constant(Load::of_shards(self.shards_used)),
         );
         world.pass(SignedDuration::from_mins(3)).await;
-        let alarm = match (self.by_hand, self.to > self.from) {
+        let alarm = match (self.manual_context, self.to > self.from) {
             (true, _) => {
                 world.place.set_update_window(Duration::from_secs(1));
-                let done = world.place.reshard_by_hand("orders", self.to);
+                let done = world.place.reshard_externally("orders", self.to);
                 done.expect("it is ACTIVE");
                 world.pass(SignedDuration::from_secs(2)).await;
                 return world;
@@ -113,7 +113,7 @@ impl Case {
             .iter()
             .filter(|outcome| **outcome == "done")
             .count();
-        let wanted = usize::from(!self.by_hand);
+        let wanted = usize::from(!self.manual_context);
         assert_eq!(done, wanted, "{what}: logged once: {outcomes:?}");
         assert!(!outcomes.contains(&"open"), "{what}: {outcomes:?}");
         let items = world.place.items(TABLE).len();

@@ -168,7 +168,7 @@ async fn a_lease_is_given_up_although_a_beat_was_cut_short() {
 }
 
 fn row(context: &Context, from: u32, to: u32) -> Scaling {
-    context.journal.begin(Scaling {
+    context.scaling_log.begin(Scaling {
         stream_name: "orders".to_owned(),
         at: context.clock.now(),
         from,
@@ -208,19 +208,19 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn a_spooled_row_is_delivered_although_another_scaling_is_open_by_then() {
     let two = Two::new().await;
     two.fault("TransactWriteItems", u32::MAX, Fault::ResetBefore);
-    let opened = two.a.journal.open(row(&two.a, 2, 4), true, None).await;
+    let opened = two.a.scaling_log.open(row(&two.a, 2, 4), true, None).await;
     let Ok(Opened::Spooled(spooled, _)) = opened else {
         panic!("{opened:?}");
     };
     two.world.sandbox.clear_faults();
     two.world.pass(BEAT).await;
-    let opened = two.b.journal.open(row(&two.b, 4, 6), true, None).await;
+    let opened = two.b.scaling_log.open(row(&two.b, 4, 6), true, None).await;
     assert!(matches!(opened, Ok(Opened::Logged(_))), "{opened:?}");
-    let closed = two.a.journal.close(spooled, Outcome::Done, None).await;
+    let closed = two.a.scaling_log.close(spooled, Outcome::Done, None).await;
     closed.expect("the spool takes it");
     assert_eq!(
         two.a
-            .journal
+            .scaling_log
             .deliver(Duration::from_secs(5))
             .await
             .expect("delivered"),
@@ -237,18 +237,18 @@ async fn a_spooled_row_is_delivered_although_another_scaling_is_open_by_then() {
 async fn a_spooled_row_that_had_arrived_does_not_come_back_as_open() {
     let two = Two::new().await;
     two.fault("TransactWriteItems", 9, Fault::HangAfter);
-    let opened = two.a.journal.open(row(&two.a, 2, 4), true, None).await;
+    let opened = two.a.scaling_log.open(row(&two.a, 2, 4), true, None).await;
     let Ok(Opened::Spooled(spooled, _)) = opened else {
         panic!("{opened:?}");
     };
     two.world.sandbox.clear_faults();
-    let settled = two.b.journal.close(spooled, Outcome::NotApplied, None);
+    let settled = two.b.scaling_log.close(spooled, Outcome::NotApplied, None);
     settled.await.expect("the table takes it");
     two.a
-        .journal
+        .scaling_log
         .deliver(Duration::from_secs(5))
         .await
         .expect("delivered");
     assert_eq!(rows(&two.world), pairs(&[("4", "not_applied")]));
-    assert_eq!(two.a.journal.spooled(), 0);
+    assert_eq!(two.a.scaling_log.spooled(), 0);
 }

@@ -281,7 +281,7 @@ async fn streams_that_can_have_no_pair_are_told_and_the_others_go_on() {
     world.place.create_stream("orders", 4);
     world.place.create_on_demand_stream("audit");
     world.place.create_stream("busy", 2);
-    world.place.reshard_by_hand("busy", 4).expect("it may");
+    world.place.reshard_externally("busy", 4).expect("it may");
     let streams =
         named(&["orders", "audit", "busy", "gone"]) + "[[streams]]\nalarm = \"who-scale-up\"\n";
     let context = world.context(world.config(&streams), false).await;
@@ -501,7 +501,7 @@ async fn the_table_is_created_once_with_its_ttl() {
             "table new-table exists, with its keys and its TTL\n",
         ]
     );
-    let state = context.journal.table().describe().await.expect("there");
+    let state = context.scaling_log.table().describe().await.expect("there");
     assert!(state.active && state.has_our_keys());
     assert_eq!(state.ttl_attribute.as_deref(), Some("expiration_datetime"));
     let json: Value = serde_json::from_str(

@@ -44,8 +44,8 @@ async fn a_region_that_does_not_answer_delays_no_other() {
         let report = tick(&mut world.start(&config).await).await;
         acted(&report, "near", "scale_up", 2, 4);
         failed(&report, "far", "aws_error", "no answer within the deadline");
-        let journal = world.sandbox.journal();
-        let near: Vec<_> = journal
+        let scaling_log = world.sandbox.request_log();
+        let near: Vec<_> = scaling_log
             .iter()
             .filter(|call| call.region == "eu-west-1")
             .map(|call| (call.operation.as_str(), call.at.duration_since(started)))
@@ -80,7 +80,7 @@ async fn pairs_are_read_fifty_at_a_time_and_none_waits_for_the_others() {
     let report = tick(&mut world.start(&format!("{quotas}{}", named(&names))).await).await;
     let first = world
         .sandbox
-        .journal()
+        .request_log()
         .iter()
         .find(|call| call.operation == "UpdateShardCount")
         .map(|call| call.at.duration_since(started).as_secs());

@@ -8,7 +8,7 @@ use kinesis_autoscaler::{
     cli::{Output, Scale, Step, Target},
     commands::scale::{self, Consent, OutOfRange},
     output::error::{Exit, Failure},
-    reconcile::{context::Context, scaling_log::Journal, spool::Spool},
+    reconcile::{context::Context, scaling_log::ScalingLog, spool::Spool},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -246,7 +246,7 @@ async fn a_stream_that_has_the_count_already_needs_nothing() {
     assert!(!calls.contains_key("UpdateShardCount"), "{calls:?}");
     assert!(!calls.contains_key("PutMetricAlarm"), "{calls:?}");
     // A person has resharded, and asks for the count that it has now.
-    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    world.place.reshard_externally("orders", 3).expect("ACTIVE");
     world.pass(SignedDuration::from_mins(5)).await;
     let context = context(&world, &named(&["orders"])).await;
     let (plan, _) = scale::plan(&context, 0, to(3)).await.expect("it may");
@@ -272,7 +272,7 @@ const REFUSALS: &[(&str, Seed, &str, u32, &[&str])] = &[
     ),
     (
         "a stream in flux",
-        |w| w.place.reshard_by_hand("orders", 3).expect("it may"),
+        |w| w.place.reshard_externally("orders", 3).expect("it may"),
         "orders",
         4,
         &["UPDATING", "try again"],
@@ -433,7 +433,7 @@ async fn somebody_elses_resharding_between_two_calls_stops_it() {
         {
             looks += 1;
             if looks == 2 {
-                place.reshard_by_hand("orders", 5).expect("it may");
+                place.reshard_externally("orders", 5).expect("it may");
             }
         }
         Fault::None
@@ -459,7 +459,7 @@ async fn a_scale_up_goes_on_without_the_log_and_the_daemon_delivers_its_row() {
     let mut command = Arc::into_inner(context(&world, &named(&["orders"])).await).expect("one");
     let spool = Spool::apart(&config.state_dir);
     let (log, host) = (command.aws.log.clone(), "test-host".to_owned());
-    command.journal = Journal::new(&config, log, host, spool);
+    command.scaling_log = ScalingLog::new(&config, log, host, spool);
     let command = Arc::new(command);
     let args = args("orders", to(4));
     let scaled = scale::run(&command, &args, Output::Text, Consent::Given).await;

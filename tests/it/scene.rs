@@ -2,7 +2,7 @@
 
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, State},
-    facts::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary, Traffic},
     scaling::Log,
     subscription::{Account, Subscription},
 };
@@ -54,9 +54,9 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
         complete: true,
     };
     Observation {
-        up: Seen::Found(alarm("orders-scale-up-alarm", up, n)),
-        down: Seen::Found(alarm("orders-scale-down-alarm", down, n)),
-        stream: Seen::Found(StreamSummary {
+        up: Fetched::Found(alarm("orders-scale-up-alarm", up, n)),
+        down: Fetched::Found(alarm("orders-scale-down-alarm", down, n)),
+        stream: Fetched::Found(StreamSummary {
             arn: ARN.to_owned(),
             status: StreamStatus::Active,
             on_demand: false,
@@ -68,7 +68,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
             records: series(0.0),
         }),
         polled_at: None,
-        must_look: false,
+        needs_inspection: false,
         must_settle: false,
         open: None,
     }

@@ -36,7 +36,7 @@ struct Tally {
     deaths: u64,
     jumps: u64,
     scalings: u64,
-    by_hand: u64,
+    manual_context: u64,
     edits: u64,
 }
 
@@ -45,7 +45,7 @@ struct Model {
     name: String,
     /// Counts that the stream had, or was being resharded to: only these may stand in an alarm.
     counts: BTreeSet<u32>,
-    by_hand: usize,
+    manual_context: usize,
     /// The alarms but for what a scaling changes, as the operator wrote them.
     definitions: BTreeMap<String, Value>,
     /// Minute of the operator's last resharding.
@@ -95,7 +95,7 @@ fn random_faults_never_break_safety_and_the_system_converges() {
         total.deaths += tally.deaths;
         total.jumps += tally.jumps;
         total.scalings += tally.scalings;
-        total.by_hand += tally.by_hand;
+        total.manual_context += tally.manual_context;
         total.edits += tally.edits;
         for (kind, n) in tally.faults {
             *total.faults.entry(kind).or_default() += n;
@@ -229,9 +229,9 @@ impl Simulation {
 
     /// What led to a violation: the last calls, but for polls that were answered.
     fn last_calls(&self) -> String {
-        let journal = self.world.sandbox.journal();
+        let scaling_log = self.world.sandbox.request_log();
         let telling = |call: &&Call| call.operation != "DescribeAlarms" || call.outcome != "ok";
-        let calls: Vec<String> = journal
+        let calls: Vec<String> = scaling_log
             .iter()
             .filter(telling)
             .map(|call| {
@@ -363,14 +363,14 @@ impl Simulation {
                 0 => {
                     let n = self.world.place.stream(&model.name).expect("there").target;
                     let to = self.rng.u32(n.div_ceil(2)..=2 * n);
-                    if to != n && self.world.place.reshard_by_hand(&model.name, to).is_ok() {
-                        model.by_hand += 1;
+                    if to != n && self.world.place.reshard_externally(&model.name, to).is_ok() {
+                        model.manual_context += 1;
                         // A scaling that a person undoes before anyone has looked cannot be told from one that never took effect.
                         let open = open_rows(&self.world, self.hosts.len(), &model.name);
-                        model.by_hand += open.iter().filter(|from| **from == to).count();
+                        model.manual_context += open.iter().filter(|from| **from == to).count();
                         model.counts.insert(to);
                         model.touched = Some(minute);
-                        self.tally.by_hand += 1;
+                        self.tally.manual_context += 1;
                     }
                 }
                 1 => self.world.place.edit_alarm(&up, |alarm| {
@@ -436,7 +436,7 @@ impl Simulation {
         for model in &mut self.models {
             let stream = self.world.place.stream(&model.name).expect("never deleted");
             model.counts.insert(stream.target);
-            let ours = stream.update_calls_24h.saturating_sub(model.by_hand);
+            let ours = stream.update_calls_24h.saturating_sub(model.manual_context);
             let counted = |row: &&Value| {
                 let outcome = row["outcome"]["S"].as_str().unwrap_or_default();
                 row["stream_name"]["S"] == model.name.as_str()
@@ -479,7 +479,7 @@ impl Simulation {
         }
         for model in &self.models {
             let stream = self.world.place.stream(&model.name).expect("never deleted");
-            let ours = stream.update_calls_24h.saturating_sub(model.by_hand);
+            let ours = stream.update_calls_24h.saturating_sub(model.manual_context);
             let of_stream = |row: &&Value| row["stream_name"]["S"] == model.name.as_str();
             let outcomes: Vec<&str> = rows
                 .iter()
@@ -615,7 +615,7 @@ impl Model {
         let mut model = Self {
             name: name.to_owned(),
             counts: BTreeSet::from([shards]),
-            by_hand: 0,
+            manual_context: 0,
             definitions: BTreeMap::new(),
             touched: None,
         };

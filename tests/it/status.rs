@@ -70,7 +70,10 @@ fn situations(world: &World) -> Vec<&'static str> {
     });
     world.place.delete_alarm("broken-scale-down-alarm");
     world.place.delete_stream("gone");
-    world.place.reshard_by_hand("moving", 5).expect("resharded");
+    world
+        .place
+        .reshard_externally("moving", 5)
+        .expect("resharded");
     world.place.delete_stream("demand");
     world.place.create_on_demand_stream("demand");
     streams.into()

@@ -52,7 +52,7 @@ impl Storm {
 
     /// When streams were resharded, in seconds after `since`.
     fn resharded(&self, since: Timestamp) -> Vec<f64> {
-        let calls = self.world.sandbox.journal().into_iter();
+        let calls = self.world.sandbox.request_log().into_iter();
         calls
             .filter(|call| call.operation == "UpdateShardCount")
             .map(|call| call.at.duration_since(since).as_secs_f64())
@@ -85,7 +85,7 @@ async fn a_storm_goes_at_the_pace_of_the_quotas_and_is_never_throttled() {
         "each stream is read once, however long it waits: {calls:?}"
     );
     let mut last = BTreeMap::new();
-    for call in world.sandbox.journal() {
+    for call in world.sandbox.request_log() {
         let seconds = call.at.duration_since(started).as_secs_f64();
         last.entry(call.operation)
             .and_modify(|at: &mut f64| *at = at.max(seconds))
@@ -150,7 +150,7 @@ async fn a_more_urgent_wave_in_a_storm_goes_first_and_leaves_no_line() {
     storm.fire(300..400, "scale-up");
     tick(&mut autoscaler).await;
     assert_eq!(storm.resharded(started).len(), 400, "all are resharded");
-    let calls = storm.world.sandbox.journal();
+    let calls = storm.world.sandbox.request_log();
     let soon = |call: &&Call| call.at.duration_since(started).as_secs() < 30;
     let urgent = calls.iter().filter(soon).filter(|call| {
         let stream = call
@@ -173,7 +173,7 @@ async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
     let started = storm.world.clock.now();
     let slow = std::time::Duration::from_secs(4);
     let sandbox = &storm.world.sandbox;
-    // The pace is ours alone here: calls that the log has held up meet others, and AWS would throttle some.
+    // The limiters is ours alone here: calls that the log has held up meet others, and AWS would throttle some.
     sandbox.enforce_quotas(false);
     sandbox.set_faults(move |call| match &*call.operation {
         "DescribeStreamSummary" => Fault::Slow(slow),
@@ -220,7 +220,7 @@ async fn scale_ups_go_before_scale_downs_and_the_highest_usage_first() {
     };
     let order: Vec<String> = world
         .sandbox
-        .journal()
+        .request_log()
         .iter()
         .filter_map(resharded)
         .collect();

@@ -513,7 +513,7 @@ async fn one_stream_that_hangs_or_fails_delays_no_other() {
     failed(&report, "fails", "aws_error", "InternalFailure");
     let fine_done = world
         .sandbox
-        .journal()
+        .request_log()
         .iter()
         .find(|call| call.operation == "UpdateShardCount")
         .map(|call| call.at);
@@ -613,8 +613,8 @@ async fn a_run_from_cron_sees_new_alarms_while_it_waits_for_the_quota() {
     let (report, ()) = tokio::join!(run, alarm);
     acted(&report, "early", "scale_up", 2, 4);
     acted(&report, "late", "scale_up", 2, 4);
-    let journal = world.sandbox.journal();
-    let reshardings = journal
+    let scaling_log = world.sandbox.request_log();
+    let reshardings = scaling_log
         .iter()
         .filter(|call| call.operation == "UpdateShardCount")
         .map(|call| call.at.duration_since(started).as_secs());

@@ -32,14 +32,14 @@ async fn a_stream_that_changes_while_it_waits_for_the_quota_is_decided_on_anew()
     let slow = "[quotas]\nupdate_shard_count = 0.05\n";
     let config = format!("{slow}{}", named(&["first", "second"]));
     let mut autoscaler = world.start(&config).await;
-    let by_hand = async {
+    let manual_context = async {
         tokio::time::sleep(seconds(10)).await;
         world
             .place
-            .reshard_by_hand("second", 3)
+            .reshard_externally("second", 3)
             .expect("it is ACTIVE");
     };
-    let (report, ()) = tokio::join!(tick(&mut autoscaler), by_hand);
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), manual_context);
     acted(&report, "first", "scale_up", 2, 4);
     held(&report, "second", "in_progress");
     assert_eq!(world.shards("second"), 3, "a person's count stands");
@@ -74,14 +74,19 @@ async fn an_audit_that_the_stream_has_overtaken_is_made_anew_at_the_next_tick() 
     let config = "audit_interval = \"10m\"\n[quotas]\nput_metric_alarm = 0.05\n";
     let config = format!("{config}{}", named(&["orders"]));
     let mut autoscaler = world.start(&config).await;
-    let reshard = |to| world.place.reshard_by_hand("orders", to).expect("ACTIVE");
+    let reshard = |to| {
+        world
+            .place
+            .reshard_externally("orders", to)
+            .expect("ACTIVE")
+    };
     reshard(3);
     world.pass(minutes(10)).await;
-    let by_hand = async {
+    let manual_context = async {
         tokio::time::sleep(seconds(10)).await;
         reshard(4);
     };
-    let (report, ()) = tokio::join!(tick(&mut autoscaler), by_hand);
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), manual_context);
     held(&report, "orders", "in_progress");
     world.pass(minutes(1)).await;
     let report = tick(&mut autoscaler).await;
@@ -155,7 +160,7 @@ async fn an_audit_that_a_tick_has_missed_comes_with_the_next() {
     let config = format!("audit_interval = \"10m\"\n{}", named(&["orders"]));
     let mut autoscaler = world.start(&config).await;
     tick(&mut autoscaler).await;
-    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    world.place.reshard_externally("orders", 3).expect("ACTIVE");
     // Its turn is at every tenth minute; at 12:10:30 CloudWatch does not answer.
     world
         .pass(minutes(10) + SignedDuration::from_secs(30))
@@ -177,10 +182,10 @@ async fn a_run_from_cron_goes_by_what_the_last_one_left_and_audits_all_without_i
         let mut autoscaler = world.start(&config).await;
         autoscaler.resume(world.state.path());
         let report = autoscaler.run_once(seconds(50), seconds(3600)).await;
-        autoscaler.leave_word(world.state.path());
+        autoscaler.save_state(world.state.path());
         report
     };
-    world.place.reshard_by_hand("orders", 3).expect("ACTIVE");
+    world.place.reshard_externally("orders", 3).expect("ACTIVE");
     world.pass(minutes(5)).await;
     acted(&run().await, "orders", "sync_alarms", 3, 3);
     world.pass(minutes(1)).await;

@@ -12,7 +12,7 @@ use kinesis_autoscaler::{
         context::Context,
         lease::Lease,
         report::{Report, StreamReport},
-        scaling_log::Journal,
+        scaling_log::ScalingLog,
         spool::Spool,
         tick::Autoscaler,
     },
@@ -139,11 +139,11 @@ impl World {
                 high.lease_duration,
             ))
         });
-        let journal = Journal::new(&config, aws.log.clone(), host, spool);
+        let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, spool);
         Arc::new(Context {
             config,
             aws,
-            journal,
+            scaling_log,
             clock: self.clock.apart(),
             dry_run,
             lease,

@@ -33,7 +33,7 @@ impl Definition {
 impl CloudWatch {
     /// Creates an alarm, or replaces all of one but its state and its tags.
     pub async fn put(&self, settings: &Settings, priority: Priority) -> Result<(), Error> {
-        self.pace.put_metric_alarm.turn(priority).await;
+        self.limiters.put_metric_alarm.acquire(priority).await;
         let periods = i32::try_from(settings.evaluation_periods).unwrap_or(i32::MAX);
         let sent = self
             .client
@@ -55,7 +55,8 @@ impl CloudWatch {
             .send()
             .await;
         sent.map_err(|error| {
-            Error::from_sdk(Operation::PutMetricAlarm, error).telling(&self.pace.put_metric_alarm)
+            Error::from_sdk(Operation::PutMetricAlarm, error)
+                .telling(&self.limiters.put_metric_alarm)
         })?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::{
     finding::{Finding, Severity},
 };
 use crate::{
-    aws::{Kind, Operation, Place, TTL_ATTRIBUTE},
+    aws::{Kind, Operation, RegionClients, TTL_ATTRIBUTE},
     config::Config,
     reconcile::context::Context,
 };
@@ -91,29 +91,31 @@ pub struct Sized<'a> {
 }
 
 /// Tries GetMetricData, ListStreams and DescribeLimits, and holds the shard limit against what the streams may grow to.
-pub async fn place(
+pub async fn clients(
     context: &Context,
     account: &Account,
-    place: &Place,
+    clients: &RegionClients,
     streams: &[Sized<'_>],
     metric_of: Option<&str>,
     trouble: &mut Trouble,
 ) -> Vec<Finding> {
-    let region = &place.region;
+    let region = &clients.region;
     let now = context.clock.now();
     if let Some(stream) = metric_of {
         let start = now
             .saturating_sub(SignedDuration::from_mins(15))
             .unwrap_or(now);
-        let traffic = place.cloudwatch.traffic(stream, start, now, PERIOD_SECONDS);
+        let traffic = clients
+            .cloudwatch
+            .traffic(stream, start, now, PERIOD_SECONDS);
         if let Err(error) = traffic.await {
             trouble.note(account, region, &error, stream);
         }
     }
-    if let Err(error) = place.kinesis.stream_names(1).await {
+    if let Err(error) = clients.kinesis.stream_names(1).await {
         trouble.note(account, region, &error, "");
     }
-    let mut found = match place.kinesis.shard_limit().await {
+    let mut found = match clients.kinesis.shard_limit().await {
         Ok((limit, open)) => limits(limit, open, streams),
         Err(error) => {
             trouble.note(account, region, &error, "");
@@ -173,9 +175,9 @@ fn of_stream(label: &str, rule: &'static str, message: String, mend: &str) -> Fi
 
 /// The log table: its keys, its state, its TTL, and the rights to read it.
 pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
-    let table = context.journal.table();
+    let table = context.scaling_log.table();
     let (name, home) = (&table.name, &context.config.home);
-    let region = &context.aws.place(home).region;
+    let region = &context.aws.clients(home).region;
     let create = "create it with `kinesis-autoscaler table create`";
     let mut found = Vec::new();
     let mut add = |severity, rule, message: String, mend: &str| {

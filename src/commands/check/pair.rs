@@ -6,7 +6,7 @@ use super::{
 };
 use crate::output::table::counted;
 use autoscaler_core::{
-    alarm::{Alarm, ContractError, Direction, Settings, Terms},
+    alarm::{Alarm, AlarmContract, ContractError, Direction, Settings},
     decide::scale_up_target,
     subscription::Subscription,
 };
@@ -310,8 +310,8 @@ fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str
 /// The counts that the alarms record, against each other, the stream and the bounds.
 fn counts(
     subscription: &Subscription,
-    up: &Terms,
-    down: &Terms,
+    up: &AlarmContract,
+    down: &AlarmContract,
     n: Option<u32>,
     found: &mut Vec<Finding>,
 ) {

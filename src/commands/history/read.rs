@@ -36,7 +36,7 @@ pub async fn read(
     let until = context.clock.now();
     let since = before(until, since);
     let mut log = Log {
-        table: context.journal.table().name.clone(),
+        table: context.scaling_log.table().name.clone(),
         since,
         until,
         rows: Vec::new(),
@@ -54,7 +54,7 @@ pub async fn read(
 }
 
 async fn one(context: &Arc<Context>, stream: &str, log: &mut Log) -> Result<(), Failure> {
-    let read = context.journal.history(stream, log.since).await;
+    let read = context.scaling_log.history(stream, log.since).await;
     log.rows = read.map_err(|error| unreadable(&error))?;
     if log.rows.is_empty() {
         // A stream that is subscribed no more may have rows; without any, the name may be a slip.
@@ -88,7 +88,7 @@ async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
         reads.spawn(async move {
             // The semaphore is never closed.
             let _place = room.acquire().await;
-            let rows = context.journal.history(&name, since).await;
+            let rows = context.scaling_log.history(&name, since).await;
             (name, rows)
         });
     }
@@ -137,14 +137,14 @@ async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
         .iter()
         .filter_map(|subscription| subscription.stream.clone())
         .collect();
-    for (account, place) in context.aws.places() {
+    for (account, clients) in context.aws.all_clients() {
         let by_alarm: Vec<_> = subscriptions
             .iter()
             .filter(|it| it.stream.is_none() && it.account == *account)
             .collect();
         for batch in by_alarm.chunks(ALARMS_PER_CALL / 2) {
             let alarms: Vec<&str> = batch.iter().flat_map(|it| it.alarms.both()).collect();
-            match inspect::pairs(place, &alarms, Priority::FIRST).await {
+            match inspect::pairs(clients, &alarms, Priority::FIRST).await {
                 Ok(mut found) => {
                     for subscription in batch {
                         let mut seen = Observation::default();

@@ -250,7 +250,7 @@ async fn make(
         (true, true, true) => "would_replace",
         (false, _, true) => "would_create",
         (there, _, false) => {
-            let cloudwatch = &context.aws.place(&subscription.account).cloudwatch;
+            let cloudwatch = &context.aws.clients(&subscription.account).cloudwatch;
             cloudwatch.put(&settings, Priority::AUDIT).await?;
             if there { "replaced" } else { "created" }
         }
@@ -305,7 +305,7 @@ fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, 
     name.map(ToOwned::to_owned).ok_or_else(|| {
         let why = "neither alarm of the pair exists, so that nothing names the stream";
         let hint =
-            "give the entry under [[streams]] a `name` (and an `alarm_name`) in place of `alarm`";
+            "give the entry under [[streams]] a `name` (and an `alarm_name`) in clients of `alarm`";
         on_stream(context, number, why.to_owned()).hint(hint)
     })
 }

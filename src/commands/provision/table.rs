@@ -69,7 +69,7 @@ enum Done {
 
 /// Creates what is missing of the table: the table, then its TTL. Doing it again does no harm.
 pub async fn create(context: &Context, output: Output) -> Result<String, Failure> {
-    let table = &context.journal.table().name;
+    let table = &context.scaling_log.table().name;
     let state = look(context).await?;
     let done = match &state {
         None => Done::Created,
@@ -112,7 +112,7 @@ fn told(table: &str, done: Done, dry_run: bool, output: Output) -> String {
 
 /// The table as it is; `None` when there is none.
 async fn look(context: &Context) -> Result<Option<TableState>, Failure> {
-    match context.journal.table().describe().await {
+    match context.scaling_log.table().describe().await {
         Ok(state) => Ok(Some(state)),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
         Err(error) => Err(failed(context, error)),
@@ -120,7 +120,7 @@ async fn look(context: &Context) -> Result<Option<TableState>, Failure> {
 }
 
 async fn make(context: &Context) -> Result<(), Failure> {
-    match context.journal.table().create().await {
+    match context.scaling_log.table().create().await {
         Ok(()) => Ok(()),
         // Somebody else is at it, or the answer to our own call was lost.
         Err(error) if error.kind == Kind::InUse => Ok(()),
@@ -135,14 +135,14 @@ async fn wait_until_active(context: &Context) -> Result<(), Failure> {
         }
         tokio::time::sleep(LOOK_EVERY / context.clock.speed().max(1)).await;
     }
-    let table = &context.journal.table().name;
+    let table = &context.scaling_log.table().name;
     let report = Report::new(format!("table {table} is not ACTIVE yet"));
     let hint = "run `kinesis-autoscaler table create` again to finish: its TTL is still off";
     Err(Failure::new(Exit::Failed, report.hint(hint)))
 }
 
 async fn enable_ttl(context: &Context) -> Result<(), Failure> {
-    let Err(error) = context.journal.table().enable_ttl().await else {
+    let Err(error) = context.scaling_log.table().enable_ttl().await else {
         return Ok(());
     };
     // AWS refuses to turn on what is on, as it is when an answer was lost.
@@ -177,7 +177,7 @@ fn other_ttl(table: &str, attribute: &str) -> Failure {
 
 fn failed(context: &Context, error: aws::Error) -> Failure {
     let hint = error.hint();
-    let table = context.journal.table().name.clone();
+    let table = context.scaling_log.table().name.clone();
     let report = Report::new(TableError {
         table,
         source: error,

@@ -187,7 +187,7 @@ impl<'a> Work<'a> {
 
     fn kinesis(&self) -> &Kinesis {
         let account = &self.context.config.subscriptions[self.number].account;
-        &self.context.aws.place(account).kinesis
+        &self.context.aws.clients(account).kinesis
     }
 
     fn words(&self, Step { number, from, to }: Step) -> String {

@@ -22,14 +22,14 @@ use crate::{
 use autoscaler_core::{
     alarm::Alarm,
     decide::{Decision, Fact, Verdict, calls_left, decide, shards_used},
-    facts::{Observation, Seen, StreamStatus, Traffic},
+    facts::{Fetched, Observation, StreamStatus, Traffic},
     limits::PERIOD_SECONDS,
     reason::Reason,
     scaling::{Log, Outcome, Scaling},
     subscription::{Account, Subscription},
 };
 
-/// So many streams are read side by side; the quotas pace them further.
+/// So many streams are read side by side; the quotas limiters them further.
 const AT_ONCE: usize = 32;
 /// Metrics come up to so much late; a younger period may not be whole.
 const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
@@ -61,7 +61,7 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
     let hosts = match &context.config.high_availability {
         // What the log cannot tell is told of each stream already.
-        Some(high) => lease::hosts(context.journal.table(), high.lease_duration, now)
+        Some(high) => lease::hosts(context.scaling_log.table(), high.lease_duration, now)
             .await
             .unwrap_or_default(),
         None => Vec::new(),
@@ -112,8 +112,8 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
                 .iter()
                 .flat_map(|number| subscriptions[*number].alarms.both())
                 .collect();
-            let place = context.aws.place(&account);
-            let found = inspect::pairs(place, &names, Priority::FIRST).await;
+            let clients = context.aws.clients(&account);
+            let found = inspect::pairs(clients, &names, Priority::FIRST).await;
             (numbers, found)
         });
     }
@@ -177,7 +177,7 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
     }
     let reader = Reader {
         aws: &context.aws,
-        journal: &context.journal,
+        scaling_log: &context.scaling_log,
         subscription,
         now: context.clock.now(),
     };
@@ -194,10 +194,10 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         return;
     };
     let name = gathered.seen.stream_name(subscription).to_owned();
-    let recent = context.journal.recent(&name, &arn, reader.log_since());
+    let recent = context.scaling_log.recent(&name, &arn, reader.log_since());
     let (scalings, mut unread) = recent.await;
     if scalings.is_empty() && unread.is_none() {
-        match context.journal.newest(&name, &arn).await {
+        match context.scaling_log.newest(&name, &arn).await {
             Ok(newest) => gathered.newest = newest,
             Err(error) => unread = Some(error),
         }
@@ -234,7 +234,7 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
         reads.spawn(async move {
             let now = context.clock.now();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let cloudwatch = &context.aws.place(&account).cloudwatch;
+            let cloudwatch = &context.aws.clients(&account).cloudwatch;
             let start = inspect::traffic_start(now);
             let traffic = cloudwatch.traffic_of(&names, start, now, PERIOD_SECONDS);
             (numbers, traffic.await)
@@ -266,7 +266,7 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
 fn judge(subscription: &Subscription, gathered: &mut Gathered, now: Timestamp) -> Decision {
     let seen = &mut gathered.seen;
     let open = |row: &Scaling| row.outcome == Outcome::Open;
-    seen.must_look = true;
+    seen.needs_inspection = true;
     seen.must_settle = seen
         .log
         .as_ref()
@@ -317,7 +317,7 @@ fn row(
     };
     Row {
         stream: name.to_owned(),
-        region: context.aws.place(&subscription.account).region.clone(),
+        region: context.aws.clients(&subscription.account).region.clone(),
         status: stream.map(|stream| stream.status.name()),
         on_demand: stream.map(|stream| stream.on_demand),
         shards: stream.map(|stream| stream.open_shards),
@@ -345,14 +345,14 @@ fn row(
     }
 }
 
-fn alarm_row(name: &str, seen: &Seen<Alarm>) -> AlarmRow {
+fn alarm_row(name: &str, seen: &Fetched<Alarm>) -> AlarmRow {
     let alarm = seen.found();
     AlarmRow {
         name: name.to_owned(),
         state: match seen {
-            Seen::NotYet => None,
-            Seen::Missing => Some("MISSING"),
-            Seen::Found(alarm) => Some(alarm.state.name()),
+            Fetched::Unread => None,
+            Fetched::Missing => Some("MISSING"),
+            Fetched::Found(alarm) => Some(alarm.state.name()),
         },
         since: alarm.and_then(|alarm| alarm.state_updated_at),
         actions_enabled: alarm.map(|alarm| alarm.actions_enabled),

@@ -101,7 +101,7 @@ fn process(state: &State, page: &mut Page<'_>) -> fmt::Result {
     page.gauge(
         "spool_rows",
         "Rows of the log that wait on disk for DynamoDB",
-        count(state.context.journal.spooled()),
+        count(state.context.scaling_log.spooled()),
     )?;
     calls(state, page)
 }

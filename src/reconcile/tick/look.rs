@@ -19,7 +19,7 @@ use crate::{
     aws::{self, ALARMS_PER_CALL},
     reconcile::{
         inspect::{self, Firing, PollMode},
-        lease::Term,
+        lease::LeaseTerm,
     },
 };
 use autoscaler_core::{
@@ -27,7 +27,7 @@ use autoscaler_core::{
     audit,
     datetime::after,
     decide::Decision,
-    facts::{Observation, Seen},
+    facts::{Fetched, Observation},
     reason::Reason,
 };
 
@@ -55,7 +55,12 @@ struct Waiting {
 impl Autoscaler {
     /// Reads each account and Region by itself, and starts streams as soon as enough is known of them: none waits for another Region that
     /// does not answer, nor the urgent ones for the audit.
-    pub(super) async fn look(&mut self, now: Timestamp, term: Option<Term>, deadline: Instant) {
+    pub(super) async fn look(
+        &mut self,
+        now: Timestamp,
+        term: Option<LeaseTerm>,
+        deadline: Instant,
+    ) {
         let mut due = self.due(now);
         let mut unpolled: BTreeSet<usize> = (0..self.groups.len()).collect();
         let mut waiting: BTreeMap<usize, Waiting> = BTreeMap::new();
@@ -159,7 +164,7 @@ impl Autoscaler {
         }
         for (number, scaling) in open {
             let seen = due.entry(number).or_default();
-            (seen.must_look, seen.must_settle) = (true, true);
+            (seen.needs_inspection, seen.must_settle) = (true, true);
             // With two accounts in one Region it is not known here whose it is.
             seen.open = Some(scaling).filter(|it| claims.get(&it.stream_arn) == Some(&1));
         }
@@ -170,7 +175,7 @@ impl Autoscaler {
             turns.extend(audit::due(last, now, interval, all));
         }
         for number in turns {
-            due.entry(number).or_default().must_look = true;
+            due.entry(number).or_default().needs_inspection = true;
         }
         due
     }
@@ -181,15 +186,15 @@ impl Autoscaler {
         for (number, direction, alarm) in firing {
             let seen = observations.entry(number).or_default();
             match direction {
-                Direction::Up => seen.up = Seen::Found(alarm),
-                Direction::Down => seen.down = Seen::Found(alarm),
+                Direction::Up => seen.up = Fetched::Found(alarm),
+                Direction::Down => seen.down = Fetched::Found(alarm),
             }
         }
         let busy: BTreeSet<usize> = self.busy.values().copied().collect();
         observations.retain(|number, seen| {
             let held = if busy.contains(number) {
                 // What is busy is open in the log, too; that is no audit.
-                if seen.must_look && !seen.must_settle {
+                if seen.needs_inspection && !seen.must_settle {
                     self.memory.overdue.insert(*number);
                 }
                 Some(Decision::hold(
@@ -211,10 +216,10 @@ impl Autoscaler {
     /// One DescribeAlarms call for an account and Region.
     fn poll(&self, group_number: usize) -> impl Future<Output = Read> + use<> {
         let group = &self.groups[group_number];
-        let place = self.context.aws.place(&group.account).clone();
+        let clients = self.context.aws.clients(&group.account).clone();
         let (index, mut mode) = (group.index.clone(), group.mode);
         async move {
-            let firing = inspect::poll(&place, &index, &mut mode).await;
+            let firing = inspect::poll(&clients, &index, &mut mode).await;
             Read::Poll(group_number, mode, firing)
         }
     }
@@ -229,7 +234,8 @@ impl Autoscaler {
                 .iter()
                 .flat_map(|number| subscriptions[*number].alarms.both());
             let names: Vec<&str> = names.collect();
-            let found = inspect::pairs(context.aws.place(&account), &names, Priority::FIRST).await;
+            let found =
+                inspect::pairs(context.aws.clients(&account), &names, Priority::FIRST).await;
             Read::Pairs(group, numbers, found)
         }
     }
@@ -257,7 +263,7 @@ impl Autoscaler {
             why,
         );
         for (number, seen) in seen {
-            if seen.must_look {
+            if seen.needs_inspection {
                 self.memory.overdue.insert(*number);
             }
             let label = self.context.config.subscriptions[*number].label();
@@ -267,14 +273,14 @@ impl Autoscaler {
     }
 
     /// Starts a task for each stream, the most urgent first.
-    fn start(&mut self, observations: Observations, now: Timestamp, term: Option<Term>) {
+    fn start(&mut self, observations: Observations, now: Timestamp, term: Option<LeaseTerm>) {
         let mut work: Vec<(usize, Observation)> = observations.into_iter().collect();
         work.sort_by_key(|(number, seen)| (seen.priority(), *number));
         for (number, seen) in work {
             self.memory.overdue.remove(&number);
             let subscription = &self.context.config.subscriptions[number];
             let stream = seen.stream_name(subscription).to_owned();
-            let region = &self.context.aws.place(&subscription.account).region;
+            let region = &self.context.aws.clients(&subscription.account).region;
             let span = tracing::error_span!("stream", stream, region);
             let task = look_after(self.context.clone(), number, seen, now, term).instrument(span);
             let id = self.under_way.spawn(task).id();

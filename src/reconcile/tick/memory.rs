@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::reconcile::{lease::Term, report::StreamReport};
+use crate::reconcile::{lease::LeaseTerm, report::StreamReport};
 use autoscaler_core::{
     alarm::Alarm, decide::Decision, facts::Observation, reason::Reason, subscription::Account,
 };
@@ -20,7 +20,7 @@ const FILE: &str = "last-run.json";
 /// What one tick remembers of those before it.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub term: Option<Term>,
+    pub term: Option<LeaseTerm>,
     pub last_tick: Option<Timestamp>,
     /// When the log was last asked for scalings that were left open.
     pub open_read_at: Option<Timestamp>,
@@ -28,19 +28,19 @@ pub struct Memory {
     pub overdue: BTreeSet<usize>,
     held: HashMap<usize, Held>,
     /// What the log was told last of each stream, or of a Region as a whole.
-    told: BTreeMap<String, News>,
+    told: BTreeMap<String, Notice>,
     /// Who was told of in the tick under way.
     told_now: BTreeSet<String>,
 }
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct News {
+struct Notice {
     reason: String,
     error: Option<String>,
 }
 
-impl News {
+impl Notice {
     /// Found by an audit, and so until the next one finds it otherwise; other news ends with the first tick that does not bring it.
     fn lasts(&self) -> bool {
         [Reason::Contract, Reason::StreamMissing, Reason::OnDemand]
@@ -67,7 +67,7 @@ struct Left {
     #[serde(default)]
     overdue: BTreeSet<usize>,
     #[serde(default)]
-    told: BTreeMap<String, News>,
+    told: BTreeMap<String, Notice>,
 }
 
 fn write(state_dir: &Path, left: &Left) -> bool {
@@ -84,7 +84,7 @@ impl Memory {
         let held = self.held.get(&number)?;
         // A clock that was set back must not make it longer.
         let in_time = (held.since..held.until).contains(&now);
-        let stands = !seen.must_look && in_time && held.firing == seen.alarms_in_alarm();
+        let stands = !seen.needs_inspection && in_time && held.firing == seen.alarms_in_alarm();
         stands.then(|| held.decision.clone())
     }
 
@@ -185,7 +185,7 @@ impl Memory {
     }
 
     fn is_news(&mut self, key: String, reason: &str, error: Option<&str>) -> bool {
-        let news = News {
+        let news = Notice {
             reason: reason.to_owned(),
             error: error.map(ToOwned::to_owned),
         };

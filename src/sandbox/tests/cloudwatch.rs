@@ -343,7 +343,7 @@ async fn alarms_follow_traffic_and_shards() {
     world.pass(5);
     assert_eq!(states(), are("ALARM", "OK"));
     // More shards, and alarms that know of them.
-    world.region.reshard_by_hand("s", 4).unwrap();
+    world.region.reshard_externally("s", 4).unwrap();
     for name in [&names.scale_up, &names.scale_down] {
         world
             .region

@@ -79,7 +79,7 @@ fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
             } else {
                 n.div_ceil(2).max(2)
             };
-            if target != n && region.reshard_by_hand(stream, target).is_ok() {
+            if target != n && region.reshard_externally(stream, target).is_ok() {
                 done.push((stream.to_owned(), n, target));
             }
             for name in &names {

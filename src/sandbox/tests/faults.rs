@@ -4,7 +4,7 @@ use aws_sdk_kinesis::types::ScalingType;
 
 use super::*;
 
-/// One UpdateShardCount under `fault`: what the client sees, the stream's target, the journal, calls counted.
+/// One UpdateShardCount under `fault`: what the client sees, the stream's target, the request_log, calls counted.
 async fn under(fault: Fault) -> (String, u32, Vec<String>, u64) {
     let world = World::new();
     world.region.create_stream("s", 2);
@@ -21,11 +21,11 @@ async fn under(fault: Fault) -> (String, u32, Vec<String>, u64) {
         .target_shard_count(4)
         .scaling_type(ScalingType::UniformScaling);
     let seen = outcome(call.send().await);
-    let journal = world.sandbox.journal();
-    let journal = journal.into_iter().map(|call| call.outcome).collect();
+    let request_log = world.sandbox.request_log();
+    let request_log = request_log.into_iter().map(|call| call.outcome).collect();
     let target = world.region.stream("s").unwrap().target;
     let calls = world.sandbox.calls().values().sum();
-    (seen, target, journal, calls)
+    (seen, target, request_log, calls)
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,14 +58,14 @@ async fn each_fault_does_what_it_says() {
         ),
         (Fault::Slow(Duration::from_secs(9)), "ok", 4, &["ok"], 1),
     ];
-    for (fault, seen, target, journal, calls) in cases {
+    for (fault, seen, target, request_log, calls) in cases {
         let got = under(fault.clone()).await;
         assert!(got.0.starts_with(seen), "{fault:?}: {}", got.0);
         assert_eq!(
             (got.1, got.2, got.3),
             (
                 target,
-                journal.iter().map(|s| (*s).to_owned()).collect(),
+                request_log.iter().map(|s| (*s).to_owned()).collect(),
                 calls
             ),
             "{fault:?}"
@@ -165,10 +165,13 @@ async fn roles_lead_to_other_accounts() {
     let client = aws_sdk_kinesis::Client::from_conf(config.build());
     let names = client.list_streams().send().await.unwrap().stream_names;
     assert_eq!(names, ["theirs"]);
-    let journal = world.sandbox.journal();
-    assert_eq!(journal[0].resource.as_deref(), Some(mine));
+    let request_log = world.sandbox.request_log();
+    assert_eq!(request_log[0].resource.as_deref(), Some(mine));
     assert_eq!(
-        (journal[1].account.as_str(), journal[1].operation.as_str()),
+        (
+            request_log[1].account.as_str(),
+            request_log[1].operation.as_str()
+        ),
         ("210987654321", "ListStreams")
     );
     world.sandbox.deny("kinesis:ListStreams");

@@ -123,7 +123,7 @@ async fn ten_updates_in_24_hours_are_the_limit() {
             .await
             .starts_with("LimitExceededException")
     );
-    assert!(world.region.reshard_by_hand("s", 5).is_err());
+    assert!(world.region.reshard_externally("s", 5).is_err());
     assert_eq!(world.region.stream("s").unwrap().update_calls_24h, 10);
     world.pass(14 * 60);
     assert_eq!(update(&world, "s", 5).await, "ok");

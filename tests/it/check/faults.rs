@@ -117,7 +117,7 @@ const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
     ),
     (
         "a stream in flux",
-        |w| w.place.reshard_by_hand("orders", 8).expect("it may"),
+        |w| w.place.reshard_externally("orders", 8).expect("it may"),
         "updating",
         Severity::Info,
         "orders",

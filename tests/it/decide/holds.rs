@@ -3,7 +3,7 @@
 use autoscaler_core::{
     alarm::Alarm,
     decide::Action,
-    facts::{Observation, Seen, Series, StreamStatus, StreamSummary, Traffic},
+    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary, Traffic},
     reason::Reason,
     scaling::{Log, Outcome},
 };
@@ -22,15 +22,15 @@ type Case = (
 
 #[test]
 fn holds_each_with_its_reason() {
-    fn alarm_of(seen: &mut Seen<Alarm>) -> &mut Alarm {
+    fn alarm_of(seen: &mut Fetched<Alarm>) -> &mut Alarm {
         match seen {
-            Seen::Found(alarm) => alarm,
+            Fetched::Found(alarm) => alarm,
             _ => unreachable!("the scene has both"),
         }
     }
     fn stream_of(seen: &mut Observation) -> &mut StreamSummary {
         match &mut seen.stream {
-            Seen::Found(stream) => stream,
+            Fetched::Found(stream) => stream,
             _ => unreachable!("the scene has one"),
         }
     }
@@ -41,7 +41,7 @@ fn holds_each_with_its_reason() {
         (
             "a missing counterpart",
             || up(4),
-            |s| s.down = Seen::Missing,
+            |s| s.down = Fetched::Missing,
             Action::Hold,
             Reason::Contract,
         ),
@@ -146,7 +146,7 @@ fn holds_each_with_its_reason() {
         (
             "no stream",
             || up(4),
-            |s| s.stream = Seen::Missing,
+            |s| s.stream = Fetched::Missing,
             Action::Hold,
             Reason::StreamMissing,
         ),
