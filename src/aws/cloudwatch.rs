@@ -25,12 +25,11 @@ use crate::aws::rate_limit::RateLimiters;
 use autoscaler_core::{
     alarm::{Alarm, State},
     facts::{Series, Traffic},
+    limits::{ALARMS_PER_CALL, METRICS_PER_CALL},
 };
 
-/// AWS takes at most so many names, and gives at most so many alarms, in one DescribeAlarms call.
-pub const ALARMS_PER_CALL: usize = 100;
-/// AWS takes at most 500 queries in one GetMetricData call, and a stream's traffic is two.
-pub const STREAMS_PER_CALL: usize = 250;
+/// Streams whose traffic, two metrics each, one GetMetricData call reads.
+pub const STREAMS_PER_CALL: usize = METRICS_PER_CALL / 2;
 
 /// The CloudWatch of one account and Region.
 #[derive(Clone, Debug)]
@@ -128,7 +127,7 @@ impl CloudWatch {
             .interceptor(unknown.clone());
         let reply = Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::DescribeAlarms, error)
-                .telling(&self.limiters.describe_alarms)
+                .slowing(&self.limiters.describe_alarms)
         })?;
         let next = reply
             .next_token()
@@ -161,7 +160,7 @@ impl CloudWatch {
         let sent = Box::pin(request.customize().interceptor(permit).send()).await;
         sent.map_err(|error| {
             Error::from_sdk(Operation::PutMetricAlarm, error)
-                .telling(&self.limiters.put_metric_alarm)
+                .slowing(&self.limiters.put_metric_alarm)
         })?;
         Ok(())
     }
@@ -183,7 +182,7 @@ impl CloudWatch {
             .customize()
             .interceptor(permit);
         Box::pin(request.send()).await.map_err(|error| {
-            Error::from_sdk(Operation::SetAlarmState, error).telling(&self.limiters.set_alarm_state)
+            Error::from_sdk(Operation::SetAlarmState, error).slowing(&self.limiters.set_alarm_state)
         })?;
         Ok(())
     }

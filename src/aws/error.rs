@@ -203,10 +203,10 @@ impl Error {
         }
     }
 
-    /// Tells the quota's lane if AWS has throttled the call; hands the error on.
-    pub(super) fn telling(self, lane: &RateLimiter) -> Self {
+    /// Slows `limiter` down if AWS has throttled the call; returns the error.
+    pub(super) fn slowing(self, limiter: &RateLimiter) -> Self {
         if self.kind == Kind::Throttled {
-            lane.throttled();
+            limiter.slow_down();
         }
         self
     }

@@ -52,7 +52,7 @@ impl Kinesis {
         let request = self.client.describe_stream_summary().stream_name(stream);
         let reply = Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::DescribeStreamSummary, error)
-                .telling(&self.limiters.describe_stream_summary)
+                .slowing(&self.limiters.describe_stream_summary)
         })?;
         let Some(summary) = reply.stream_description_summary else {
             return Err(Error::unreadable(
@@ -79,7 +79,7 @@ impl Kinesis {
 
     /// Waits until the stream may be read for a resharding: not long before the quota allows one.
     pub async fn admission(&self, priority: Priority) -> SemaphorePermit {
-        self.limiters.admission.enter(priority).await
+        self.limiters.resharding_slots.acquire(priority).await
     }
 
     /// Waits until the account's quota allows one more resharding, and ends the admission then. Apart from the call, so that an intent is
@@ -124,7 +124,7 @@ impl Kinesis {
             .interceptor(permit);
         Box::pin(request.send()).await.map_err(|error| {
             Error::from_sdk(Operation::UpdateShardCount, error)
-                .telling(&self.limiters.update_shard_count)
+                .slowing(&self.limiters.update_shard_count)
         })?;
         Ok(())
     }

@@ -27,7 +27,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
-pub use cloudwatch::{ALARMS_PER_CALL, CloudWatch, Definition, Rewrite, STREAMS_PER_CALL};
+pub use cloudwatch::{CloudWatch, Definition, Rewrite, STREAMS_PER_CALL};
 pub use dynamodb::{
     Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,
 };

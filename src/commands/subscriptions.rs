@@ -10,7 +10,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Definition, Kind},
+    aws::{self, Definition, Kind},
     config::nearest,
     output::{
         error::{Exit, Failure, Report, chain},
@@ -21,6 +21,7 @@ use crate::{
 };
 use autoscaler_core::{
     facts::{Fetched, Observation, StreamSummary},
+    limits::PAIRS_PER_CALL,
     subscription::{Account, Subscription},
 };
 
@@ -139,7 +140,7 @@ pub async fn pairs(
     for (account, numbers) in groups {
         // A right that is missing, or AWS being away, is not found out again for every 50.
         let mut failed: Option<aws::Error> = None;
-        for numbers in numbers.chunks(ALARMS_PER_CALL / 2) {
+        for numbers in numbers.chunks(PAIRS_PER_CALL) {
             let read = match &failed {
                 Some(error) => Err(error.clone()),
                 None => read_pairs(context, account, numbers).await,

@@ -1,10 +1,10 @@
-//! Who goes first where a quota makes streams wait.
+//! The order in which calls wait for a quota.
 
 use std::cmp::Reverse;
 
 use crate::alarm::Direction;
 
-/// Who goes first: the lower value does.
+/// The urgency of a call: the lowest value goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority {
     class: u8,
@@ -12,18 +12,19 @@ pub struct Priority {
 }
 
 impl Priority {
-    /// The poll of alarm states, without which nothing is known; and what has waited for its turn with another quota already.
+    /// The poll of alarm states, on which everything else depends, and calls that have already waited
+    /// for another quota.
     pub const FIRST: Self = Self {
         class: 0,
         usage_percent: Reverse(0),
     };
-    /// The audit, which has all the time.
+    /// The audit, which nobody waits for.
     pub const AUDIT: Self = Self {
         class: 9,
         usage_percent: Reverse(0),
     };
 
-    /// Scale-ups before scale-downs, and the highest usage first.
+    /// A scaling: scale-ups go before scale-downs, then the highest usage goes first.
     pub fn scaling(direction: Direction, usage: Option<f64>) -> Self {
         let class = match direction {
             Direction::Up => 1,

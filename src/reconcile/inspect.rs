@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Aws, Kind, RegionClients},
+    aws::{self, Aws, Kind, RegionClients},
     reconcile::scaling_log::ScalingLog,
 };
 use autoscaler_core::{
     alarm::{Alarm, Direction, State},
     decide::{Fact, Verdict, decide},
     facts::{Fetched, Observation},
-    limits::{BUDGET_DAY, PERIOD_SECONDS},
+    limits::{ALARMS_PER_CALL, BUDGET_DAY, PERIOD_SECONDS},
     scaling::{Log, Scaling},
     subscription::Subscription,
 };

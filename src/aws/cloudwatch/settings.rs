@@ -56,7 +56,7 @@ impl CloudWatch {
             .await;
         sent.map_err(|error| {
             Error::from_sdk(Operation::PutMetricAlarm, error)
-                .telling(&self.limiters.put_metric_alarm)
+                .slowing(&self.limiters.put_metric_alarm)
         })?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{Log, before};
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Kind},
+    aws::{self, Kind},
     config::nearest,
     output::{
         error::{Exit, Failure, Report},
@@ -19,7 +19,7 @@ use crate::{
         inspect::{self},
     },
 };
-use autoscaler_core::{facts::Observation, scaling::Scaling};
+use autoscaler_core::{facts::Observation, limits::PAIRS_PER_CALL, scaling::Scaling};
 
 /// So many streams are read side by side.
 const AT_ONCE: usize = 16;
@@ -142,7 +142,7 @@ async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
             .iter()
             .filter(|it| it.stream.is_none() && it.account == *account)
             .collect();
-        for batch in by_alarm.chunks(ALARMS_PER_CALL / 2) {
+        for batch in by_alarm.chunks(PAIRS_PER_CALL) {
             let alarms: Vec<&str> = batch.iter().flat_map(|it| it.alarms.both()).collect();
             match inspect::pairs(clients, &alarms, Priority::FIRST).await {
                 Ok(mut found) => {

@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{AlarmRow, LastScaling, Row, Status};
 use crate::{
-    aws::{self, ALARMS_PER_CALL, Kind, STREAMS_PER_CALL},
+    aws::{self, Kind, STREAMS_PER_CALL},
     output::progress::Progress,
     reconcile::{
         context::Context,
@@ -23,7 +23,7 @@ use autoscaler_core::{
     alarm::Alarm,
     decide::{Decision, Fact, Verdict, calls_left, decide, shards_used},
     facts::{Fetched, Observation, StreamStatus, Traffic},
-    limits::PERIOD_SECONDS,
+    limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
     reason::Reason,
     scaling::{Log, Outcome, Scaling},
     subscription::{Account, Subscription},
@@ -104,7 +104,7 @@ fn batches(
 
 async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
     let mut reads = JoinSet::new();
-    for (account, numbers) in batches(context, ALARMS_PER_CALL / 2, |_| true) {
+    for (account, numbers) in batches(context, PAIRS_PER_CALL, |_| true) {
         let context = context.clone();
         reads.spawn(async move {
             let subscriptions = &context.config.subscriptions;

@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::{Autoscaler, FIRST_AUDIT, failure, look_after};
 use crate::{
-    aws::{self, ALARMS_PER_CALL},
+    aws,
     reconcile::{
         inspect::{self, Firing, PollMode},
         lease::LeaseTerm,
@@ -28,6 +28,7 @@ use autoscaler_core::{
     datetime::after,
     decide::Decision,
     facts::{Fetched, Observation},
+    limits::PAIRS_PER_CALL,
     reason::Reason,
 };
 
@@ -107,7 +108,7 @@ impl Autoscaler {
                 Err(_) => continue,
             };
             if let Some(left) = waiting.get_mut(&group) {
-                let numbers = left.queue.len().saturating_sub(ALARMS_PER_CALL / 2);
+                let numbers = left.queue.len().saturating_sub(PAIRS_PER_CALL);
                 let numbers = left.queue.split_off(numbers);
                 if !numbers.is_empty() {
                     reading.spawn(self.pairs(group, numbers));
