@@ -14,7 +14,7 @@ use autoscaler_core::subscription::{Account, Subscription};
 /// Checks the whole; `None` only with a problem.
 pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {
     let subscriptions = subscriptions(&raw, problems);
-    if let Err((key, complaint)) = raw.alarms.check() {
+    if let Err((key, complaint)) = raw.alarms.design.check() {
         problems.add(format!("alarms.{key}"), complaint);
     }
     let Some(table) = raw.log.table else {
@@ -32,7 +32,8 @@ pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {
         call_timeout: raw.call_timeout,
         log_format: raw.log_format,
         state_dir: raw.state_dir,
-        home: raw.aws,
+        home: raw.aws.account,
+        ca_bundle: raw.aws.ca_bundle,
         log: LogTable {
             table,
             retention_days: raw.log.retention_days,
@@ -40,7 +41,8 @@ pub(super) fn config(raw: Raw, problems: &mut Problems) -> Option<Config> {
         quotas: raw.quotas,
         high_availability: raw.high_availability,
         metrics: raw.metrics,
-        alarms: raw.alarms,
+        alarms: raw.alarms.design,
+        ignore_fields: raw.alarms.ignore_fields,
         subscriptions,
     })
 }
@@ -64,7 +66,8 @@ fn subscriptions(raw: &Raw, problems: &mut Problems) -> Vec<Subscription> {
         let subscription = Reading {
             stream,
             defaults,
-            home: &raw.aws,
+            home: &raw.aws.account,
+            reads: raw.alarms.reads,
             template: template.as_ref(),
             path: format!("streams[{i}]"),
             problems,
@@ -92,6 +95,8 @@ struct Reading<'a> {
     stream: &'a RawStream,
     defaults: &'a RawDefaults,
     home: &'a Account,
+    /// What `[alarms]` says of `reads`.
+    reads: bool,
     template: Option<&'a Template>,
     path: String,
     problems: &'a mut Problems,
@@ -126,6 +131,13 @@ impl Reading<'_> {
             reserved_scale_ups: stream
                 .reserved_scale_ups
                 .unwrap_or(defaults.reserved_scale_ups),
+            policy: stream.policy.unwrap_or(defaults.policy),
+            memory: stream.memory.unwrap_or(defaults.memory),
+            fill: stream.fill.unwrap_or(defaults.fill),
+            saving: stream.saving.unwrap_or(defaults.saving),
+            max_iterator_age: Some(stream.max_iterator_age.unwrap_or(defaults.max_iterator_age))
+                .filter(|it| !it.is_zero()),
+            reads: stream.reads.unwrap_or(self.reads),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The pair of alarms that a person wants to have made, by its numbers.
+//! The numbers of the pair of alarms that `alarms print` and `alarms create` make.
 
 use serde::Deserialize;
 
@@ -15,10 +15,12 @@ pub struct PairDesign {
     /// Usage at or above which a stream is to be scaled up; 1 is all that its shards take.
     pub up_threshold: f64,
     pub down_threshold: f64,
-    /// For so many periods in a row.
+    /// How many periods in a row must be beyond the threshold.
     pub up_periods: u32,
     pub down_periods: u32,
     pub period_seconds: u32,
+    /// Share of rejected records from which a period counts as fully used; 0 leaves rejections out.
+    pub throttle_share: f64,
 }
 
 impl PairDesign {

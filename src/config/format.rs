@@ -60,6 +60,15 @@ pub(super) fn log_format(text: &str) -> Result<(), Complaint> {
     }
 }
 
+pub(super) fn policy(text: &str) -> Result<(), Complaint> {
+    match text {
+        "original" | "adaptive" => Ok(()),
+        _ => Err(wrong(format!(
+            "must be \"original\" or \"adaptive\", is {text:?}"
+        ))),
+    }
+}
+
 pub(super) fn path(text: &str) -> Result<(), Complaint> {
     match text {
         "" => Err(wrong("must not be empty")),

@@ -23,7 +23,7 @@ const PREFIX: &str = "KINESIS_AUTOSCALER_";
 
 /// What holds where no other layer speaks. `[high_availability]` and `[metrics]` are missing: a section that is there is on.
 const DEFAULTS: &str = r#"
-schedule = "0 * * * * *"
+schedule = "*/10 * * * * *"
 audit_interval = "15m"
 tick_timeout = "50s"
 call_timeout = "10s"
@@ -48,6 +48,9 @@ down_threshold = 0.25
 up_periods = 1
 down_periods = 288
 period_seconds = 300
+throttle_share = 0.005
+ignore_fields = []
+reads = false
 
 [defaults]
 alarm_name = "{stream}-{direction}-alarm"
@@ -56,6 +59,11 @@ max_shards = 10000
 cooldown_up = "0s"
 cooldown_down = "0s"
 reserved_scale_ups = 3
+policy = "original"
+memory = "12h"
+fill = 0.55
+saving = 0.3
+max_iterator_age = "0s"
 "#;
 
 /// What lies over the file. The default is nothing at all, so that a test does not depend on the machine.

@@ -42,12 +42,16 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where the log table is, and the default of every subscription.
     pub home: Account,
+    /// PEM file of further certificate authorities for the connections to AWS.
+    pub ca_bundle: Option<PathBuf>,
     pub log: LogTable,
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
     /// What `alarms print` and `alarms create` make.
     pub alarms: PairDesign,
+    /// Reply fields of DescribeAlarms that may be lost when an alarm is rewritten.
+    pub ignore_fields: Vec<String>,
     pub subscriptions: Vec<Subscription>,
 }
 

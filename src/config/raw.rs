@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 
 use super::{HighAvailability, LogFormat, Metrics, PairDesign, Quotas};
-use autoscaler_core::subscription::Account;
+use autoscaler_core::subscription::{Account, Permille, Policy};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {
@@ -22,15 +22,30 @@ pub(super) struct Raw {
     pub call_timeout: Duration,
     pub log_format: LogFormat,
     pub state_dir: PathBuf,
-    pub aws: Account,
+    pub aws: RawAws,
     pub log: RawLog,
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
-    pub alarms: PairDesign,
+    pub alarms: RawAlarms,
     pub defaults: RawDefaults,
     #[serde(default)]
     pub streams: Vec<RawStream>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawAws {
+    #[serde(flatten)]
+    pub account: Account,
+    pub ca_bundle: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawAlarms {
+    #[serde(flatten)]
+    pub design: PairDesign,
+    pub ignore_fields: Vec<String>,
+    pub reads: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +64,15 @@ pub(super) struct RawDefaults {
     #[serde(deserialize_with = "duration")]
     pub cooldown_down: Duration,
     pub reserved_scale_ups: u32,
+    pub policy: Policy,
+    #[serde(deserialize_with = "duration")]
+    pub memory: Duration,
+    #[serde(deserialize_with = "permille")]
+    pub fill: Permille,
+    #[serde(deserialize_with = "permille")]
+    pub saving: Permille,
+    #[serde(deserialize_with = "duration")]
+    pub max_iterator_age: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +90,25 @@ pub(super) struct RawStream {
     #[serde(default, deserialize_with = "some_duration")]
     pub cooldown_down: Option<Duration>,
     pub reserved_scale_ups: Option<u32>,
+    pub policy: Option<Policy>,
+    #[serde(default, deserialize_with = "some_duration")]
+    pub memory: Option<Duration>,
+    #[serde(default, deserialize_with = "some_permille")]
+    pub fill: Option<Permille>,
+    #[serde(default, deserialize_with = "some_permille")]
+    pub saving: Option<Permille>,
+    #[serde(default, deserialize_with = "some_duration")]
+    pub max_iterator_age: Option<Duration>,
+    pub reads: Option<bool>,
+}
+
+fn permille<'de, D: Deserializer<'de>>(from: D) -> Result<Permille, D::Error> {
+    let ratio = f64::deserialize(from)?;
+    Ok(Permille::new((ratio * 1000.0).round() as u32))
+}
+
+fn some_permille<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Permille>, D::Error> {
+    permille(from).map(Some)
 }
 
 /// Reads a duration in humantime's notation.

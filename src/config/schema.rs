@@ -32,14 +32,22 @@ enum Kind {
     },
     /// Calls per second.
     Rate,
-    /// Above 0, and at most 1.
-    Ratio,
+    /// From 0, or above it, to 1.
+    Ratio {
+        zero: bool,
+    },
+    /// A ratio of at most three decimals.
+    Permille {
+        zero: bool,
+    },
+    Flag,
+    Texts,
     Table(Keys),
     /// An array of tables.
     Tables(Keys),
 }
 
-use Kind::{Rate, Ratio, Table, Tables, Text, Whole};
+use Kind::{Flag, Permille, Rate, Ratio, Table, Tables, Text, Texts, Whole};
 
 const fn key(name: &'static str, kind: Kind) -> Key {
     Key { name, kind }
@@ -47,6 +55,8 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 
 const DURATION: Kind = Kind::Duration { zero: false };
 const DURATION_OR_ZERO: Kind = Kind::Duration { zero: true };
+const MEMORY: Kind = DURATION;
+const RATIO: Kind = Ratio { zero: false };
 const SHARDS: Kind = Whole {
     min: 1,
     max: 10_000,
@@ -79,6 +89,7 @@ static AWS: Keys = &[
     key("region", Text(format::region)),
     key("profile", Text(format::profile)),
     key("role_arn", Text(format::role_arn)),
+    key("ca_bundle", Text(format::path)),
 ];
 
 static LOG: Keys = &[
@@ -99,8 +110,8 @@ static HIGH_AVAILABILITY: Keys = &[key("lease_duration", DURATION)];
 static METRICS: Keys = &[key("listen", Text(format::listen))];
 
 static ALARMS: Keys = &[
-    key("up_threshold", Ratio),
-    key("down_threshold", Ratio),
+    key("up_threshold", RATIO),
+    key("down_threshold", RATIO),
     key("up_periods", PERIODS),
     key("down_periods", PERIODS),
     key(
@@ -110,6 +121,9 @@ static ALARMS: Keys = &[
             max: 86_400,
         },
     ),
+    key("throttle_share", Ratio { zero: true }),
+    key("ignore_fields", Texts),
+    key("reads", Flag),
 ];
 
 static STREAM_DEFAULTS: Keys = &[
@@ -119,6 +133,11 @@ static STREAM_DEFAULTS: Keys = &[
     key("cooldown_up", DURATION_OR_ZERO),
     key("cooldown_down", DURATION_OR_ZERO),
     key("reserved_scale_ups", SCALE_UPS),
+    key("policy", Text(format::policy)),
+    key("memory", MEMORY),
+    key("fill", Permille { zero: false }),
+    key("saving", Permille { zero: true }),
+    key("max_iterator_age", DURATION_OR_ZERO),
 ];
 
 static STREAM: Keys = &[
@@ -133,6 +152,12 @@ static STREAM: Keys = &[
     key("cooldown_up", DURATION_OR_ZERO),
     key("cooldown_down", DURATION_OR_ZERO),
     key("reserved_scale_ups", SCALE_UPS),
+    key("policy", Text(format::policy)),
+    key("memory", MEMORY),
+    key("fill", Permille { zero: false }),
+    key("saving", Permille { zero: true }),
+    key("max_iterator_age", DURATION_OR_ZERO),
+    key("reads", Flag),
 ];
 
 /// The path of every known key, `streams.name` for those of an entry under `[[streams]]`.
@@ -242,12 +267,33 @@ impl Walk<'_> {
                 }
                 Ok(Value::from(number))
             }
-            Ratio => {
-                let number = rate(value, bare).ok_or_else(|| expected("a number", value))?;
-                if !(number > 0.0 && number <= 1.0) {
-                    return Err(wrong(format!("must be above 0 and at most 1, is {number}")));
+            Ratio { zero } => ratio(value, bare, *zero).map(Value::from),
+            Permille { zero } => {
+                let number = ratio(value, bare, *zero)?;
+                if (number * 1000.0 - (number * 1000.0).round()).abs() > 1e-6 {
+                    return Err(wrong(format!(
+                        "must have at most three decimals, is {number}"
+                    )));
                 }
                 Ok(Value::from(number))
+            }
+            Flag => {
+                let flag = match bare {
+                    Some(text) => text.trim().parse().ok(),
+                    None => value.to_bool(),
+                };
+                flag.map(Value::from)
+                    .ok_or_else(|| expected("true or false", value))
+            }
+            Texts => {
+                let parsed = bare.and_then(format::inline_value);
+                let value = parsed.as_ref().unwrap_or(value);
+                let texts = value
+                    .as_array()
+                    .and_then(|it| it.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                texts
+                    .map(Value::from)
+                    .ok_or_else(|| expected("an array of strings", value))
             }
             Table(keys) => {
                 let dict = value.as_dict().ok_or_else(|| {
@@ -388,6 +434,18 @@ fn rate(value: &Value, bare: Option<&str>) -> Option<f64> {
         // No quota is near 2^53, where this would round.
         (None, _) => whole(value, None).map(|it| it as f64),
     }
+}
+
+fn ratio(value: &Value, bare: Option<&str>, zero: bool) -> Result<f64, Complaint> {
+    let number = rate(value, bare).ok_or_else(|| expected("a number", value))?;
+    let range = match zero {
+        true => "from 0 to 1",
+        false => "above 0 and at most 1",
+    };
+    if !(0.0..=1.0).contains(&number) || (number == 0.0 && !zero) {
+        return Err(wrong(format!("must be {range}, is {number}")));
+    }
+    Ok(number)
 }
 
 fn expected(what: &str, found: &Value) -> Complaint {

@@ -1,12 +1,12 @@
-//! A subscribed stream, as the configuration has it.
+//! A subscribed stream, as the configuration describes it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 
 use crate::alarm::AlarmNames;
 
-/// An AWS account and Region as the SDK finds it; what is `None` is left to the SDK's own chain.
+/// An AWS account and Region; the SDK's own provider chain fills in what is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub struct Account {
     pub region: Option<String>,
@@ -25,19 +25,55 @@ pub struct Subscription {
     pub max_shards: u32,
     pub cooldown_up: Duration,
     pub cooldown_down: Duration,
-    /// Of the 10 UpdateShardCount calls a day, how many are kept for scale-ups.
+    /// How many of the 10 UpdateShardCount calls a day are reserved for scale-ups.
     pub reserved_scale_ups: u32,
+    pub policy: Policy,
+    /// The time in which the adaptive policy forgets half of a peak.
+    pub memory: Duration,
+    /// The usage at which the remembered peak should run; the adaptive policy scales down to that.
+    pub fill: Permille,
+    /// The smallest reduction for which the adaptive policy scales down.
+    pub saving: Permille,
+    /// No scale-down while consumers are further behind than this; `None` turns the check off.
+    pub max_iterator_age: Option<Duration>,
+    /// Whether bytes read by consumers count as usage.
+    pub reads: bool,
+}
+
+/// How a target shard count is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// As the original Lambdas did: fixed steps up; down by the peak of the last 24 hours.
+    #[default]
+    Original,
+    /// By demand, a fading peak and the season.
+    Adaptive,
+}
+
+/// A ratio in whole thousandths, which compares exactly and is computed with in integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Permille(u32);
+
+impl Permille {
+    pub const fn new(thousandths: u32) -> Self {
+        Self(thousandths)
+    }
+
+    pub const fn get(self) -> u32 {
+        self.0
+    }
 }
 
 impl Subscription {
-    /// What to call it before its stream's name is known.
+    /// The name to show before the stream's name is known.
     pub fn label(&self) -> &str {
         self.stream.as_deref().unwrap_or(&self.alarms.scale_up)
     }
 }
 
-impl std::fmt::Display for Account {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |name: &str, value: &Option<String>| {
             value.as_ref().map(|value| format!("{name} {value}"))
         };
@@ -52,5 +88,12 @@ impl std::fmt::Display for Account {
         } else {
             f.write_str(&parts.join(", "))
         }
+    }
+}
+
+impl fmt::Display for Permille {
+    /// As the configuration has it: `0.55`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 1000.0)
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use autoscaler_core::{
     alarm::AlarmNames,
-    subscription::{Account, Subscription},
+    subscription::{Account, Permille, Policy, Subscription},
 };
 use kinesis_autoscaler::config::{
     Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Quotas,
@@ -37,13 +37,14 @@ pub fn load(text: &str, overrides: Overrides) -> Result<Config, kinesis_autoscal
 /// What `MINIMAL` loads as.
 fn minimal() -> Config {
     Config {
-        schedule: "0 * * * * *".to_owned(),
+        schedule: "*/10 * * * * *".to_owned(),
         audit_interval: Some(Duration::from_secs(900)),
         tick_timeout: Duration::from_secs(50),
         call_timeout: Duration::from_secs(10),
         log_format: LogFormat::Text,
         state_dir: "/var/lib/kinesis-autoscaler".into(),
         home: Account::default(),
+        ca_bundle: None,
         log: LogTable {
             table: "logs".to_owned(),
             retention_days: 14,
@@ -63,7 +64,9 @@ fn minimal() -> Config {
             up_periods: 1,
             down_periods: 288,
             period_seconds: 300,
+            throttle_share: 0.005,
         },
+        ignore_fields: Vec::new(),
         subscriptions: vec![orders()],
     }
 }
@@ -78,6 +81,12 @@ fn orders() -> Subscription {
         cooldown_up: Duration::ZERO,
         cooldown_down: Duration::ZERO,
         reserved_scale_ups: 3,
+        policy: Policy::Original,
+        memory: Duration::from_secs(12 * 60 * 60),
+        fill: Permille::new(550),
+        saving: Permille::new(300),
+        max_iterator_age: None,
+        reads: false,
     }
 }
 
@@ -115,6 +124,7 @@ fn every_key_is_read() {
         region = "eu-west-1"
         profile = "p"
         role_arn = "arn:aws-us-gov:iam::123456789012:role/path/r"
+        ca_bundle = "/etc/ssl/proxy.pem"
         [log]
         table = "t.a-b_1"
         retention_days = 30
@@ -134,6 +144,9 @@ fn every_key_is_read() {
         up_periods = 2
         down_periods = 24
         period_seconds = 3600
+        throttle_share = 0
+        ignore_fields = ["NewField"]
+        reads = true
         [defaults]
         alarm_name = "{direction}/{stream}"
         min_shards = 2
@@ -141,6 +154,11 @@ fn every_key_is_read() {
         cooldown_up = "1s"
         cooldown_down = "2s"
         reserved_scale_ups = 0
+        policy = "adaptive"
+        memory = "6h"
+        fill = 1
+        saving = 0
+        max_iterator_age = "10m"
         [[streams]]
         name = "a"
         [[streams]]
@@ -154,6 +172,12 @@ fn every_key_is_read() {
         cooldown_up = "3s"
         cooldown_down = "4s"
         reserved_scale_ups = 10
+        policy = "original"
+        memory = "1d"
+        fill = 0.625
+        saving = 1
+        max_iterator_age = "0s"
+        reads = false
         [[streams]]
         alarm = "clicks-scale-down-prod"
         max_shards = 64
@@ -171,8 +195,14 @@ fn every_key_is_read() {
             up_periods: 2,
             down_periods: 24,
             period_seconds: 3600,
+            throttle_share: 0.0,
         }
     );
+    assert_eq!(
+        config.ca_bundle.as_deref(),
+        Some(Path::new("/etc/ssl/proxy.pem"))
+    );
+    assert_eq!(config.ignore_fields, ["NewField"]);
     let [a, b, clicks] = &config.subscriptions[..] else {
         panic!("three streams")
     };
@@ -197,11 +227,25 @@ fn every_key_is_read() {
             cooldown_up: Duration::from_secs(3),
             cooldown_down: Duration::from_secs(4),
             reserved_scale_ups: 10,
+            policy: Policy::Original,
+            memory: Duration::from_secs(24 * 60 * 60),
+            fill: Permille::new(625),
+            saving: Permille::new(1000),
+            max_iterator_age: None,
+            reads: false,
         }
     );
     assert_eq!(clicks.stream, None);
     assert_eq!(clicks.alarms, pair("clicks-scale-up-prod"));
     assert_eq!((clicks.min_shards, clicks.max_shards), (2, 64));
+    assert_eq!(clicks.policy, Policy::Adaptive);
+    assert_eq!(clicks.memory, Duration::from_secs(6 * 60 * 60));
+    assert_eq!(
+        (clicks.fill, clicks.saving),
+        (Permille::new(1000), Permille::new(0))
+    );
+    assert_eq!(clicks.max_iterator_age, Some(Duration::from_secs(600)));
+    assert!(clicks.reads);
 }
 
 #[test]
@@ -231,6 +275,15 @@ fn later_layers_win() {
         it.high_availability = Some(HighAvailability {
             lease_duration: Duration::from_secs(5),
         });
+    });
+    check_one("DEFAULTS__FILL", "0.7", |it| {
+        it.subscriptions[0].fill = Permille::new(700)
+    });
+    check_one("ALARMS__READS", "true", |it| {
+        it.subscriptions[0].reads = true
+    });
+    check_one("ALARMS__IGNORE_FIELDS", r#"["A", "B"]"#, |it| {
+        it.ignore_fields = ["A".to_owned(), "B".to_owned()].into()
     });
     check_one("DEFAULTS__MAX_SHARDS", "8", |it| {
         it.subscriptions[0].max_shards = 8
@@ -372,8 +425,9 @@ fn the_commented_file_shows_the_defaults() {
     let bare = Config::from_toml(&bare).unwrap();
     assert_eq!(whole.high_availability.take(), bare.high_availability);
     assert_eq!(whole.metrics.take(), bare.metrics);
-    // What has no default: the account, and the second stream.
+    // Keys without a default are shown with an example: the account, and the second stream.
     let home = std::mem::take(&mut whole.home);
+    assert!(whole.ca_bundle.take().is_some());
     assert_eq!(whole.subscriptions.len(), 2);
     whole.subscriptions.truncate(1);
     assert_eq!(whole.subscriptions[0].account, home);

@@ -81,7 +81,7 @@ aws.profile = ""                                  => aws.profile: must not be em
 aws.role_arn = "arn:aws:iam::123:role/x"          => aws.role_arn: no ARN of a role
 aws.role_arn = "arn:aws:iam::123456789012:user/x" => aws.role_arn: no ARN of a role
 aws.role_arn = "arn:aws:iam::123456789012:role/"  => aws.role_arn: no ARN of a role
-aws = 3                                           => aws: expected a table, found 3 | its keys are set one by one: region, profile, role_arn
+aws = 3                                           => aws: expected a table, found 3 | its keys are set one by one: region, profile, role_arn, ca_bundle
 quotas.describe_alarms = 0                        => quotas.describe_alarms: above 0
 quotas.describe_alarms = -1.5                     => quotas.describe_alarms: above 0
 quotas.describe_alarms = nan                      => quotas.describe_alarms: finite
@@ -100,6 +100,18 @@ alarms.period_seconds = 10                        => alarms.period_seconds: from
 alarms.up_periods = 0                             => alarms.up_periods: from 1 to 10080
 alarms.down_periods = 289                         => alarms.down_periods: 86700 s | CloudWatch looks back at most 86400 s
 alarms = { period_seconds = 3600, down_periods = 169 } => alarms.down_periods: at most 604800 s
+alarms.throttle_share = 1.01                      => alarms.throttle_share: from 0 to 1, is 1.01
+alarms.throttle_share = nan                       => alarms.throttle_share: from 0 to 1
+alarms.ignore_fields = "EvaluationState"          => alarms.ignore_fields: expected an array of strings, found the string
+alarms.ignore_fields = [1]                        => alarms.ignore_fields: expected an array of strings
+alarms.reads = "yes"                              => alarms.reads: expected true or false, found the string "yes"
+defaults.policy = "adaptable"                     => defaults.policy: must be "original" or "adaptive", is "adaptable"
+defaults.memory = "0s"                            => defaults.memory: longer than 0s
+defaults.fill = 0                                 => defaults.fill: above 0 and at most 1, is 0
+defaults.fill = 0.5555                            => defaults.fill: at most three decimals, is 0.5555
+defaults.saving = -0.1                            => defaults.saving: from 0 to 1, is -0.1
+defaults.max_iterator_age = 600                   => defaults.max_iterator_age: expected a duration, found 600
+aws.ca_bundle = ""                                => aws.ca_bundle: must not be empty
 defaults.min_shards = 0                           => defaults.min_shards: from 1 to 10000, is 0
 defaults.max_shards = 10001                       => defaults.max_shards: from 1 to 10000, is 10001
 defaults.max_shards = 4.5                         => defaults.max_shards: expected a whole number, found 4.5

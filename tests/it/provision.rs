@@ -21,6 +21,7 @@ const DESIGN: PairDesign = PairDesign {
     up_periods: 1,
     down_periods: 288,
     period_seconds: 300,
+    throttle_share: 0.0,
 };
 
 async fn printed(

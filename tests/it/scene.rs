@@ -4,7 +4,7 @@ use autoscaler_core::{
     alarm::{Alarm, AlarmNames, State},
     facts::{Fetched, Observation, Series, StreamStatus, StreamSummary, Traffic},
     scaling::Log,
-    subscription::{Account, Subscription},
+    subscription::{Account, Permille, Policy, Subscription},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,6 +30,12 @@ pub fn subscription() -> Subscription {
         cooldown_up: std::time::Duration::ZERO,
         cooldown_down: std::time::Duration::ZERO,
         reserved_scale_ups: 3,
+        policy: Policy::Original,
+        memory: std::time::Duration::from_secs(12 * 60 * 60),
+        fill: Permille::new(550),
+        saving: Permille::new(300),
+        max_iterator_age: None,
+        reads: false,
     }
 }
 

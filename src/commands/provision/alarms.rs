@@ -64,6 +64,7 @@ pub fn design(configured: &PairDesign, given: &cli::Design) -> Result<PairDesign
         up_periods: given.up_periods.unwrap_or(configured.up_periods),
         down_periods: given.down_periods.unwrap_or(configured.down_periods),
         period_seconds: given.period_seconds.unwrap_or(configured.period_seconds),
+        ..*configured
     };
     design.check().map_err(|(key, complaint)| {
         let flag = key.replace('_', "-");
