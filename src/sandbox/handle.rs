@@ -9,9 +9,10 @@ use super::{
     Sandbox, cloudwatch,
     dynamodb::Table,
     kinesis,
+    load::Load,
     region::Region,
     stream::{Mode, Stream},
-    traffic::{Load, Traffic},
+    traffic::Traffic,
 };
 use autoscaler_core::alarm::AlarmNames;
 
@@ -144,7 +145,7 @@ impl RegionHandle {
         self.with(|region, now| {
             region.catch_up(now);
             if let Some(stream) = region.streams.get_mut(name) {
-                stream.traffic = Some(traffic);
+                stream.set_traffic(Some(traffic));
                 region.alarms.traffic_changed(name, true);
             }
         });
@@ -156,8 +157,7 @@ impl RegionHandle {
         self.with(|region, now| {
             region.catch_up(now);
             if let Some(stream) = region.streams.get_mut(name) {
-                let traffic = stream.traffic.get_or_insert_with(Traffic::points);
-                traffic.set_point(at, load);
+                stream.set_point(at, load);
                 region.alarms.traffic_changed(name, true);
             }
         });
@@ -168,8 +168,35 @@ impl RegionHandle {
         self.with(|region, now| {
             region.catch_up(now);
             if let Some(stream) = region.streams.get_mut(name) {
-                stream.traffic = None;
+                stream.set_traffic(None);
                 region.alarms.traffic_changed(name, false);
+            }
+        });
+    }
+
+    /// Sets how far behind the stream's consumers are from each time on; the first age also applies
+    /// before its time. Reported by GetRecords.IteratorAgeMilliseconds.
+    pub fn set_iterator_age(
+        &self,
+        name: &str,
+        ages: impl IntoIterator<Item = (Timestamp, Duration)>,
+    ) {
+        self.change_readers(name, |stream| stream.set_iterator_ages(ages));
+    }
+
+    /// Sets how many applications read every record of the stream; none at first. Reported by
+    /// GetRecords.Bytes.
+    pub fn set_consumers(&self, name: &str, applications: f64) {
+        self.change_readers(name, |stream| stream.consumers = applications);
+    }
+
+    fn change_readers(&self, name: &str, change: impl FnOnce(&mut Stream)) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(stream) = region.streams.get_mut(name) {
+                change(stream);
+                let live = stream.traffic().is_some();
+                region.alarms.traffic_changed(name, live);
             }
         });
     }

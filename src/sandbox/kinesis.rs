@@ -1,17 +1,15 @@
 //! Kinesis: the four operations that the autoscaler uses, with AWS's limits.
 
+use autoscaler_core::limits::{CALLS_PER_DAY, MAX_SHARDS};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{
     region::Region,
-    stream::{Mode, Stream, UPDATES_A_DAY},
+    stream::{Mode, Stream},
     wire::{Answer, ApiError},
     world::Context,
 };
-
-/// Shards that UpdateShardCount can give one stream.
-const MAX_SHARDS: i64 = 10_000;
 
 /// Streams on a page of ListStreams.
 const PAGE: usize = 100;
@@ -157,9 +155,9 @@ pub(crate) fn reshard(
     }
     let current = i64::from(stream.shards);
     check_target(current, target)?;
-    if stream.updates_within_a_day(now) >= UPDATES_A_DAY {
+    if stream.updates_within_a_day(now) >= CALLS_PER_DAY {
         return Err(limit(format!(
-            "Stream {name} under account {account} has exceeded the limit of {UPDATES_A_DAY} UpdateShardCount calls in 24 hours."
+            "Stream {name} under account {account} has exceeded the limit of {CALLS_PER_DAY} UpdateShardCount calls in 24 hours."
         )));
     }
     let more = (target - current).max(0);
@@ -189,7 +187,7 @@ fn check_target(current: i64, target: i64) -> Result<(), ApiError> {
             "Target shard count is equal to the current open shard count. {counts}"
         )));
     }
-    if target > MAX_SHARDS {
+    if target > i64::from(MAX_SHARDS) {
         return Err(limit(format!(
             "UpdateShardCount cannot scale a stream beyond {MAX_SHARDS} shards. {counts}"
         )));

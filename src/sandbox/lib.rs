@@ -12,8 +12,10 @@ mod dynamodb;
 mod handle;
 mod http;
 mod kinesis;
+mod load;
 mod metric_data;
 mod metrics;
+mod producers;
 mod region;
 mod stream;
 mod traffic;
@@ -34,8 +36,9 @@ use std::{
 use jiff::Timestamp;
 
 pub use handle::{RegionHandle, StreamView};
+pub use load::Load;
 pub use stream::Mode;
-pub use traffic::{Load, Traffic};
+pub use traffic::Traffic;
 
 use world::{DEFAULT_ACCOUNT, World};
 

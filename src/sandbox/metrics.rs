@@ -5,16 +5,48 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
-use super::{stream::Stream, traffic::minute_of};
+use super::{producers::Intake, stream::Stream, traffic::minute_of};
 use autoscaler_core::metric_math::{self, Expr, Scope, Value};
 
-/// The metrics of Kinesis that the sandbox measures; of all others there is no data.
+/// The metrics that the sandbox measures; all others have no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
     IncomingBytes,
     IncomingRecords,
     WriteThrottled,
+    IteratorAge,
+    BytesRead,
     Unknown,
+}
+
+impl Measure {
+    fn named(namespace: Option<&str>, name: Option<&str>) -> Self {
+        match (namespace, name) {
+            (Some("AWS/Kinesis"), Some("IncomingBytes")) => Self::IncomingBytes,
+            (Some("AWS/Kinesis"), Some("IncomingRecords")) => Self::IncomingRecords,
+            (Some("AWS/Kinesis"), Some("WriteProvisionedThroughputExceeded")) => {
+                Self::WriteThrottled
+            }
+            (Some("AWS/Kinesis"), Some("GetRecords.IteratorAgeMilliseconds")) => Self::IteratorAge,
+            (Some("AWS/Kinesis"), Some("GetRecords.Bytes")) => Self::BytesRead,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The value of one minute.
+    fn of(self, stream: &Stream, minute: i64) -> Option<f64> {
+        let intake = |of: fn(&Intake) -> f64| stream.intake(minute).map(|it| of(&it));
+        match self {
+            Self::IncomingBytes => intake(|it| it.accepted().bytes),
+            Self::IncomingRecords => intake(|it| it.accepted().records),
+            Self::WriteThrottled => intake(|it| it.rejected().records),
+            Self::IteratorAge => stream.iterator_age(minute),
+            Self::BytesRead if stream.consumers > 0.0 => {
+                intake(|it| it.accepted().bytes).map(|bytes| (bytes * stream.consumers).round())
+            }
+            Self::BytesRead | Self::Unknown => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +92,9 @@ impl MetricStat {
             Some([only]) if only["Name"] == "StreamName" => only["Value"].as_str(),
             _ => None,
         };
-        let measure = match (text("Namespace"), text("MetricName"), stream) {
-            (Some("AWS/Kinesis"), Some("IncomingBytes"), Some(_)) => Measure::IncomingBytes,
-            (Some("AWS/Kinesis"), Some("IncomingRecords"), Some(_)) => Measure::IncomingRecords,
-            (Some("AWS/Kinesis"), Some("WriteProvisionedThroughputExceeded"), Some(_)) => {
-                Measure::WriteThrottled
-            }
-            _ => Measure::Unknown,
+        let measure = match stream {
+            Some(_) => Measure::named(text("Namespace"), text("MetricName")),
+            None => Measure::Unknown,
         };
         Ok(Self {
             stream: stream.unwrap_or_default().to_owned(),
@@ -85,15 +113,7 @@ impl MetricStat {
     ) -> Option<f64> {
         let stream = streams.get(&self.stream)?;
         let minutes = start..(start + self.period_minutes).min(end);
-        let values = minutes.filter_map(|minute| {
-            let (load, throttled) = stream.minute(minute)?;
-            match self.measure {
-                Measure::IncomingBytes => Some(load.bytes),
-                Measure::IncomingRecords => Some(load.records),
-                Measure::WriteThrottled => Some(throttled),
-                Measure::Unknown => None,
-            }
-        });
+        let values = minutes.filter_map(|minute| self.measure.of(stream, minute));
         match self.statistic {
             Statistic::Sum => values.reduce(|a, b| a + b),
             Statistic::Minimum => values.reduce(f64::min),

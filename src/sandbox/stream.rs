@@ -1,13 +1,10 @@
-//! One stream: its shards over time, its way through UPDATING, and what it measures.
+//! One stream: its shards over time, its resharding, and what its metrics measure.
 
-use std::collections::VecDeque;
+use std::{cell::RefCell, collections::VecDeque, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::traffic::{Load, Traffic};
-
-/// UpdateShardCount calls that AWS allows a stream in 24 hours.
-pub(crate) const UPDATES_A_DAY: usize = 10;
+use super::{load::Load, producers::Intake, traffic::Traffic};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -15,7 +12,7 @@ pub enum Mode {
     OnDemand,
 }
 
-/// A resharding that runs.
+/// A resharding in progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Update {
     pub from: u32,
@@ -24,7 +21,8 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// Open shards half-way: neither the count before nor the target, and above both when there is nothing between.
+    /// Open shards halfway: neither the old count nor the target, and above both when no number is
+    /// between them.
     pub(crate) fn transient(&self) -> u32 {
         let middle = u32::midpoint(self.from, self.to);
         if middle == self.from || middle == self.to {
@@ -35,20 +33,55 @@ impl Update {
     }
 }
 
+/// A stream of one account and Region.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub created: Timestamp,
     pub mode: Mode,
-    /// Open shards when no resharding runs.
+    /// Open shards when no resharding is in progress.
     pub shards: u32,
     pub update: Option<Update>,
-    /// A status that is set by hand, such as CREATING.
+    /// A status that a test has set, such as CREATING.
     pub forced_status: Option<String>,
     /// When UpdateShardCount was called, over the last 24 hours.
     pub updates: VecDeque<Timestamp>,
-    pub traffic: Option<Traffic>,
-    /// Second since the epoch from which on there were so many shards; sorted. The first holds before it too.
+    traffic: Option<Traffic>,
+    /// How many consumer applications read every record.
+    pub consumers: f64,
+    /// Second since the epoch from which each iterator age applies; sorted. The first also applies
+    /// before it.
+    iterator_ages: Vec<(i64, Duration)>,
+    /// Second since the epoch from which each shard count applies; sorted. The first also applies
+    /// before it.
     history: Vec<(i64, u32)>,
+    recent: RefCell<Recent>,
+}
+
+/// The latest minutes in which shards were short, so that a walk through consecutive minutes
+/// computes each of them once: a minute depends on what the minute before rejected.
+#[derive(Clone, Debug, Default)]
+struct Recent {
+    minutes: Vec<(i64, Intake)>,
+}
+
+impl Recent {
+    const SLOTS: usize = 16;
+
+    fn slot(minute: i64) -> usize {
+        minute.rem_euclid(Self::SLOTS as i64) as usize
+    }
+
+    fn get(&self, minute: i64) -> Option<Intake> {
+        let (kept, intake) = self.minutes.get(Self::slot(minute))?;
+        (*kept == minute).then_some(*intake)
+    }
+
+    fn set(&mut self, minute: i64, intake: Intake) {
+        if self.minutes.is_empty() {
+            self.minutes = vec![(i64::MIN, Intake::default()); Self::SLOTS];
+        }
+        self.minutes[Self::slot(minute)] = (minute, intake);
+    }
 }
 
 impl Stream {
@@ -61,11 +94,40 @@ impl Stream {
             forced_status: None,
             updates: VecDeque::new(),
             traffic: None,
+            consumers: 0.0,
+            iterator_ages: Vec::new(),
             history: vec![(created.as_second(), shards)],
+            recent: RefCell::default(),
         }
     }
 
-    /// Ends a resharding whose time is over.
+    pub(crate) fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_ref()
+    }
+
+    /// Replaces the traffic of all time.
+    pub(crate) fn set_traffic(&mut self, traffic: Option<Traffic>) {
+        self.traffic = traffic;
+        self.recent.take();
+    }
+
+    /// Sets the demand of the minute of `at`.
+    pub(crate) fn set_point(&mut self, at: Timestamp, load: Option<Load>) {
+        let traffic = self.traffic.get_or_insert_with(Traffic::points);
+        traffic.set_point(at, load);
+        self.recent.take();
+    }
+
+    pub(crate) fn set_iterator_ages(
+        &mut self,
+        ages: impl IntoIterator<Item = (Timestamp, Duration)>,
+    ) {
+        let ages = ages.into_iter().map(|(at, age)| (at.as_second(), age));
+        self.iterator_ages = ages.collect();
+        self.iterator_ages.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Completes a resharding whose time is over.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         if let Some(update) = self.update.take_if(|update| update.until <= now) {
             self.set_shards(update.until, update.to);
@@ -75,9 +137,10 @@ impl Stream {
     /// Sets the count at once, from `at` on.
     pub(crate) fn set_shards(&mut self, at: Timestamp, shards: u32) {
         self.shards = shards;
-        // A clock that was set back must not put the history out of order.
+        // The history stays sorted even when the clock is set back.
         let last = self.history.last().map_or(i64::MIN, |(at, _)| *at);
         self.history.push((at.as_second().max(last), shards));
+        self.recent.take();
     }
 
     pub(crate) fn status(&self) -> &str {
@@ -122,19 +185,53 @@ impl Stream {
     }
 
     fn shards_at(&self, second: i64) -> u32 {
-        let past = self.history.partition_point(|(at, _)| *at <= second);
-        self.history
-            .get(past.saturating_sub(1))
-            .map_or(self.shards, |(_, shards)| *shards)
+        latest(&self.history, second).unwrap_or(self.shards)
     }
 
-    /// What the metrics say of `minute`: accepted bytes and records, and rejected records. `None` has no data.
-    pub(crate) fn minute(&self, minute: i64) -> Option<(Load, f64)> {
-        let demand = self.traffic.as_ref()?.demand(minute)?;
-        let delivered = demand.delivered(self.shards_at(minute * 60));
-        let load = Load::new(delivered.bytes.round(), delivered.records.round());
-        Some((load, (demand.records - delivered.records).round()))
+    /// What became of the records of `minute`; `None` is a minute without metrics.
+    pub(crate) fn intake(&self, minute: i64) -> Option<Intake> {
+        let traffic = self.traffic.as_ref()?;
+        let demand = traffic.demand(minute)?;
+        let fewest = self.history.iter().map(|(_, shards)| *shards).min()?;
+        let nothing = Intake::default();
+        let offer = |shards| traffic.producers().offer(demand, &nothing, shards);
+        let worst = traffic.producers().offer(traffic.peak(), &nothing, fewest);
+        if worst.rejected() == Load::default() {
+            return Some(offer(self.shards_at(minute * 60)));
+        }
+        Some(self.intake_with_retries(traffic, minute))
     }
+
+    /// Walks from the latest minute that is known, or from where retries no longer matter.
+    fn intake_with_retries(&self, traffic: &Traffic, minute: i64) -> Intake {
+        let mut recent = self.recent.borrow_mut();
+        let oldest = minute - traffic.producers().memory_minutes();
+        let known = (oldest..=minute)
+            .rev()
+            .find_map(|at| recent.get(at).map(|intake| (at + 1, intake)));
+        let (next, mut intake) = known.unwrap_or((oldest, Intake::default()));
+        for at in next..=minute {
+            // The records that a gap in the metrics hides are not followed further.
+            intake = traffic.demand(at).map_or_else(Intake::default, |demand| {
+                let shards = self.shards_at(at * 60);
+                traffic.producers().offer(demand, &intake, shards)
+            });
+            recent.set(at, intake);
+        }
+        intake
+    }
+
+    /// How far behind the consumers were in `minute`, in milliseconds.
+    pub(crate) fn iterator_age(&self, minute: i64) -> Option<f64> {
+        let age = latest(&self.iterator_ages, minute * 60)?;
+        Some(age.as_secs_f64() * 1_000.0)
+    }
+}
+
+/// The value that applies at `second`: the last one that began by then, else the first.
+fn latest<T: Copy>(values: &[(i64, T)], second: i64) -> Option<T> {
+    let begun = values.partition_point(|(at, _)| *at <= second);
+    values.get(begun.saturating_sub(1)).map(|(_, value)| *value)
 }
 
 #[cfg(test)]
@@ -161,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_held_down_by_the_shards_of_their_minute() {
+    fn the_shards_of_a_minute_limit_what_it_accepts() {
         let mut stream = Stream::new(at(0), Mode::Provisioned, 1);
-        stream.traffic = Some(Traffic::constant(Load::of_shards(3.0)));
+        stream.set_traffic(Some(Traffic::constant(Load::of_shards(3.0))));
         stream.start_update(at(600), 2, SignedDuration::from_mins(2));
         assert_eq!((stream.status(), stream.shards), ("UPDATING", 1));
         stream.settle(at(719));
@@ -172,9 +269,25 @@ mod tests {
         assert_eq!((stream.status(), stream.shards), ("ACTIVE", 2));
         let shard = Load::of_shards(1.0).bytes;
         for (minute, shards) in [(-9, 1.0), (10, 1.0), (11, 1.0), (12, 2.0), (99, 2.0)] {
-            let (load, rejected) = stream.minute(minute).unwrap();
-            assert_eq!(load.bytes, shards * shard, "minute {minute}");
-            assert!(rejected > 0.0);
+            let intake = stream.intake(minute).unwrap();
+            let accepted = intake.accepted().bytes;
+            assert_eq!(accepted, shards * shard, "minute {minute}");
+            assert!(intake.rejected().records > 0.0);
+        }
+    }
+    #[test]
+    fn any_order_of_minutes_gives_the_same_numbers() {
+        let loads = [3.0, 5.0, 0.5, 2.1, 1.0].map(Load::of_shards);
+        let traffic = Traffic::table(at(0), 60, loads.to_vec()).noise(0.2, 7);
+        let mut stream = Stream::new(at(0), Mode::Provisioned, 2);
+        stream.set_traffic(Some(traffic.clone()));
+        let forward: Vec<_> = (0..200).map(|minute| stream.intake(minute)).collect();
+        for minute in (0..200).rev() {
+            stream.set_traffic(Some(traffic.clone()));
+            let alone = stream.intake(minute).unwrap();
+            let walked = forward[minute as usize].unwrap();
+            assert_eq!(alone.accepted(), walked.accepted(), "minute {minute}");
+            assert_eq!(alone.rejected(), walked.rejected(), "minute {minute}");
         }
     }
 }

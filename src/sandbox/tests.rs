@@ -5,6 +5,7 @@ mod demo;
 mod dynamodb;
 mod faults;
 mod kinesis;
+mod metric_data;
 
 use std::time::Duration;
 

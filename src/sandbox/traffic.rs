@@ -1,50 +1,13 @@
-//! What producers send to a stream: a pure function of time, so that any minute can be asked for at any time.
+//! The records that producers create for a stream: a function of time alone, so that any minute can
+//! be computed at any time.
 
 use std::{collections::BTreeMap, f64::consts::TAU};
 
 use jiff::Timestamp;
 
-/// What one shard takes in a minute: 1 MiB and 1,000 records a second.
-const SHARD_BYTES: f64 = 1_048_576.0 * 60.0;
-const SHARD_RECORDS: f64 = 1_000.0 * 60.0;
+use super::{load::Load, producers::Producers};
 
-/// What is sent in one minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
-    pub bytes: f64,
-    pub records: f64,
-}
-
-impl Load {
-    /// Bytes and records in a minute.
-    pub fn new(bytes: f64, records: f64) -> Self {
-        Self { bytes, records }
-    }
-
-    /// As many bytes as fill `used` shards, and half as many records.
-    pub fn of_shards(used: f64) -> Self {
-        Self::new(used * SHARD_BYTES, used * SHARD_RECORDS / 2.0)
-    }
-
-    fn scaled(self, factor: f64) -> Self {
-        Self::new(self.bytes * factor, self.records * factor)
-    }
-
-    /// What `shards` shards take of it; what is over is rejected, bytes and records alike.
-    pub(crate) fn delivered(self, shards: u32) -> Self {
-        let shards = f64::from(shards);
-        let share = |capacity: f64, demand: f64| {
-            if demand > capacity {
-                capacity / demand
-            } else {
-                1.0
-            }
-        };
-        let bytes = share(shards * SHARD_BYTES, self.bytes);
-        self.scaled(bytes.min(share(shards * SHARD_RECORDS, self.records)))
-    }
-}
-
+/// The demand over time, before noise.
 #[derive(Clone, Debug)]
 enum Shape {
     Nothing,
@@ -63,32 +26,83 @@ enum Shape {
     },
 }
 
-/// The demand on one stream, by minute.
+impl Shape {
+    fn peak(&self) -> Load {
+        match self {
+            Self::Nothing => Load::default(),
+            Self::Constant(load) => *load,
+            Self::Daily { low, high, .. } => low.max(*high),
+            Self::Steps(steps) => {
+                let loads = steps.iter().map(|(_, load)| *load);
+                loads.fold(Load::default(), Load::max)
+            }
+            Self::Table { points, .. } => points.iter().copied().fold(Load::default(), Load::max),
+        }
+    }
+
+    /// The demand in the minute that begins at `second`.
+    fn at(&self, second: i64) -> Option<Load> {
+        match self {
+            Self::Nothing => None,
+            Self::Constant(load) => Some(*load),
+            Self::Daily {
+                low,
+                high,
+                peak_second,
+            } => {
+                let phase = (second.rem_euclid(86_400) as f64 - peak_second) / 86_400.0;
+                let share = (1.0 + (phase * TAU).cos()) / 2.0;
+                Some(low.plus(high.minus(*low).times(share)))
+            }
+            Self::Steps(steps) => {
+                let past = steps.partition_point(|(at, _)| *at <= second);
+                steps.get(past.saturating_sub(1)).map(|(_, load)| *load)
+            }
+            Self::Table {
+                start,
+                step_seconds,
+                points,
+            } => {
+                let step = (second - start).div_euclid(*step_seconds);
+                let len = i64::try_from(points.len()).ok().filter(|len| *len > 0)?;
+                let at = usize::try_from(step.rem_euclid(len)).ok()?;
+                points.get(at).copied()
+            }
+        }
+    }
+}
+
+/// The demand on one stream by minute, and how its producers behave.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     shape: Shape,
     noise: f64,
     seed: u64,
-    /// Minutes that are given one by one; `None` is a gap in the metrics.
+    /// Minutes that are set one by one; `None` is a gap in the metrics.
     explicit: BTreeMap<i64, Option<Load>>,
+    /// The most bytes and records of any minute.
+    peak: Load,
+    producers: Producers,
 }
 
 impl Traffic {
     fn of(shape: Shape) -> Self {
         Self {
+            peak: shape.peak(),
             shape,
             noise: 0.0,
             seed: 0,
             explicit: BTreeMap::new(),
+            producers: Producers::default(),
         }
     }
 
-    /// No data but what [`Traffic::point`] gives.
+    /// No data except where [`Traffic::point`] sets it.
     pub fn points() -> Self {
         Self::of(Shape::Nothing)
     }
 
-    /// The same in every minute.
+    /// The same load in every minute.
     pub fn constant(load: Load) -> Self {
         Self::of(Shape::Constant(load))
     }
@@ -102,7 +116,7 @@ impl Traffic {
         })
     }
 
-    /// Each load from its time on; the first holds before it too.
+    /// Each load applies from its time on; the first also applies before it.
     pub fn steps(steps: impl IntoIterator<Item = (Timestamp, Load)>) -> Self {
         let mut steps: Vec<_> = steps
             .into_iter()
@@ -112,7 +126,8 @@ impl Traffic {
         Self::of(Shape::Steps(steps))
     }
 
-    /// One load (per minute) for each step of time from `start` on, over and over; a trace, or a day by the hour.
+    /// One load (per minute) for each step of time from `start` on, repeated for ever: a trace, or
+    /// a day by the hour.
     pub fn table(start: Timestamp, step_seconds: u32, points: Vec<Load>) -> Self {
         Self::of(Shape::Table {
             start: start.as_second(),
@@ -121,10 +136,30 @@ impl Traffic {
         })
     }
 
-    /// Adds noise of up to `fraction` of the load either way, the same for the same seed and minute.
+    /// Varies the load by up to `fraction` up or down; the same seed and minute give the same noise.
     pub fn noise(mut self, fraction: f64, seed: u64) -> Self {
         self.noise = fraction;
         self.seed = seed;
+        self
+    }
+
+    /// Makes keys uneven: the busiest shard is sent `skew` times the mean, so that the stream
+    /// accepts only `shards / skew` shards' worth and rejects the excess.
+    pub fn skew(mut self, skew: f64) -> Self {
+        self.producers.set_skew(skew);
+        self
+    }
+
+    /// Sends `share` of the traffic to one key. Its shard rejects what is above the limits of one
+    /// shard, the others do not.
+    pub fn hot_key(mut self, share: f64) -> Self {
+        self.producers.set_hot_share(share);
+        self
+    }
+
+    /// Sets which share of the rejected records is sent again in the next minute; initially half.
+    pub fn retries(mut self, share: f64) -> Self {
+        self.producers.set_retry_share(share);
         self
     }
 
@@ -135,6 +170,7 @@ impl Traffic {
     }
 
     pub(crate) fn set_point(&mut self, at: Timestamp, load: Option<Load>) {
+        self.peak = self.peak.max(load.unwrap_or_default());
         self.explicit.insert(minute_of(at), load);
     }
 
@@ -146,43 +182,23 @@ impl Traffic {
         self
     }
 
-    /// The demand in `minute` (since the epoch); `None` is a minute without metrics.
+    pub(crate) fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// An upper bound of the demand in any minute, noise included.
+    pub(crate) fn peak(&self) -> Load {
+        self.peak.times(1.0 + self.noise.abs())
+    }
+
+    /// The new records in `minute` (since the epoch); `None` is a minute without metrics.
     pub(crate) fn demand(&self, minute: i64) -> Option<Load> {
         if let Some(given) = self.explicit.get(&minute) {
             return *given;
         }
-        let second = minute * 60;
-        let load = match &self.shape {
-            Shape::Nothing => return None,
-            Shape::Constant(load) => *load,
-            Shape::Daily {
-                low,
-                high,
-                peak_second,
-            } => {
-                let phase = (second.rem_euclid(86_400) as f64 - peak_second) / 86_400.0;
-                let share = (1.0 + (phase * TAU).cos()) / 2.0;
-                Load::new(
-                    low.bytes + share * (high.bytes - low.bytes),
-                    low.records + share * (high.records - low.records),
-                )
-            }
-            Shape::Steps(steps) => {
-                let past = steps.partition_point(|(at, _)| *at <= second);
-                steps.get(past.saturating_sub(1))?.1
-            }
-            Shape::Table {
-                start,
-                step_seconds,
-                points,
-            } => {
-                let step = (second - start).div_euclid(*step_seconds);
-                let len = i64::try_from(points.len()).ok().filter(|len| *len > 0)?;
-                *points.get(usize::try_from(step.rem_euclid(len)).ok()?)?
-            }
-        };
+        let load = self.shape.at(minute * 60)?;
         let swing = 1.0 + self.noise * noise_of(self.seed, minute);
-        Some(load.scaled(swing.max(0.0)))
+        Some(load.times(swing.max(0.0)))
     }
 }
 
@@ -273,17 +289,6 @@ mod tests {
         assert!(series().all(|b| (900.0..=1_100.0).contains(&b)));
         assert!(series().any(|b| b > 1_080.0) && series().any(|b| b < 920.0));
         assert!(series().eq(series()));
-    }
-
-    #[test]
-    fn what_shards_cannot_take_is_not_delivered() {
-        let delivered = Load::of_shards(3.0).delivered(2);
-        assert_eq!(delivered.bytes.round(), 2.0 * SHARD_BYTES);
-        assert_eq!(delivered.records.round(), SHARD_RECORDS);
-        let records = Load::new(1.0, 4.0 * SHARD_RECORDS).delivered(1);
-        assert_eq!(
-            (records.bytes, records.records.round()),
-            (0.25, SHARD_RECORDS)
-        );
+        assert!(series().all(|bytes| bytes <= noisy.peak().bytes));
     }
 }

@@ -1,10 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{
-    stream::Mode,
-    traffic::{Load, Traffic},
-};
+use crate::{load::Load, stream::Mode, traffic::Traffic};
 
 const ALARM: Verdict = Verdict::Alarm;
 const OK: Verdict = Verdict::Ok;
@@ -103,7 +100,7 @@ fn usage_alarm(comparison: &str, threshold: f64, periods: u64) -> Json {
 
 fn world(traffic: Traffic) -> BTreeMap<String, Stream> {
     let mut stream = Stream::new(jiff::Timestamp::UNIX_EPOCH, Mode::Provisioned, 2);
-    stream.traffic = Some(traffic);
+    stream.set_traffic(Some(traffic));
     BTreeMap::from([("s".to_owned(), stream)])
 }
 
