@@ -69,20 +69,46 @@ pub struct Condition {
     pub values: Item,
 }
 
-/// What DescribeTable and DescribeTimeToLive tell.
+/// What DescribeTable and DescribeTimeToLive return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableState {
-    pub hash_key: String,
-    pub range_key: Option<String>,
+    pub hash_key: Option<Key>,
+    pub range_key: Option<Key>,
     pub active: bool,
     /// The attribute that time-to-live goes by, where it is on.
     pub ttl_attribute: Option<String>,
 }
 
+/// A key attribute of a table, with DynamoDB's code for its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub name: String,
+    pub attribute_type: String,
+}
+
 impl TableState {
-    /// Whether the keys are those of the original's table.
-    pub fn has_our_keys(&self) -> bool {
-        self.hash_key == HASH_KEY && self.range_key.as_deref() == Some(RANGE_KEY)
+    /// What is wrong with the keys, unless they are those of the original's table.
+    pub fn wrong_keys(&self) -> Option<String> {
+        let found = [&self.hash_key, &self.range_key];
+        let ours = [HASH_KEY, RANGE_KEY];
+        let named =
+            |(key, name): (&Option<Key>, &str)| key.as_ref().is_some_and(|key| key.name == name);
+        if !found.into_iter().zip(ours).all(named) {
+            let [hash, range] = found.map(|key| key.as_ref().map_or("none", |key| &key.name));
+            let text = format!("its keys are {hash} and {range}, not {HASH_KEY} and {RANGE_KEY}");
+            return Some(text);
+        }
+        let wrong = found
+            .into_iter()
+            .flatten()
+            .find(|key| key.attribute_type != "S")?;
+        let Key {
+            name,
+            attribute_type,
+        } = wrong;
+        Some(format!(
+            "its key {name} has the type {attribute_type}, not S"
+        ))
     }
 }
 
@@ -266,11 +292,18 @@ impl Table {
             .table
             .unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
         let named = |kind: KeyType| {
-            table
+            let key = table
                 .key_schema()
                 .iter()
-                .find(|key| *key.key_type() == kind)
-                .map(|key| key.attribute_name().to_owned())
+                .find(|key| *key.key_type() == kind)?;
+            let attribute = table
+                .attribute_definitions()
+                .iter()
+                .find(|attribute| attribute.attribute_name() == key.attribute_name());
+            Some(Key {
+                name: key.attribute_name().to_owned(),
+                attribute_type: attribute?.attribute_type().as_str().to_owned(),
+            })
         };
         let sent = self
             .client
@@ -286,7 +319,7 @@ impl Table {
             )
         });
         Ok(TableState {
-            hash_key: named(KeyType::Hash).unwrap_or_default(),
+            hash_key: named(KeyType::Hash),
             range_key: named(KeyType::Range),
             active: table.table_status() == Some(&aws_sdk_dynamodb::types::TableStatus::Active),
             ttl_attribute: ttl.and_then(|ttl| ttl.attribute_name),

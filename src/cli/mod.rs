@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
+use autoscaler_core::datetime::parse_datetime;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use jiff::Timestamp;
 
 use crate::config::{self, Setting};
 
@@ -135,9 +137,13 @@ pub struct History {
     #[arg(long, value_name = "NAME")]
     pub stream: Option<String>,
 
-    /// How far to look back
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = duration)]
-    pub since: Duration,
+    /// How far to look back: a duration such as 12h, or a time such as 2026-11-20T06:00:00Z
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub since: Moment,
+
+    /// Where to stop, in the same forms [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
 
     /// Draw the shard counts into an SVG file
     #[arg(long, value_name = "FILE")]
@@ -302,11 +308,39 @@ impl fmt::Display for Step {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be longer than 0s".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error} (as 24h or 7d)")),
+/// A time in the past, by itself or by how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Ago(Duration),
+    At(Timestamp),
+}
+
+impl Moment {
+    /// The time, where it is `now`; never before 1970, so that years have four digits.
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        let at = match self {
+            Self::Ago(duration) => now.checked_sub(duration).ok(),
+            Self::At(at) => Some(at),
+        };
+        at.unwrap_or(Timestamp::UNIX_EPOCH)
+            .max(Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(at) = parse_datetime(text) {
+            return Ok(Self::At(at));
+        }
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration.is_zero() => Err("must be longer than 0s".to_owned()),
+            Ok(duration) => Ok(Self::Ago(duration)),
+            Err(error) => Err(format!(
+                "{error} (expected for example 24h, 7d or 2026-11-20T06:00:00Z)"
+            )),
+        }
     }
 }
 

@@ -10,12 +10,12 @@ mod table;
 
 use std::{path::Path, sync::Arc};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     aws,
-    cli::{self, Output},
+    cli::{self, Moment, Output},
     output::{
         self,
         error::{Exit, Failure, Report},
@@ -23,7 +23,7 @@ use crate::{
     },
     reconcile::context::Context,
 };
-use autoscaler_core::scaling::Scaling;
+use autoscaler_core::scaling::{self, Scaling, UnreadableRow};
 
 pub use read::read;
 
@@ -33,7 +33,8 @@ pub async fn run(
     args: &cli::History,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let log = read(context, args.stream.as_deref(), args.since).await?;
+    let span = Span::new(&args.since, args.until.as_ref(), context.clock.now())?;
+    let log = read(context, args.stream.as_deref(), span).await?;
     if let Some(path) = &args.svg {
         draw(&log, path)?;
     }
@@ -71,6 +72,8 @@ pub struct Log {
     pub until: Timestamp,
     /// Newest first.
     pub rows: Vec<Scaling>,
+    /// Rows of other programs, of which only the key could be read.
+    pub unreadable: Vec<UnreadableRow>,
     /// The streams whose rows could not be read.
     pub failed: Vec<(String, aws::Error)>,
 }
@@ -78,13 +81,14 @@ pub struct Log {
 /// A row as scripts read it: the names are a promise to them.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
-    at: Timestamp,
+    at: Option<Timestamp>,
     stream: &'a str,
-    /// `null` in rows of the original, which do not tell it.
+    /// `null` in rows of the original, which do not have it.
     region: Option<&'a str>,
-    scaling_type: &'static str,
-    shards_before: u32,
-    shards_after: u32,
+    /// This and the counts are `null`, and the outcome is `unreadable`, where only the key could be read.
+    scaling_type: Option<&'static str>,
+    shards_before: Option<u32>,
+    shards_after: Option<u32>,
     outcome: &'static str,
     reason: Option<&'a str>,
     alarm: Option<&'a str>,
@@ -97,12 +101,12 @@ struct Row<'a> {
 impl<'a> From<&'a Scaling> for Row<'a> {
     fn from(row: &'a Scaling) -> Self {
         Self {
-            at: row.at,
+            at: Some(row.at),
             stream: &row.stream_name,
-            region: series::region(row),
-            scaling_type: row.scaling_type(),
-            shards_before: row.from,
-            shards_after: row.to,
+            region: series::region(&row.stream_arn),
+            scaling_type: Some(row.scaling_type()),
+            shards_before: Some(row.from),
+            shards_after: Some(row.to),
             outcome: row.outcome.code(),
             reason: row.reason.as_deref(),
             alarm: row.alarm.as_deref(),
@@ -114,15 +118,49 @@ impl<'a> From<&'a Scaling> for Row<'a> {
     }
 }
 
+impl<'a> From<&'a UnreadableRow> for Row<'a> {
+    fn from(row: &'a UnreadableRow) -> Self {
+        Self {
+            at: row.at,
+            stream: &row.stream_name,
+            region: series::region(&row.stream_arn),
+            scaling_type: None,
+            shards_before: None,
+            shards_after: None,
+            outcome: "unreadable",
+            reason: None,
+            alarm: None,
+            usage: None,
+            note: None,
+            host: None,
+            version: None,
+        }
+    }
+}
+
 impl Log {
+    fn take(&mut self, read: scaling::Log) {
+        self.rows.extend(read.scalings);
+        self.unreadable.extend(read.unreadable);
+    }
+
+    /// All rows, newest first; those without a readable time come last.
+    fn all_rows(&self) -> Vec<Row<'_>> {
+        let mut rows: Vec<Row<'_>> = self.rows.iter().map(Row::from).collect();
+        rows.extend(self.unreadable.iter().map(Row::from));
+        // Stable: rows of the same time keep their order.
+        rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+        rows
+    }
+
     /// The object that `--output json` prints.
     pub fn to_json(&self) -> String {
-        let rows: Vec<Row<'_>> = self.rows.iter().map(Row::from).collect();
         serde_json::json!({
             "table": self.table,
             "since": self.since,
             "until": self.until,
-            "scalings": rows,
+            "scalings": self.all_rows(),
+            "unreadable": self.unreadable.len(),
         })
         .to_string()
     }
@@ -167,11 +205,26 @@ impl Log {
     }
 }
 
-/// `now - by`, at the beginning of time if need be.
-fn before(now: Timestamp, by: std::time::Duration) -> Timestamp {
-    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
-    // Years of four digits keep the range key's order.
-    now.checked_sub(by)
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .max(Timestamp::UNIX_EPOCH)
+/// The time that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub since: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Span {
+    /// From `since` until `until`, or until now.
+    ///
+    /// # Errors
+    /// Where that is no span.
+    pub fn new(since: &Moment, until: Option<&Moment>, now: Timestamp) -> Result<Self, Failure> {
+        let until = until.map_or(now, |until| until.before(now));
+        let since = since.before(now);
+        if since < until {
+            return Ok(Self { since, until });
+        }
+        let text = format!("--since is {since}, not before the end of the time, {until}");
+        let hint = "give a duration such as 7d, or a time such as 2026-11-20T06:00:00Z";
+        Err(Failure::new(Exit::Usage, Report::new(text).hint(hint)))
+    }
 }

@@ -172,7 +172,7 @@ pub async fn plan(
     let log_failure = log.and_then(|log| log.unread.as_ref());
     let budget = log
         .filter(|log| log.unread.is_none())
-        .map(|log| plan::budget(&log.scalings, context.clock.now()));
+        .map(|log| plan::budget(log, context.clock.now()));
     if let (Some(why), true) = (log_failure, to < n) {
         let text = format!("nothing is scaled down while the log cannot be read: {why}");
         let hint = "`kinesis-autoscaler check` tells what is wrong with the log";

@@ -67,6 +67,8 @@ pub struct Row {
     pub last_scaling: Option<LastScaling>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
     pub scalings_left: Option<usize>,
+    /// Rows of the last 24 h whose shard counts could not be read; they count toward the limit.
+    pub unreadable_rows: usize,
     /// What the next tick would do, in the codes of its report.
     pub action: &'static str,
     pub target: Option<u32>,

@@ -77,11 +77,24 @@ pub struct Scaling {
     pub intent_id: Option<String>,
 }
 
+/// A row of the scaling log whose shard counts cannot be read. It may stand for a call to AWS, so
+/// it counts toward the daily limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRow {
+    pub stream_name: String,
+    /// Empty where the row has none.
+    pub stream_arn: String,
+    /// `None` where the range key is no time; such a row cannot be counted.
+    pub at: Option<Timestamp>,
+}
+
 /// What is known of a stream's scalings of late.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Log {
     /// Oldest first.
     pub scalings: Vec<Scaling>,
+    /// Rows of which only the key could be read.
+    pub unreadable: Vec<UnreadableRow>,
     /// Why the table could not be read; the scalings are then only those that this process knows of.
     pub unread: Option<String>,
 }
@@ -91,8 +104,15 @@ impl Log {
     pub fn whole(scalings: Vec<Scaling>) -> Self {
         Self {
             scalings,
-            unread: None,
+            ..Self::default()
         }
+    }
+
+    /// When each call was made that AWS counts, or may count, in no order.
+    pub fn calls(&self) -> impl Iterator<Item = Timestamp> {
+        let counted = self.scalings.iter().filter(|scaling| scaling.counts());
+        let unreadable = self.unreadable.iter().filter_map(|row| row.at);
+        counted.map(|scaling| scaling.at).chain(unreadable)
     }
 }
 

@@ -7,7 +7,8 @@ use comfy_table::{Table, TableStyle};
 /// The last column is broken into lines of at least so many columns.
 const LEAST_OF_LAST: usize = 24;
 
-/// Rows under their header, with the last column broken at spaces; where `width` is too narrow for that, each row below its first cell.
+/// Rows under their header, with the last column broken at spaces. Where `width` is too narrow for that, each
+/// row is a paragraph, with its last cell below the others.
 pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<u16>) -> String {
     let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
     let mut widths = [0; N];
@@ -43,10 +44,14 @@ pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Opti
 }
 
 fn stacked(row: &[String], width: usize) -> String {
-    let mut lines = row.iter().flat_map(|cell| cell.lines());
-    let first = lines.next().unwrap_or_default();
-    let rest = lines.map(|line| wrap(line, "  ", "    ", width));
-    format!("{first}\n") + &rest.collect::<String>()
+    let Some((last, cells)) = row.split_last() else {
+        return String::new();
+    };
+    let mut text = wrap_words(cells.iter().map(String::as_str), "  ", ("", "  "), width);
+    for line in last.lines() {
+        text.push_str(&wrap(line, "    ", "    ", width));
+    }
+    text
 }
 
 /// A table in the style of all commands: no frame, columns two spaces apart.
@@ -67,20 +72,29 @@ pub fn render(table: &mut Table) -> String {
 
 /// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
 pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
+    wrap_words(text.split_whitespace(), " ", (first, next), width)
+}
+
+/// Joins words with `space` into lines of at most `width`, the first and the next lines indented as given.
+fn wrap_words<'a>(
+    words: impl Iterator<Item = &'a str>,
+    space: &str,
+    (first, next): (&str, &str),
+    width: usize,
+) -> String {
     let mut lines = String::new();
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
-        let length = line.chars().count() + usize::from(!empty) + word.chars().count();
+    for word in words {
+        let gap = if empty { "" } else { space };
+        let length = line.chars().count() + gap.len() + word.chars().count();
         if length > width && !empty {
             lines.push_str(&line);
             lines.push('\n');
             line = next.to_owned();
             empty = true;
         }
-        if !empty {
-            line.push(' ');
-        }
+        line.push_str(if empty { "" } else { space });
         line.push_str(word);
         empty = false;
     }

@@ -16,7 +16,7 @@ use autoscaler_core::{
     decide::{Fact, Verdict, decide},
     facts::{Fetched, Observation},
     limits::{ALARMS_PER_CALL, BUDGET_DAY, PERIOD_SECONDS},
-    scaling::{Log, Scaling},
+    scaling::Scaling,
     subscription::Subscription,
 };
 
@@ -190,11 +190,8 @@ impl Reader<'_> {
                 let arn = seen.stream.found().map_or("", |stream| &stream.arn);
                 let stream = seen.stream_name(self.subscription);
                 let recent = self.scaling_log.recent(stream, arn, self.log_since());
-                let (scalings, unread) = recent.await;
-                seen.log = Some(Log {
-                    scalings,
-                    unread: unread.map(|error| error.to_string()),
-                });
+                let (log, _) = recent.await;
+                seen.log = Some(log);
             }
             Fact::Traffic => {
                 let start = traffic_start(self.now);

@@ -334,7 +334,7 @@ mod tests {
         }
         let narrow = report.to_text(Some(44));
         assert!(
-            narrow.starts_with("orders\n  scale up\n  2 -> 4\n"),
+            narrow.starts_with("orders  scale up  2 -> 4\n    "),
             "{narrow}"
         );
         let wide = report.to_text(Some(100));

@@ -25,7 +25,9 @@ use crate::{
     config::Config,
 };
 use autoscaler_core::datetime::format_datetime;
-use autoscaler_core::scaling::{Outcome, Scaling};
+use autoscaler_core::scaling::{Log, Outcome, Scaling};
+
+use row::Row;
 
 /// The hash key of the markers.
 const OPEN: &str = "#open";
@@ -35,6 +37,9 @@ const FIRST_ARN: &str = "arn:";
 /// Range keys that are tried for a new row, each a microsecond after the other.
 const KEYS_TO_TRY: u32 = 3;
 const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
+
+/// No time zone is further from UTC.
+const WIDEST_OFFSET: SignedDuration = SignedDuration::from_hours(14);
 
 /// The log, with what of it is only known here.
 #[derive(Debug)]
@@ -311,38 +316,65 @@ impl ScalingLog {
         lock(&self.open).values().cloned().collect()
     }
 
-    /// The stream's scalings since `since`, oldest first, with what is spooled and what is known to be open; those alone, and the error,
-    /// where the table cannot be read.
+    /// The stream's scalings since `since`, oldest first, with those that are spooled or known to be open; only
+    /// the latter, and the error, where the table cannot be read.
     ///
-    /// Rows of a stream with the same name in another account or Region are left out; the original's rows carry no ARN and count.
+    /// Rows of a stream with the same name in another account or Region are left out; the original's rows have
+    /// no ARN and count.
     pub async fn recent(
         &self,
         stream: &str,
         stream_arn: &str,
         since: Timestamp,
-    ) -> (Vec<Scaling>, Option<aws::Error>) {
-        let read = self.table.query(stream, &format_datetime(since)).await;
-        let (items, unread) = match read {
-            Ok(items) => (items, None),
+    ) -> (Log, Option<aws::Error>) {
+        let (rows, error) = match self.rows(stream, since).await {
+            Ok(rows) => (rows, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let mut rows: BTreeMap<Timestamp, Scaling> = BTreeMap::new();
-        let of_table = items.iter().filter_map(row::from_item);
-        let of_spool: Vec<Scaling> = lock(&self.spool)
-            .rows()
-            .filter(|row| row.stream_name == stream)
-            .cloned()
-            .collect();
         let left_open = lock(&self.open).get(stream_arn).cloned();
-        for row in left_open.into_iter().chain(of_table).chain(of_spool) {
-            if row.stream_arn.is_empty() || row.stream_arn == stream_arn {
-                rows.insert(row.at, row);
+        let of_spool = self.spooled_rows(stream);
+        let ours = |arn: &str| arn.is_empty() || arn == stream_arn;
+        let mut scalings: BTreeMap<Timestamp, Scaling> = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        let known = left_open.into_iter().map(Row::Scaling).chain(rows);
+        for row in known.chain(of_spool.into_iter().map(Row::Scaling)) {
+            match row {
+                Row::Scaling(row) if ours(&row.stream_arn) => {
+                    scalings.insert(row.at, row);
+                }
+                Row::Unreadable(row) if ours(&row.stream_arn) => unreadable.push(row),
+                Row::Scaling(_) | Row::Unreadable(_) => {}
             }
         }
-        (rows.into_values().collect(), unread)
+        let log = Log {
+            scalings: scalings.into_values().collect(),
+            unreadable,
+            unread: error.as_ref().map(ToString::to_string),
+        };
+        (log, error)
     }
 
-    /// The stream's newest scaling, however old; rows of a stream with the same name elsewhere are not looked behind.
+    /// The rows of the table under the stream's name since `since`.
+    async fn rows(&self, stream: &str, since: Timestamp) -> Result<Vec<Row>, aws::Error> {
+        // The table sorts by the text of the key, which other programs may write in local time.
+        let from = since.saturating_sub(WIDEST_OFFSET).unwrap_or(since);
+        let items = self.table.query(stream, &format_datetime(from)).await?;
+        let rows = items.iter().filter_map(row::read);
+        let is_recent = |row: &Row| match row {
+            Row::Scaling(row) => row.at >= since,
+            Row::Unreadable(row) => row.at.is_none_or(|at| at >= since),
+        };
+        Ok(rows.filter(is_recent).collect())
+    }
+
+    fn spooled_rows(&self, stream: &str) -> Vec<Scaling> {
+        let spool = lock(&self.spool);
+        let rows = spool.rows().filter(|row| row.stream_name == stream);
+        rows.cloned().collect()
+    }
+
+    /// The stream's newest scaling, however old; `None` where the newest row is another stream's of the same
+    /// name, or unreadable.
     pub async fn newest(
         &self,
         stream: &str,
@@ -355,23 +387,26 @@ impl ScalingLog {
             .filter(|row| row.stream_arn.is_empty() || row.stream_arn == stream_arn))
     }
 
-    /// The stream's rows from `since` on, oldest first: those of the table, and those that wait in this host's spool.
-    pub async fn history(
-        &self,
-        stream: &str,
-        since: Timestamp,
-    ) -> Result<Vec<Scaling>, aws::Error> {
-        let items = self.table.query(stream, &format_datetime(since)).await?;
-        let mut rows: BTreeMap<(Timestamp, String), Scaling> = BTreeMap::new();
-        let of_spool: Vec<Scaling> = lock(&self.spool)
-            .rows()
-            .filter(|row| row.stream_name == stream && row.at >= since)
-            .cloned()
-            .collect();
-        for row in items.iter().filter_map(row::from_item).chain(of_spool) {
-            rows.insert((row.at, row.stream_arn.clone()), row);
+    /// The rows under the stream's name from `since` on, oldest first, whatever their ARN: those of the table,
+    /// and those in this host's spool.
+    pub async fn history(&self, stream: &str, since: Timestamp) -> Result<Log, aws::Error> {
+        let mut scalings: BTreeMap<(Timestamp, String), Scaling> = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        let of_spool = self.spooled_rows(stream).into_iter();
+        let of_spool = of_spool.filter(|row| row.at >= since).map(Row::Scaling);
+        for row in self.rows(stream, since).await?.into_iter().chain(of_spool) {
+            match row {
+                Row::Scaling(row) => {
+                    scalings.insert((row.at, row.stream_arn.clone()), row);
+                }
+                Row::Unreadable(row) => unreadable.push(row),
+            }
         }
-        Ok(rows.into_values().collect())
+        Ok(Log {
+            scalings: scalings.into_values().collect(),
+            unreadable,
+            unread: None,
+        })
     }
 }
 

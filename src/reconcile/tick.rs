@@ -461,8 +461,7 @@ fn calls(
     now: Timestamp,
 ) -> Option<Vec<Timestamp>> {
     let log = seen.log.as_ref().filter(|log| log.unread.is_none())?;
-    let counted = log.scalings.iter().filter(|row| row.counts());
-    let mut calls: Vec<Timestamp> = counted.map(|row| row.at).collect();
+    let mut calls: Vec<Timestamp> = log.calls().collect();
     let scaled = matches!(
         decision.action,
         Action::ScaleUp { .. } | Action::ScaleDown { .. }

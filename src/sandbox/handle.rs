@@ -298,6 +298,18 @@ impl RegionHandle {
         });
     }
 
+    /// Creates a table like the log's, except that its range key has the type `kind`: N or B.
+    pub fn create_table_of_kind(&self, name: &str, kind: &str) {
+        self.with(|region, now| {
+            let mut table = Table::new("stream_name", "scaling_datetime", None, now);
+            table
+                .range
+                .iter_mut()
+                .for_each(|key| kind.clone_into(&mut key.kind));
+            region.tables.insert(name, table);
+        });
+    }
+
     /// All items of a table in the order of their keys; none when there is no such table.
     pub fn items(&self, table: &str) -> Vec<Value> {
         self.with(|region, _| {

@@ -228,6 +228,21 @@ async fn the_log_table_is_held_against_what_the_log_needs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_of_another_type_is_named_with_its_type() {
+    for kind in ["N", "B"] {
+        let world = good();
+        world.place.create_table_of_kind("other", kind);
+        let mut config = world.config(STREAMS);
+        config.log.table = "other".to_owned();
+        let found = check::examine(&world.context(config, false).await).await;
+        let text = found.render(Output::Text, None, false, None);
+        let line =
+            format!("error: other: its key scaling_datetime has the type {kind}, not S; name");
+        assert!(text.starts_with(&line), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_streams_are_checked_within_the_quotas() {
     let world = World::new();
     let mut streams = String::new();

@@ -3,7 +3,8 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, Design, Format, History, Output, Scale, Step, TableCommand, Target,
+    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Step,
+    TableCommand, Target,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -70,7 +71,8 @@ fn commands_parse() {
     let history = |stream, days: u64, svg: Option<&str>| {
         Command::History(History {
             stream,
-            since: Duration::from_secs(days * 86_400),
+            since: Moment::Ago(Duration::from_secs(days * 86_400)),
+            until: None,
             svg: svg.map(Into::into),
         })
     };

@@ -44,6 +44,7 @@ fn known(scalings: Vec<Scaling>) -> Log {
     Log {
         scalings,
         unread: Some("away".to_owned()),
+        ..Log::default()
     }
 }
 

@@ -1,18 +1,20 @@
 //! `history`: the rows that it tells, also those of the original, and the pictures that it makes of them.
 
-use std::time::Duration;
-
 use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
-    commands::history::{Log, read},
+    commands::history::{Log, Span, read},
     output::error::{Exit, Failure},
 };
 use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
 
-const WEEK: Duration = Duration::from_secs(7 * 86_400);
+fn week_before(world: &World) -> Span {
+    let until = world.clock.now();
+    let since = until - SignedDuration::from_hours(7 * 24);
+    Span { since, until }
+}
 
 /// A row as the original wrote it.
 fn original(stream: &str, at: &str, from: u32, to: u32) -> Value {
@@ -45,7 +47,7 @@ fn put(world: &World, row: Value) {
 
 async fn history(world: &World, config: &str, stream: Option<&str>) -> Result<Log, Failure> {
     let context = world.context(world.config(config), false).await;
-    read(&context, stream, WEEK).await
+    read(&context, stream, week_before(world)).await
 }
 
 /// A week with a bit of everything.
@@ -224,7 +226,9 @@ async fn what_cannot_be_read_says_what_to_do() {
     config.log.table = "not-there".to_owned();
     let context = world.context(config, false).await;
     for stream in [None, Some("orders")] {
-        let failure = read(&context, stream, WEEK).await.expect_err("no table");
+        let failure = read(&context, stream, week_before(&world))
+            .await
+            .expect_err("no table");
         assert!(
             failure
                 .to_string()
@@ -418,4 +422,84 @@ async fn the_plot_shows_the_counts_in_unicode_and_in_ascii() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_cannot_be_read_are_shown_with_question_marks_and_counted() {
+    let world = week();
+    for at in ["2026-11-22T11:00:00+00:00", "yesterday"] {
+        let key = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
+        put(&world, key);
+    }
+    let log = history(&world, &named(&["orders"]), None).await;
+    let log = log.expect("the log");
+    let text = log.to_text(None, false);
+    let newest = text.lines().nth(1).expect("a row");
+    assert!(
+        newest.starts_with("2026-11-22 11:00:00  orders  ? -> ?"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n?                    orders  ? -> ?"),
+        "{text}"
+    );
+    assert!(text.contains("; 2 more rows could not be read"), "{text}");
+    let json: Value = serde_json::from_str(&log.to_json()).expect("JSON");
+    assert_eq!(json["unreadable"], 2);
+    let first = &json["scalings"][0];
+    assert_eq!(
+        (&first["at"], &first["shards_after"], &first["outcome"]),
+        (
+            &json!("2026-11-22T11:00:00Z"),
+            &Value::Null,
+            &json!("unreadable")
+        )
+    );
+    assert_eq!(
+        log.to_csv().lines().nth(1),
+        Some("2026-11-22T11:00:00Z,orders,,,,,unreadable,,,,,,")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_says_its_direction_and_usage_in_place_of_the_word_alarm() {
+    let world = World::new();
+    world.stream("orders", 4);
+    let at = "2026-11-18T09:00:00.000001+0000";
+    let mut row = ours("orders", at, 4, 6, &[("reason", "alarm")]);
+    row["usage"] = json!({"N": "0.83"});
+    put(&world, row);
+    let log = history(&world, &named(&["orders"]), None).await;
+    let text = log.expect("the log").to_text(None, false);
+    assert!(text.contains("4 -> 6  up, usage 83%\n"), "{text}");
+}
+
+#[test]
+fn a_span_is_given_by_durations_and_by_times() {
+    let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+    let moment = |text: &str| {
+        text.parse()
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+    };
+    let check = |since: &str, until: Option<&str>, expected: Option<(&str, &str)>| {
+        let until = until.map(moment);
+        let span = Span::new(&moment(since), until.as_ref(), now).ok();
+        let time = |text: &str| text.parse().expect("a time");
+        let expected = expected.map(|(since, until)| Span {
+            since: time(since),
+            until: time(until),
+        });
+        assert_eq!(span, expected, "{since} {until:?}");
+    };
+    let noon = "2026-11-22T12:00:00Z";
+    check("12h", None, Some(("2026-11-22T00:00:00Z", noon)));
+    check("2026-11-20", None, Some(("2026-11-20T00:00:00Z", noon)));
+    check(
+        "2026-11-20T06:00:00+01:00",
+        Some("1d"),
+        Some(("2026-11-20T05:00:00Z", "2026-11-21T12:00:00Z")),
+    );
+    check("900000y", None, Some(("1970-01-01T00:00:00Z", noon)));
+    check("2h", Some("3h"), None);
+    check("2026-11-23", None, None);
 }

@@ -503,7 +503,7 @@ async fn the_table_is_created_once_with_its_ttl() {
         ]
     );
     let state = context.scaling_log.table().describe().await.expect("there");
-    assert!(state.active && state.has_our_keys());
+    assert!(state.active && state.wrong_keys().is_none());
     assert_eq!(state.ttl_attribute.as_deref(), Some("expiration_datetime"));
     let json: Value = serde_json::from_str(
         &table::create(&context, Output::Json)

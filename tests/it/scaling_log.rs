@@ -71,6 +71,55 @@ async fn a_slot_of_the_day_is_free_a_minute_after_a_day() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn rows_that_other_programs_wrote_count_by_key_and_time_alone() {
+    // The format of the key, and whether the row has a target.
+    for (format, target) in [
+        ("%Y-%m-%dT%H:%M:%S.%6f+0000", false),
+        ("%Y-%m-%dT%H:%M:%S+00:00", true),
+        ("%Y-%m-%dT%H:%M:%SZ", true),
+        ("%Y-%m-%dT%H:%M:%S", false),
+    ] {
+        let world = World::new();
+        world.stream("orders", 2);
+        world.pass(minutes(10)).await;
+        for row in 1..=10 {
+            let at = world.clock.now() - SignedDuration::from_hours(row * 2);
+            let mut item = json!({
+                "stream_name": {"S": "orders"},
+                "scaling_datetime": {"S": at.strftime(format).to_string()},
+                "shard_count": {"N": "2"},
+            });
+            if target {
+                item["target_shard_count"] = json!({"N": "4"});
+            }
+            world.place.put_item(TABLE, item).expect("it is a row");
+        }
+        world.fire("orders", "scale-up");
+        let mut autoscaler = world.start(&named(&["orders"])).await;
+        held(&tick(&mut autoscaler).await, "orders", "daily_limit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_in_another_time_zone_is_found_however_its_key_sorts() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.pass(minutes(10)).await;
+    // 23 h ago, but five hours earlier by its text.
+    let at = world.clock.now() - SignedDuration::from_hours(23 + 5);
+    for second in 10..20 {
+        let at = at
+            .strftime(&format!("%Y-%m-%dT%H:%M:{second}-05:00"))
+            .to_string();
+        let item = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
+        world.place.put_item(TABLE, item).expect("it is a row");
+    }
+    world.fire("orders", "scale-up");
+    let mut autoscaler = world.start(&named(&["orders"])).await;
+    held(&tick(&mut autoscaler).await, "orders", "daily_limit");
+}
+
 /// A stream of 2 shards whose scaling to 4 was begun by a host that has died since; AWS may have carried it out.
 async fn left_open(fault: Fault) -> World {
     let world = World::new();

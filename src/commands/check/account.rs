@@ -196,21 +196,12 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
             return found;
         }
         Err(error) => trouble.note(home, region, &error, ""),
-        Ok(state) if !state.has_our_keys() => {
-            let range = state.range_key.as_deref().unwrap_or("no range key");
-            let message = format!(
-                "its keys are {} and {range}, not stream_name and scaling_datetime",
-                state.hash_key
-            );
-            add(
-                Error,
-                "table_keys",
-                message,
-                "name another table in log.table: keys cannot be changed",
-            );
-            return found;
-        }
         Ok(state) => {
+            if let Some(wrong) = state.wrong_keys() {
+                let mend = "name another table in log.table: keys cannot be changed";
+                add(Error, "table_keys", wrong, mend);
+                return found;
+            }
             if !state.active {
                 let message = "the log table is not ACTIVE".to_owned();
                 add(

@@ -1,40 +1,48 @@
-//! The log as comma-separated values.
+//! The scaling log as comma-separated values.
 
-use super::{Log, Row};
+use super::Log;
 
 const HEADER: &str = "at,stream,region,scaling_type,shards_before,shards_after,outcome,reason,alarm,usage,note,host,version";
 
 pub(super) fn text(log: &Log) -> String {
     let mut text = format!("{HEADER}\n");
-    for row in log.rows.iter().map(Row::from) {
-        let or_empty = |value: Option<&str>| value.unwrap_or_default().to_owned();
-        let fields = [
-            row.at.to_string(),
-            row.stream.to_owned(),
-            or_empty(row.region),
-            row.scaling_type.to_owned(),
-            row.shards_before.to_string(),
-            row.shards_after.to_string(),
-            row.outcome.to_owned(),
-            or_empty(row.reason),
-            or_empty(row.alarm),
+    for row in log.all_rows() {
+        let number = |number: Option<u32>| number.map(|it| it.to_string()).unwrap_or_default();
+        let cell = |value: Option<&str>| cell(value.unwrap_or_default());
+        let cells = [
+            row.at.map(|at| at.to_string()).unwrap_or_default(),
+            cell(Some(row.stream)),
+            cell(row.region),
+            cell(row.scaling_type),
+            number(row.shards_before),
+            number(row.shards_after),
+            cell(Some(row.outcome)),
+            cell(row.reason),
+            cell(row.alarm),
             row.usage.map(|usage| usage.to_string()).unwrap_or_default(),
-            or_empty(row.note),
-            or_empty(row.host),
-            or_empty(row.version),
+            cell(row.note),
+            cell(row.host),
+            cell(row.version),
         ];
-        text.push_str(&fields.map(|value| field(&value)).join(","));
+        text.push_str(&cells.join(","));
         text.push('\n');
     }
     text
 }
 
-/// Quoted where it has to be; a quote inside is doubled.
-fn field(value: &str) -> String {
-    if value.contains([',', '"', '\n', '\r']) {
+/// A text that a spreadsheet shows as it is: anyone with access to the table may have written it.
+///
+/// One that it would run as a formula gets a quote mark before it, control characters become spaces, and the
+/// cell is quoted where the format asks for it, a quote inside being doubled.
+fn cell(value: &str) -> String {
+    let mut value = value.replace(char::is_control, " ");
+    if value.trim_start().starts_with(['=', '+', '-', '@']) {
+        value.insert(0, '\'');
+    }
+    if value.contains([',', '"']) {
         format!("\"{}\"", value.replace('"', "\"\""))
     } else {
-        value.to_owned()
+        value
     }
 }
 
@@ -43,15 +51,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_quoted_where_they_have_to_be() {
+    fn cells_are_quoted_where_they_have_to_be_and_never_run() {
         for (value, expected) in [
             ("", ""),
             ("plain text", "plain text"),
             ("a,b", "\"a,b\""),
             ("say \"no\"", "\"say \"\"no\"\"\""),
-            ("two\nlines", "\"two\nlines\""),
+            ("two\nlines", "two lines"),
+            ("\u{1b}[31mred\u{7}", " [31mred "),
+            (
+                "=HYPERLINK(\"http://x\",1)",
+                "\"'=HYPERLINK(\"\"http://x\"\",1)\"",
+            ),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "' =1"),
+            ("1=1", "1=1"),
         ] {
-            assert_eq!(field(value), expected, "{value:?}");
+            assert_eq!(cell(value), expected, "{value:?}");
         }
     }
 }

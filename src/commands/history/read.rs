@@ -1,12 +1,12 @@
 //! Reads the rows, a Query for each stream; no Scan is needed, nor the right to it.
 
 use autoscaler_core::priority::Priority;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{Log, before};
+use super::{Log, Span};
 use crate::{
     aws::{self, Kind},
     config::nearest,
@@ -31,21 +31,23 @@ const AT_ONCE: usize = 16;
 pub async fn read(
     context: &Arc<Context>,
     stream: Option<&str>,
-    since: Duration,
+    Span { since, until }: Span,
 ) -> Result<Log, Failure> {
-    let until = context.clock.now();
-    let since = before(until, since);
     let mut log = Log {
         table: context.scaling_log.table().name.clone(),
         since,
         until,
         rows: Vec::new(),
+        unreadable: Vec::new(),
         failed: Vec::new(),
     };
     match stream {
         Some(stream) => one(context, stream, &mut log).await?,
         None => all(context, &mut log).await?,
     }
+    log.rows.retain(|row| row.at <= until);
+    log.unreadable
+        .retain(|row| row.at.is_none_or(|at| at <= until));
     log.rows.sort_by(|a, b| {
         let key = |row: &Scaling| (row.stream_name.clone(), row.stream_arn.clone());
         b.at.cmp(&a.at).then_with(|| key(a).cmp(&key(b)))
@@ -55,8 +57,8 @@ pub async fn read(
 
 async fn one(context: &Arc<Context>, stream: &str, log: &mut Log) -> Result<(), Failure> {
     let read = context.scaling_log.history(stream, log.since).await;
-    log.rows = read.map_err(|error| unreadable(&error))?;
-    if log.rows.is_empty() {
+    log.take(read.map_err(|error| unreadable(&error))?);
+    if log.rows.is_empty() && log.unreadable.is_empty() {
         // A stream that is subscribed no more may have rows; without any, the name may be a slip.
         let known: Vec<String> = names(context, log).await.into_iter().collect();
         if !known.iter().any(|name| name == stream) && log.failed.is_empty() {
@@ -98,7 +100,7 @@ async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
         match read {
             Ok((_, Ok(rows))) => {
                 any = true;
-                log.rows.extend(rows);
+                log.take(rows);
             }
             // No table: no other stream will fare better.
             Ok((_, Err(error))) if error.kind == Kind::NotFound => return Err(unreadable(&error)),

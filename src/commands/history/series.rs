@@ -17,9 +17,9 @@ pub(super) struct Series {
     pub marks: Vec<Scaling>,
 }
 
-/// The Region that the row's ARN names.
-pub(super) fn region(row: &Scaling) -> Option<&str> {
-    row.stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
+/// The Region that a row's ARN names.
+pub(super) fn region(stream_arn: &str) -> Option<&str> {
+    stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
 }
 
 /// One series for each stream that has rows, by name.
@@ -43,7 +43,7 @@ pub(super) fn all(log: &Log) -> Vec<Series> {
         rows.entry((&row.stream_name, arn)).or_default().push(row);
     }
     let series = rows.into_iter().map(|((name, arn), rows)| {
-        let name = match rows.first().and_then(|row| region(row)) {
+        let name = match rows.first().and_then(|row| region(&row.stream_arn)) {
             Some(region) if !arn.is_empty() => format!("{name} ({region})"),
             _ => name.to_owned(),
         };

@@ -1,109 +1,94 @@
-//! The log as a table for people.
+//! The scaling log as a table for people.
 
 use std::collections::BTreeSet;
 
-use comfy_table::{ColumnConstraint, Table, Width};
-
-use super::{Log, read::utc, series};
-use crate::output::table;
+use super::{Log, Row, read::utc, series};
+use crate::output::table::{self, counted};
 use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
 };
 
-/// The column of reasons is at least so wide, or left out.
-const LEAST_WHY: u16 = 12;
-
 pub(super) fn text(log: &Log, width: Option<u16>) -> String {
-    if log.rows.is_empty() {
+    let rows = log.all_rows();
+    let regions: BTreeSet<&str> = rows.iter().filter_map(|row| row.region).collect();
+    let stream = |row: &Row<'_>| match row.region {
+        Some(region) if regions.len() > 1 => format!("{} ({region})", row.stream),
+        _ => row.stream.to_owned(),
+    };
+    let count = |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |it| it.to_string());
+    let cells: Vec<[String; 4]> = rows
+        .iter()
+        .map(|row| {
+            let (before, after) = (count(row.shards_before), count(row.shards_after));
+            [
+                row.at.map_or_else(|| "?".to_owned(), utc),
+                stream(row),
+                format!("{before} -> {after}"),
+                why(row),
+            ]
+        })
+        .collect();
+    if cells.is_empty() {
         return String::new();
     }
-    let regions: BTreeSet<Option<&str>> = log.rows.iter().map(series::region).collect();
-    let regions = regions.into_iter().flatten().count();
-    let stream = |row: &Scaling| match series::region(row) {
-        Some(region) if regions > 1 => format!("{} ({region})", row.stream_name),
-        _ => row.stream_name.clone(),
+    table::rows(["TIME (UTC)", "STREAM", "SHARDS", "WHY"], &cells, width)
+}
+
+/// The direction, then what asked for it, after the outcome of a scaling that was not simply done.
+fn why(row: &Row<'_>) -> String {
+    let outcome = match row.outcome {
+        "done" => String::new(),
+        other => format!("{}: ", other.replace('_', " ")),
     };
-    let mut table = table::table();
-    table.set_header(["TIME (UTC)", "STREAM", "SHARDS", "OUTCOME", "WHY"]);
-    for row in &log.rows {
-        table.add_row([
-            utc(row.at),
-            stream(row),
-            format!("{} -> {}", row.from, row.to),
-            row.outcome.code().replace('_', " "),
-            why(row),
-        ]);
-    }
-    if let Some(width) = width {
-        fit(&mut table, width);
-    }
-    table::render(&mut table)
-}
-
-/// Only the reasons are broken into lines, so that times and names stay whole; what does not fit is left out.
-fn fit(table: &mut Table, width: u16) {
-    let widths = table.column_max_content_widths();
-    let used = |columns: &[u16]| columns.iter().map(|column| column + 2).sum::<u16>();
-    let left = width.saturating_sub(used(&widths[..4]));
-    if let Some(why) = table.column_mut(4) {
-        why.set_constraint(match left {
-            0..LEAST_WHY => ColumnConstraint::Hidden,
-            _ => ColumnConstraint::UpperBoundary(Width::Fixed(left)),
-        });
-    }
-    if used(&widths[..4]) > width.saturating_add(2)
-        && let Some(outcome) = table.column_mut(3)
-    {
-        outcome.set_constraint(ColumnConstraint::Hidden);
-    }
-}
-
-fn why(row: &Scaling) -> String {
+    let direction = match row.scaling_type {
+        Some("SCALE_UP") => Some("up"),
+        Some(_) => Some("down"),
+        None => Some("only its time can be read; it counts toward the daily limit"),
+    };
+    // What an alarm asks for, the usage says best.
+    let reason = row
+        .reason
+        .filter(|reason| *reason != "alarm" || row.usage.is_none());
     let usage = row
         .usage
         .map(|usage| format!("usage {:.0}%", usage * 100.0));
-    let parts = [row.reason.clone(), usage, row.note.clone()];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        "-".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    let parts = [direction, reason, usage.as_deref(), row.note];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    outcome + &parts.join(", ")
 }
 
 pub(super) fn summary(log: &Log) -> String {
     let since = utc(log.since);
+    let unreadable = match log.unreadable.len() {
+        0 => String::new(),
+        n => format!(
+            "; {} not be read, only counted toward the daily limit",
+            match n {
+                1 => "1 more row could".to_owned(),
+                n => format!("{n} more rows could"),
+            }
+        ),
+    };
     if log.rows.is_empty() {
-        return format!("no scalings since {since} UTC in the table {}", log.table);
+        let table = &log.table;
+        return format!("no scalings since {since} UTC in the table {table}{unreadable}");
     }
     let count = |is: &dyn Fn(&Scaling) -> bool| log.rows.iter().filter(|row| is(row)).count();
+    let toward = |to: Direction| move |row: &Scaling| row.counts() && row.direction() == to;
+    let ended = |outcome: Outcome| move |row: &Scaling| row.outcome == outcome;
     let parts = [
-        (
-            count(&|row| row.counts() && row.direction() == Direction::Up),
-            "up",
-        ),
-        (
-            count(&|row| row.counts() && row.direction() == Direction::Down),
-            "down",
-        ),
-        (count(&|row| row.outcome == Outcome::Refused), "refused"),
-        (
-            count(&|row| row.outcome == Outcome::NotApplied),
-            "not applied",
-        ),
+        (count(&toward(Direction::Up)), "up"),
+        (count(&toward(Direction::Down)), "down"),
+        (count(&ended(Outcome::Refused)), "refused"),
+        (count(&ended(Outcome::NotApplied)), "not applied"),
     ];
     let parts = parts.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
-    let plural = |n: usize, what: &str| match n {
-        1 => format!("1 {what}"),
-        n => format!("{n} {what}s"),
-    };
-    let streams = series::all(log).len();
     format!(
-        "{} of {} since {since} UTC: {}",
-        plural(log.rows.len(), "scaling"),
-        plural(streams, "stream"),
+        "{} of {} since {since} UTC: {}{unreadable}",
+        counted(log.rows.len(), "scaling"),
+        counted(series::all(log).len(), "stream"),
         parts.join(", ")
     )
 }

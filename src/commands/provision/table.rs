@@ -154,14 +154,10 @@ async fn enable_ttl(context: &Context) -> Result<(), Failure> {
 }
 
 fn right_keys(table: &str, state: &TableState) -> Result<(), Failure> {
-    if state.has_our_keys() {
+    let Some(wrong) = state.wrong_keys() else {
         return Ok(());
-    }
-    let range = state.range_key.as_deref().unwrap_or("none");
-    let text = format!(
-        "table {table} exists with other keys: hash {}, range {range}",
-        state.hash_key
-    );
+    };
+    let text = format!("table {table} exists, but {wrong}");
     let hint = "name another table in log.table; a table's keys cannot be changed";
     Err(Failure::new(Exit::Failed, Report::new(text).hint(hint)))
 }

@@ -10,7 +10,7 @@ use crate::{
 use autoscaler_core::{
     datetime::at,
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
-    scaling::Scaling,
+    scaling::Log,
     subscription::Subscription,
 };
 
@@ -83,11 +83,10 @@ pub struct Budget {
 }
 
 /// Counts the calls of the last 24 h that the log knows of.
-pub fn budget(scalings: &[Scaling], now: Timestamp) -> Budget {
-    let mut calls: Vec<Timestamp> = scalings
-        .iter()
-        .filter(|row| row.counts() && now.duration_since(row.at).abs() < BUDGET_DAY)
-        .map(|row| row.at)
+pub fn budget(log: &Log, now: Timestamp) -> Budget {
+    let mut calls: Vec<Timestamp> = log
+        .calls()
+        .filter(|call| now.duration_since(*call).abs() < BUDGET_DAY)
         .collect();
     calls.sort_unstable();
     Budget {

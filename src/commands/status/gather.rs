@@ -25,7 +25,7 @@ use autoscaler_core::{
     facts::{Fetched, Observation, StreamStatus, Traffic},
     limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
     reason::Reason,
-    scaling::{Log, Outcome, Scaling},
+    scaling::{Outcome, Scaling},
     subscription::{Account, Subscription},
 };
 
@@ -195,17 +195,15 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
     };
     let name = gathered.seen.stream_name(subscription).to_owned();
     let recent = context.scaling_log.recent(&name, &arn, reader.log_since());
-    let (scalings, mut unread) = recent.await;
-    if scalings.is_empty() && unread.is_none() {
+    let (mut log, mut unread) = recent.await;
+    if log.scalings.is_empty() && unread.is_none() {
         match context.scaling_log.newest(&name, &arn).await {
             Ok(newest) => gathered.newest = newest,
             Err(error) => unread = Some(error),
         }
     }
-    gathered.seen.log = Some(Log {
-        scalings,
-        unread: unread.as_ref().map(ToString::to_string),
-    });
+    log.unread = unread.as_ref().map(ToString::to_string);
+    gathered.seen.log = Some(log);
     gathered
         .errors
         .extend(unread.map(|error| (Fact::Log, error)));
@@ -305,10 +303,6 @@ fn row(
     };
     let log = seen.log.as_ref().filter(|log| log.unread.is_none());
     let rows = log.map(|log| &log.scalings);
-    let calls = |rows: &Vec<Scaling>| {
-        let counted = rows.iter().filter(|row| row.counts());
-        calls_left(counted.map(|row| row.at), now)
-    };
     let last = rows.and_then(|rows| rows.last().cloned()).or(newest);
     let unread = errors.iter().find(|(fact, _)| **fact != Fact::Log);
     let name = match seen.stream_name(subscription) {
@@ -333,7 +327,8 @@ fn row(
             shards_after: row.to,
             outcome: row.outcome.code(),
         }),
-        scalings_left: rows.map(calls),
+        scalings_left: log.map(|log| calls_left(log.calls(), now)),
+        unreadable_rows: log.map_or(0, |log| log.unreadable.len()),
         action: decision.action.code(),
         target: decision.action.target(),
         reason: decision.reason.code(),

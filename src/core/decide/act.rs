@@ -9,7 +9,7 @@ use super::{
 use crate::{
     alarm::{Alarm, Direction},
     facts::Observation,
-    scaling::{Log, Outcome, Scaling},
+    scaling::{Log, Outcome},
     subscription::Subscription,
 };
 use crate::{
@@ -34,9 +34,9 @@ pub(super) fn judge(
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
-    fresh(alarm, &log.scalings, seen.polled_at.unwrap_or(now), now)?;
+    fresh(alarm, log, seen.polled_at.unwrap_or(now), now)?;
     match direction {
-        Direction::Up => up(subscription, alarm, &log.scalings, n, now),
+        Direction::Up => up(subscription, alarm, log, n, now),
         Direction::Down => down(subscription, alarm, log, seen, n, now),
     }
 }
@@ -44,18 +44,8 @@ pub(super) fn judge(
 /// Rule 5: a state that was set before the last rewrite or scaling speaks of the old count, but never holds for longer than CloudWatch needs.
 ///
 /// The alarm was read at `polled_at`, which is before the rest where the stream has waited for its turn.
-fn fresh(
-    alarm: &Alarm,
-    scalings: &[Scaling],
-    polled_at: Timestamp,
-    now: Timestamp,
-) -> Result<(), Stop> {
-    let last_scaling = scalings
-        .iter()
-        .filter(|scaling| scaling.counts())
-        .map(|scaling| scaling.at)
-        .max();
-    let rewritten = alarm.configured_at.max(last_scaling);
+fn fresh(alarm: &Alarm, log: &Log, polled_at: Timestamp, now: Timestamp) -> Result<(), Stop> {
+    let rewritten = alarm.configured_at.max(log.calls().max());
     let (Some(rewritten), Some(updated)) = (rewritten, alarm.state_updated_at) else {
         return Ok(());
     };
@@ -82,7 +72,7 @@ fn fresh(
 fn up(
     subscription: &Subscription,
     alarm: &Alarm,
-    scalings: &[Scaling],
+    log: &Log,
     n: u32,
     now: Timestamp,
 ) -> Result<Decision, Stop> {
@@ -102,8 +92,8 @@ fn up(
             .until(after(now, RECHECK))
             .into());
     }
-    cooldown(Direction::Up, subscription, scalings, now)?;
-    budget(CALLS_PER_DAY, scalings, now)?;
+    cooldown(Direction::Up, subscription, log, now)?;
+    budget(CALLS_PER_DAY, log, now)?;
     Ok(Decision::new(
         Action::ScaleUp { to },
         Reason::Alarm,
@@ -129,14 +119,13 @@ fn down(
             .until(after(now, SLOW_RECHECK))
             .into());
     }
-    let scalings = &log.scalings;
     if let Some(why) = &log.unread {
         let detail = format!("nothing is scaled down while the log cannot be read: {why}");
         return Err(Decision::hold(Reason::LogUnavailable, detail).into());
     }
-    cooldown(Direction::Down, subscription, scalings, now)?;
+    cooldown(Direction::Down, subscription, log, now)?;
     let kept = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
-    budget(CALLS_PER_DAY.saturating_sub(kept), scalings, now)?;
+    budget(CALLS_PER_DAY.saturating_sub(kept), log, now)?;
     let Some(traffic) = &seen.traffic else {
         return Err(Stop::Need(Fact::Traffic));
     };
@@ -170,17 +159,15 @@ fn down(
 fn cooldown(
     direction: Direction,
     subscription: &Subscription,
-    scalings: &[Scaling],
+    log: &Log,
     now: Timestamp,
 ) -> Result<(), Stop> {
     let (pause, key) = match direction {
         Direction::Up => (subscription.cooldown_up, "cooldown_up"),
         Direction::Down => (subscription.cooldown_down, "cooldown_down"),
     };
-    let Some(last) = scalings
-        .iter()
-        .filter(|scaling| scaling.counts())
-        .map(|scaling| scaling.at)
+    let Some(last) = log
+        .calls()
         // A row from the future is of a clock that was set back, or of another host's.
         .filter(|at| now.duration_since(*at).unsigned_abs() < pause)
         .max()
@@ -197,8 +184,9 @@ fn cooldown(
 }
 
 /// Rule 8: `limit` is what this direction may use of the day's calls.
-fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop> {
-    if let Some(refused) = scalings
+fn budget(limit: usize, log: &Log, now: Timestamp) -> Result<(), Stop> {
+    if let Some(refused) = log
+        .scalings
         .iter()
         .rev()
         .find(|scaling| scaling.outcome == Outcome::Refused)
@@ -215,11 +203,7 @@ fn budget(limit: usize, scalings: &[Scaling], now: Timestamp) -> Result<(), Stop
             .until(until)
             .into());
     }
-    let mut calls: Vec<Timestamp> = scalings
-        .iter()
-        .filter(|scaling| scaling.counts())
-        .map(|scaling| scaling.at)
-        .collect();
+    let mut calls: Vec<Timestamp> = log.calls().collect();
     calls.retain(|call| now.duration_since(*call).abs() < BUDGET_DAY);
     if calls.len() < limit {
         return Ok(());

@@ -1,10 +1,29 @@
-//! A scaling as a row of the log, in the original's attributes and types, with some of our own beside them.
+//! A scaling as a row of the scaling log: the original's attributes and types, and some of our own.
 
 use autoscaler_core::datetime::{format_datetime, parse_datetime};
 use jiff::Timestamp;
 
 use crate::aws::{HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Value};
-use autoscaler_core::scaling::{Outcome, Scaling};
+use autoscaler_core::scaling::{Outcome, Scaling, UnreadableRow};
+
+/// A row of the table, which other programs may write too.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Row {
+    Scaling(Scaling),
+    Unreadable(UnreadableRow),
+}
+
+/// Reads a row, whoever wrote it; `None` without a hash key, which DynamoDB never returns.
+pub(super) fn read(item: &Item) -> Option<Row> {
+    if let Some(scaling) = from_item(item) {
+        return Some(Row::Scaling(scaling));
+    }
+    Some(Row::Unreadable(UnreadableRow {
+        stream_name: text(item, HASH_KEY)?,
+        stream_arn: text(item, "stream_arn").unwrap_or_default(),
+        at: text(item, RANGE_KEY).and_then(|text| parse_datetime(&text)),
+    }))
+}
 
 pub(super) fn to_item(row: &Scaling) -> Item {
     let text = |value: &str| Value::S(value.to_owned());
@@ -45,12 +64,16 @@ pub(super) fn to_item(row: &Scaling) -> Item {
     item
 }
 
-/// Reads a row, also one that the original wrote; `None` if it is none.
-pub(super) fn from_item(item: &Item) -> Option<Scaling> {
-    let text = |name: &str| match item.get(name) {
+fn text(item: &Item, name: &str) -> Option<String> {
+    match item.get(name) {
         Some(Value::S(text)) => Some(text.clone()),
         _ => None,
-    };
+    }
+}
+
+/// Reads a whole scaling, also one that the original wrote.
+pub(super) fn from_item(item: &Item) -> Option<Scaling> {
+    let text = |name: &str| text(item, name);
     let number = |name: &str| match item.get(name) {
         Some(Value::N(digits)) => Some(digits.as_str()),
         _ => None,
@@ -164,20 +187,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_left_out() {
-        for missing in [
-            "stream_name",
-            "scaling_datetime",
-            "shard_count",
-            "target_shard_count",
-        ] {
+    fn key_and_time_are_enough_to_count_a_row() {
+        let at = parse_datetime("2021-11-16T01:02:03.000456+0000");
+        let check = |change: &dyn Fn(&mut Item), expected: Option<Option<Timestamp>>, why: &str| {
             let mut item = original();
-            item.remove(missing);
-            assert_eq!(from_item(&item), None, "without {missing}");
-        }
-        for bad in ["", "yesterday", "2021-13-01T00:00:00.0+0000"] {
-            assert_eq!(parse_datetime(bad), None, "{bad:?} is no time");
-        }
+            change(&mut item);
+            let unreadable = match read(&item) {
+                Some(Row::Unreadable(row)) => Some(row.at),
+                None => None,
+                whole => panic!("{why}: {whole:?}"),
+            };
+            assert_eq!(unreadable, expected, "{why}");
+        };
+        let without = |name: &'static str| move |item: &mut Item| drop(item.remove(name));
+        let with = |name: &'static str, value: &'static str| {
+            move |item: &mut Item| drop(item.insert(name.to_owned(), Value::S(value.to_owned())))
+        };
+        check(&without("stream_name"), None, "no stream");
+        check(&without("scaling_datetime"), Some(None), "no time");
+        check(
+            &with("scaling_datetime", "yesterday"),
+            Some(None),
+            "a time that is none",
+        );
+        check(&without("shard_count"), Some(at), "no count");
+        check(&without("target_shard_count"), Some(at), "no target");
+        check(
+            &with("target_shard_count", "4"),
+            Some(at),
+            "a target of type S",
+        );
     }
 
     proptest::proptest! {
