@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-use super::{Error, Kind, Operation};
+use super::{Error, Kind, Operation, text::clean};
 
 /// The longest that a call to the log may take: a scale-up waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -371,16 +371,6 @@ impl Table {
     }
 }
 
-impl Error {
-    fn unsendable(operation: Operation, error: &dyn std::error::Error) -> Self {
-        Self {
-            operation,
-            kind: Kind::Invalid,
-            message: error.to_string(),
-        }
-    }
-}
-
 fn key(hash: String, range: String) -> HashMap<String, AttributeValue> {
     HashMap::from([
         (HASH_KEY.to_owned(), AttributeValue::S(hash)),
@@ -408,7 +398,7 @@ fn to_sdk(item: Item) -> HashMap<String, AttributeValue> {
 
 fn from_sdk(item: HashMap<String, AttributeValue>) -> Item {
     let value = |value| match value {
-        AttributeValue::S(text) => Some(Value::S(text)),
+        AttributeValue::S(text) => Some(Value::S(clean(&text))),
         AttributeValue::N(digits) => Some(Value::N(digits)),
         _ => None,
     };

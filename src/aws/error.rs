@@ -1,69 +1,22 @@
 //! One error for every AWS call: a kind for the program, a text and a hint for the person.
 
+mod cause;
+mod operation;
+mod policy;
+
+use std::{error::Error as StdError, iter::successors};
+
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
-use crate::aws::rate_limit::RateLimiter;
-
-/// AWS's own words before the action that it refuses.
-const NOT_AUTHORIZED: &str = "not authorized to perform: ";
-const ASSUME_ROLE: &str = "sts:AssumeRole";
-
-/// The AWS operations in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Operation {
-    DescribeAlarms,
-    PutMetricAlarm,
-    SetAlarmState,
-    GetMetricData,
-    DescribeStreamSummary,
-    UpdateShardCount,
-    DescribeLimits,
-    ListStreams,
-    Query,
-    GetItem,
-    TransactWriteItems,
-    DescribeTable,
-    DescribeTimeToLive,
-    CreateTable,
-    UpdateTimeToLive,
-}
-
-impl Operation {
-    /// The name by AWS's API reference.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TransactWriteItems => "TransactWriteItems",
-            _ => self.iam_action().rsplit(':').next().unwrap_or_default(),
-        }
-    }
-
-    /// The IAM action that allows it. A transaction needs the right to each of its writes; PutItem is the one ours always has.
-    pub fn iam_action(self) -> &'static str {
-        match self {
-            Self::DescribeAlarms => "cloudwatch:DescribeAlarms",
-            Self::PutMetricAlarm => "cloudwatch:PutMetricAlarm",
-            Self::SetAlarmState => "cloudwatch:SetAlarmState",
-            Self::GetMetricData => "cloudwatch:GetMetricData",
-            Self::DescribeStreamSummary => "kinesis:DescribeStreamSummary",
-            Self::UpdateShardCount => "kinesis:UpdateShardCount",
-            Self::DescribeLimits => "kinesis:DescribeLimits",
-            Self::ListStreams => "kinesis:ListStreams",
-            Self::Query => "dynamodb:Query",
-            Self::GetItem => "dynamodb:GetItem",
-            Self::TransactWriteItems => "dynamodb:PutItem",
-            Self::DescribeTable => "dynamodb:DescribeTable",
-            Self::DescribeTimeToLive => "dynamodb:DescribeTimeToLive",
-            Self::CreateTable => "dynamodb:CreateTable",
-            Self::UpdateTimeToLive => "dynamodb:UpdateTimeToLive",
-        }
-    }
-}
+use self::cause::Cause;
+pub use self::operation::Operation;
+use super::{credentials::Unusable, rate_limit::RateLimiter, text, transport::Failure};
 
 /// What went wrong, as far as the program cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The request never left, or its answer was lost: a write may have happened.
+    /// The request was never sent, or its answer was lost: a write may have happened.
     Timeout,
     Unreachable,
     /// AWS failed (5xx): a write may have happened.
@@ -74,11 +27,13 @@ pub enum Kind {
     NotFound,
     /// ResourceInUseException: the stream is not ACTIVE, or the table exists.
     InUse,
-    /// A limit of the account or the stream, or throttling by Kinesis, which uses the same code.
+    /// A limit of the stream, as 10 reshardings in 24 h.
     LimitExceeded,
+    /// The account's quota of shards in the Region.
+    AccountLimit,
     /// A condition of a DynamoDB write did not hold.
     Condition,
-    /// Another transaction held an item of this one, or the same one is under way: trying again is right.
+    /// Another transaction held an item of this one, or the same one is in progress: retry.
     Conflict,
     /// AWS refused the request as it stands.
     Invalid,
@@ -90,7 +45,7 @@ impl Kind {
         !matches!(self, Self::Timeout | Self::Unreachable | Self::Server)
     }
 
-    /// True if AWS was not reached at all, whatever it was asked for.
+    /// True if AWS was not reached, or did not accept the caller, whatever the request was.
     pub fn is_away(self) -> bool {
         matches!(
             self,
@@ -110,6 +65,7 @@ impl Kind {
             Self::NotFound => "not_found",
             Self::InUse => "in_use",
             Self::LimitExceeded => "limit_exceeded",
+            Self::AccountLimit => "account_limit",
             Self::Condition => "condition",
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",
@@ -123,84 +79,93 @@ impl Kind {
 pub struct Error {
     pub operation: Operation,
     pub kind: Kind,
-    pub(super) message: String,
+    cause: Cause,
+    message: String,
 }
 
 impl Error {
-    /// An answer that came, but does not have what AWS promises.
-    pub(super) fn unreadable(operation: Operation, message: &str) -> Self {
+    fn new(operation: Operation, cause: Cause, message: &str) -> Self {
         Self {
             operation,
-            kind: Kind::Server,
-            message: message.to_owned(),
+            kind: cause.kind(),
+            cause,
+            // One line: it goes into logs, tables and reports.
+            message: text::one_line(message),
         }
     }
 
-    /// What AWS said, without the operation.
-    pub fn message(&self) -> &str {
-        &self.message
+    /// An answer that lacks what AWS promises.
+    pub(super) fn unreadable(operation: Operation, message: &str) -> Self {
+        Self::new(operation, Cause::Server, message)
     }
 
-    /// The action that AWS says is not allowed; of a transaction it is one of several.
-    fn denied_action(&self) -> &str {
-        let told = self.message.split_once(NOT_AUTHORIZED);
-        let told = told.and_then(|(_, rest)| rest.split_whitespace().next());
-        told.unwrap_or(self.operation.iam_action())
+    /// A request that the SDK cannot build.
+    pub(super) fn unsendable(operation: Operation, error: &dyn StdError) -> Self {
+        Self::new(operation, Cause::Invalid, &error.to_string())
     }
 
-    /// Classifies the SDK's error by its kind, HTTP status and error code.
+    /// Classifies the SDK's error by what failed, HTTP status and error code.
     pub(super) fn from_sdk<E>(operation: Operation, error: SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
+        E: ProvideErrorMetadata + StdError + 'static,
     {
-        let text = DisplayErrorContext(&error).to_string();
-        let (kind, message) = match &error {
+        match &error {
             SdkError::TimeoutError(_) => {
-                (Kind::Timeout, "no answer within the deadline".to_owned())
+                Self::new(operation, Cause::NoAnswer, "no answer within the deadline")
             }
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => (
-                Kind::Timeout,
-                "no connection within the deadline".to_owned(),
-            ),
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
-                if text.contains("AssumeRole") && text.contains("AccessDenied") =>
-            {
-                (Kind::AccessDenied, refused_role(&text))
-            }
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)
-                if mentions_credentials(&text) =>
-            {
-                (
-                    Kind::NoCredentials,
-                    format!("no AWS credentials could be used: {}", innermost(&error)),
-                )
-            }
-            SdkError::DispatchFailure(_) => (
-                Kind::Unreachable,
-                format!("AWS cannot be reached: {}", innermost(&error)),
-            ),
-            SdkError::ConstructionFailure(_) => (Kind::Invalid, innermost(&error)),
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();
                 let code = service.err().code().unwrap_or("unknown error");
                 let message = service.err().message().unwrap_or("no message");
-                (
-                    classify(status, code, message),
-                    format!("{code}: {message}"),
-                )
+                let cause = Cause::of_answer(status, code, message);
+                Self::new(operation, cause, &format!("{code}: {message}"))
             }
-            _ => (
-                Kind::Server,
-                format!("the answer could not be read: {}", innermost(&error)),
-            ),
-        };
-        // One line: it goes into logs, tables and reports.
-        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        Self {
-            operation,
-            kind,
-            message,
+            SdkError::DispatchFailure(failure) => {
+                Self::not_sent(operation, &error).unwrap_or_else(|| match failure.is_timeout() {
+                    true => Self::new(
+                        operation,
+                        Cause::NoAnswer,
+                        "no connection within the deadline",
+                    ),
+                    false => Self::new(operation, Cause::Unreachable, &innermost(&error)),
+                })
+            }
+            SdkError::ConstructionFailure(_) => Self::not_sent(operation, &error)
+                .unwrap_or_else(|| Self::new(operation, Cause::Invalid, &innermost(&error))),
+            _ => {
+                let message = format!("the answer could not be read: {}", innermost(&error));
+                Self::unreadable(operation, &message)
+            }
         }
+    }
+
+    /// A request that got no answer, for want of credentials or of a connection.
+    fn not_sent(operation: Operation, error: &(dyn StdError + 'static)) -> Option<Self> {
+        let chain = || successors(Some(error), |&error| error.source());
+        let connection = chain().find_map(|error| error.downcast_ref::<Failure>());
+        let credentials = chain().find_map(|error| error.downcast_ref::<Unusable>());
+        let (cause, message) = match (credentials, connection) {
+            (Some(unusable), None) => {
+                let text = DisplayErrorContext(error).to_string();
+                let cause = Cause::of_credentials(&text, unusable.profile());
+                let why = refusal(&text).unwrap_or_else(|| innermost(error));
+                (cause, format!("{unusable}: {why}"))
+            }
+            (Some(unusable), Some(failure)) => (
+                of_failure(failure),
+                format!("{unusable}: {}", told(failure)),
+            ),
+            (None, Some(failure)) if failure.is_timeout() => (
+                Cause::NoAnswer,
+                "no connection within the deadline".to_owned(),
+            ),
+            (None, Some(failure)) => (
+                of_failure(failure),
+                format!("{} at {}", operation.service(), told(failure)),
+            ),
+            (None, None) => return None,
+        };
+        Some(Self::new(operation, cause, &message))
     }
 
     /// Slows `limiter` down if AWS has throttled the call; returns the error.
@@ -211,94 +176,43 @@ impl Error {
         self
     }
 
+    /// What AWS said, without the operation.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
-        Some(match self.kind {
-            Kind::AccessDenied if self.denied_action() == ASSUME_ROLE => format!(
-                "allow `{ASSUME_ROLE}` on that role to whatever runs this, and let the role's trust policy name it"
-            ),
-            Kind::AccessDenied => format!(
-                "allow the action `{}` in the IAM policy of the role that runs this (`kinesis-autoscaler check --policy` prints it whole)",
-                self.denied_action()
-            ),
-            Kind::NoCredentials => {
-                "run where an instance role is attached, or set AWS_PROFILE, `profile` under [aws], or AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY"
-                    .to_owned()
-            }
-            Kind::Timeout | Kind::Unreachable => {
-                "check the network path to AWS (proxy, VPC endpoint, security group) and AWS_ENDPOINT_URL".to_owned()
-            }
-            Kind::Throttled => "other tools share this quota; lower [quotas] to leave them room".to_owned(),
-            Kind::NotFound if self.operation.iam_action().starts_with("dynamodb:") => {
-                "create the log table with `kinesis-autoscaler table create`".to_owned()
-            }
-            _ => return None,
-        })
+        self.cause.hint(self.operation, &self.message)
     }
 }
 
-fn classify(status: u16, code: &str, message: &str) -> Kind {
-    match code {
-        "ThrottlingException"
-        | "Throttling"
-        | "RequestLimitExceeded"
-        | "ProvisionedThroughputExceededException"
-        | "TooManyRequestsException"
-        | "SlowDown" => Kind::Throttled,
-        "LimitExceededException" if message.starts_with("Rate exceeded") => Kind::Throttled,
-        "LimitExceededException" => Kind::LimitExceeded,
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "UnauthorizedOperation"
-        | "KMSAccessDeniedException" => Kind::AccessDenied,
-        "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "ExpiredTokenException"
-        | "ExpiredToken"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "MissingAuthenticationToken" => Kind::NoCredentials,
-        "ResourceNotFoundException" | "ResourceNotFound" => Kind::NotFound,
-        "ResourceInUseException" => Kind::InUse,
-        "ConditionalCheckFailedException" => Kind::Condition,
-        "TransactionCanceledException" if message.contains("ConditionalCheckFailed") => {
-            Kind::Condition
+fn of_failure(failure: &Failure) -> Cause {
+    match failure {
+        Failure::NotAws { .. } => Cause::NotAws,
+        Failure::Unreached { .. } if innermost(failure).contains("UnknownIssuer") => {
+            Cause::UntrustedCertificate
         }
-        "TransactionCanceledException" if message.contains("TransactionConflict") => Kind::Conflict,
-        "TransactionConflictException" | "TransactionInProgressException" => Kind::Conflict,
-        "TransactionCanceledException"
-            if ["ThrottlingError", "ProvisionedThroughputExceeded"]
-                .iter()
-                .any(|code| message.contains(code)) =>
-        {
-            Kind::Throttled
-        }
-        _ if status >= 500 => Kind::Server,
-        _ => Kind::Invalid,
+        Failure::Unreached { .. } => Cause::Unreachable,
     }
 }
 
-/// STS's refusal, out of the SDK's whole account of how it came to have no credentials.
-fn refused_role(text: &str) -> String {
-    let rest = text.split_once(NOT_AUTHORIZED).map(|(_, rest)| rest);
-    let words = rest.and_then(|rest| rest.split(['"', '\\', ',']).next());
-    match words {
-        Some(words) => format!("{NOT_AUTHORIZED}{words}"),
-        None => format!("{NOT_AUTHORIZED}{ASSUME_ROLE}"),
+fn told(failure: &Failure) -> String {
+    match failure {
+        Failure::NotAws { .. } => failure.to_string(),
+        Failure::Unreached { .. } => format!("{failure}: {}", innermost(failure)),
     }
 }
 
-fn mentions_credentials(text: &str) -> bool {
-    ["credential", "identity", "AssumeRole"]
-        .iter()
-        .any(|word| text.contains(word))
+/// STS's refusal, out of the SDK's account of all providers that it has tried.
+fn refusal(text: &str) -> Option<String> {
+    const NOT_AUTHORIZED: &str = "not authorized to perform: ";
+    let (_, rest) = text.split_once(NOT_AUTHORIZED)?;
+    let words = rest.split(['"', '\\', ',']).next()?;
+    Some(format!("{NOT_AUTHORIZED}{words}"))
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let chain = successors(Some(error), |&error| error.source());
+    chain.last().unwrap_or(error).to_string()
 }

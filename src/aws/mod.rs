@@ -5,25 +5,23 @@
 //! ten thousand tasks wait, and would all carry room for them.
 
 mod cloudwatch;
+mod credentials;
 mod dynamodb;
 mod error;
 mod kinesis;
 mod meter;
 mod pre_send_check;
 mod rate_limit;
+mod text;
+mod transport;
 mod unknown_fields;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_http_client::{
-    Builder as HttpBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::{
-    http::SharedHttpClient, interceptors::SharedInterceptor,
-    stalled_stream_protection::StalledStreamProtectionConfig,
+    interceptors::SharedInterceptor, stalled_stream_protection::StalledStreamProtectionConfig,
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
@@ -36,38 +34,11 @@ pub use kinesis::Kinesis;
 pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
+pub use transport::Transport;
 
-use crate::{aws::rate_limit::RateLimiters, config::Config};
+use self::{credentials::Named, rate_limit::RateLimiters};
+use crate::config::Config;
 use autoscaler_core::subscription::Account;
-
-/// How requests leave the process: the network, or the sandbox.
-#[derive(Clone, Debug)]
-pub struct Transport {
-    http: SharedHttpClient,
-    credentials: Option<Credentials>,
-}
-
-impl Transport {
-    /// TLS over the network, with the SDK's own credential chain.
-    pub fn network() -> Self {
-        let http = HttpBuilder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        Self {
-            http,
-            credentials: None,
-        }
-    }
-
-    /// Anything that answers HTTP in memory; the credentials are made up.
-    pub fn embedded(http: SharedHttpClient) -> Self {
-        let credentials = Credentials::new("AKIDSANDBOX", "sandbox", None, None, "sandbox");
-        Self {
-            http,
-            credentials: Some(credentials),
-        }
-    }
-}
 
 /// The services of one account in one Region, with their limiters.
 #[derive(Clone, Debug)]
@@ -178,15 +149,16 @@ async fn load(account: &Account, call_timeout: Duration, transport: &Transport) 
         loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
     }
     let sdk = loader.load().await;
-    let Some(role) = &account.role_arn else {
-        return sdk;
+    let provider = match &account.role_arn {
+        Some(role) => {
+            let assumed = AssumeRoleProvider::builder(role).session_name("kinesis-autoscaler");
+            let assumed = assumed.configure(&sdk).build().await;
+            Some(SharedCredentialsProvider::new(assumed))
+        }
+        None => sdk.credentials_provider(),
     };
-    let assumed = AssumeRoleProvider::builder(role)
-        .session_name("kinesis-autoscaler")
-        .configure(&sdk)
-        .build()
-        .await;
-    sdk.into_builder()
-        .credentials_provider(SharedCredentialsProvider::new(assumed))
-        .build()
+    let named = provider.map(|it| SharedCredentialsProvider::new(Named::new(account, it)));
+    let mut builder = sdk.into_builder();
+    builder.set_credentials_provider(named);
+    builder.build()
 }

@@ -1,5 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod causes;
 mod check;
 mod cli;
 mod commands;

@@ -157,7 +157,7 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
         (
             &["--once", "--config", &good],
             1,
-            &["AWS cannot be reached", "AWS_ENDPOINT_URL"],
+            &["cannot be reached", "AWS_ENDPOINT_URL"],
         ),
         (&["check", "--offline", "--config", &good], 0, &[]),
         (&["--version"], 0, &[]),
