@@ -10,6 +10,7 @@ use super::{
     dynamodb::Table,
     kinesis,
     load::Load,
+    metrics::SHARD_LEVEL,
     region::Region,
     stream::{Mode, Stream},
     traffic::Traffic,
@@ -188,6 +189,15 @@ impl RegionHandle {
     /// GetRecords.Bytes.
     pub fn set_consumers(&self, name: &str, applications: f64) {
         self.change_readers(name, |stream| stream.consumers = applications);
+    }
+
+    /// Turns a stream's shard-level metrics on, as EnableEnhancedMonitoring does.
+    pub fn enable_shard_metrics(&self, name: &str) {
+        self.with(|region, _| {
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.shard_metrics.extend(SHARD_LEVEL);
+            }
+        });
     }
 
     fn change_readers(&self, name: &str, change: impl FnOnce(&mut Stream)) {

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{
+    metrics::SHARD_LEVEL,
     region::Region,
     stream::{Mode, Stream},
     wire::{Answer, ApiError},
@@ -24,6 +25,8 @@ pub(crate) fn call(
         "DescribeStreamSummary" => describe(region, input, ctx.now),
         "UpdateShardCount" => update_shard_count(region, input, ctx.now),
         "ListStreams" => list(region, input, ctx),
+        "ListShards" => super::list_shards::call(region, input, ctx),
+        "EnableEnhancedMonitoring" => enable_monitoring(region, input),
         "DescribeLimits" => Ok(limits(region, ctx.now)),
         other => Err(ApiError::bad(
             "UnknownOperationException",
@@ -33,7 +36,10 @@ pub(crate) fn call(
 }
 
 /// The stream's name, from StreamName or StreamARN.
-fn name_of<'a>(region: &Region, input: &'a Map<String, Value>) -> Result<&'a str, ApiError> {
+pub(crate) fn name_of<'a>(
+    region: &Region,
+    input: &'a Map<String, Value>,
+) -> Result<&'a str, ApiError> {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let name = text("StreamName");
     let Some(arn) = text("StreamARN") else {
@@ -56,7 +62,7 @@ fn name_of<'a>(region: &Region, input: &'a Map<String, Value>) -> Result<&'a str
     }
 }
 
-fn invalid(message: String) -> ApiError {
+pub(crate) fn invalid(message: String) -> ApiError {
     ApiError::bad("InvalidArgumentException", message)
 }
 
@@ -64,7 +70,7 @@ fn limit(message: String) -> ApiError {
     ApiError::bad("LimitExceededException", message)
 }
 
-fn not_found(name: &str, account: &str) -> ApiError {
+pub(crate) fn not_found(name: &str, account: &str) -> ApiError {
     ApiError::bad(
         "ResourceNotFoundException",
         format!("Stream {name} under account {account} not found."),
@@ -87,7 +93,7 @@ fn describe(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> 
         "StreamModeDetails": {"StreamMode": mode(stream)},
         "RetentionPeriodHours": 24,
         "StreamCreationTimestamp": stream.created.as_second(),
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
+        "EnhancedMonitoring": [{"ShardLevelMetrics": stream.shard_metrics}],
         "EncryptionType": "NONE",
         "OpenShardCount": stream.open_shards(),
         "ConsumerCount": 0,
@@ -241,6 +247,26 @@ fn list(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answe
         out["NextToken"] = json!(last.or(after).unwrap_or_default());
     }
     Ok(out)
+}
+
+/// Turns on all shard-level metrics that the sandbox has, or the ones asked for.
+fn enable_monitoring(region: &mut Region, input: &Map<String, Value>) -> Answer {
+    let name = name_of(region, input)?.to_owned();
+    let account = region.account.clone();
+    let stream = region.streams.get_mut(&name);
+    let stream = stream.ok_or_else(|| not_found(&name, &account))?;
+    let before = stream.shard_metrics.clone();
+    let wanted = input.get("ShardLevelMetrics").and_then(Value::as_array);
+    let wanted = wanted.map_or(&[][..], Vec::as_slice);
+    let is_wanted = |metric: &&&str| wanted.iter().any(|it| it == "ALL" || it == **metric);
+    stream
+        .shard_metrics
+        .extend(SHARD_LEVEL.iter().filter(is_wanted));
+    Ok(json!({
+        "StreamName": name,
+        "CurrentShardLevelMetrics": before,
+        "DesiredShardLevelMetrics": stream.shard_metrics,
+    }))
 }
 
 fn limits(region: &mut Region, now: Timestamp) -> Value {

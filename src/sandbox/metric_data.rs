@@ -177,7 +177,7 @@ fn answer(input: &Map<String, Json>, results: &[(&Query, Points)], ctx: &Context
 
 fn label(query: &Query) -> String {
     match &query.source {
-        Source::Metric(metric) => format!("{:?}", metric.measure),
+        Source::Metric(metric) => metric.measure.name().to_owned(),
         Source::Expression(_) => query.id.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
-use super::{producers::Intake, stream::Stream, traffic::minute_of};
+use super::{producers::Part, shards::shard_number, stream::Stream, traffic::minute_of};
 use autoscaler_core::metric_math::{self, Expr, Scope, Value};
 
 /// The metrics that the sandbox measures; all others have no data.
@@ -19,32 +19,66 @@ pub(crate) enum Measure {
     Unknown,
 }
 
+/// The measures of AWS/Kinesis.
+const NAMES: [(&str, Measure); 5] = [
+    ("IncomingBytes", Measure::IncomingBytes),
+    ("IncomingRecords", Measure::IncomingRecords),
+    (
+        "WriteProvisionedThroughputExceeded",
+        Measure::WriteThrottled,
+    ),
+    ("GetRecords.IteratorAgeMilliseconds", Measure::IteratorAge),
+    ("GetRecords.Bytes", Measure::BytesRead),
+];
+
+/// The metrics that enhanced monitoring has for each shard.
+pub(crate) const SHARD_LEVEL: [&str; 3] = [
+    "IncomingBytes",
+    "IncomingRecords",
+    "WriteProvisionedThroughputExceeded",
+];
+
 impl Measure {
     fn named(namespace: Option<&str>, name: Option<&str>) -> Self {
-        match (namespace, name) {
-            (Some("AWS/Kinesis"), Some("IncomingBytes")) => Self::IncomingBytes,
-            (Some("AWS/Kinesis"), Some("IncomingRecords")) => Self::IncomingRecords,
-            (Some("AWS/Kinesis"), Some("WriteProvisionedThroughputExceeded")) => {
-                Self::WriteThrottled
-            }
-            (Some("AWS/Kinesis"), Some("GetRecords.IteratorAgeMilliseconds")) => Self::IteratorAge,
-            (Some("AWS/Kinesis"), Some("GetRecords.Bytes")) => Self::BytesRead,
+        let known = NAMES.iter().find(|(known, _)| Some(*known) == name);
+        match (namespace, known) {
+            (Some("AWS/Kinesis"), Some((_, measure))) => *measure,
             _ => Self::Unknown,
         }
     }
 
+    /// Its name in AWS/Kinesis.
+    pub(crate) fn name(self) -> &'static str {
+        let known = NAMES.iter().find(|(_, measure)| *measure == self);
+        known.map_or("", |(name, _)| name)
+    }
+
     /// The value of one minute.
     fn of(self, stream: &Stream, minute: i64) -> Option<f64> {
-        let intake = |of: fn(&Intake) -> f64| stream.intake(minute).map(|it| of(&it));
+        let total = || Some(stream.intake(minute)?.total());
         match self {
-            Self::IncomingBytes => intake(|it| it.accepted().bytes),
-            Self::IncomingRecords => intake(|it| it.accepted().records),
-            Self::WriteThrottled => intake(|it| it.rejected().records),
             Self::IteratorAge => stream.iterator_age(minute),
             Self::BytesRead if stream.consumers > 0.0 => {
-                intake(|it| it.accepted().bytes).map(|bytes| (bytes * stream.consumers).round())
+                Some((total()?.accepted.bytes * stream.consumers).round())
             }
-            Self::BytesRead | Self::Unknown => None,
+            _ => self.of_part(&total()?),
+        }
+    }
+
+    /// The value of one minute at one shard.
+    fn of_shard(self, stream: &Stream, shard: u64, minute: i64) -> Option<f64> {
+        if !stream.shard_metrics.contains(self.name()) {
+            return None;
+        }
+        self.of_part(&stream.shard_intake(shard, minute)?)
+    }
+
+    fn of_part(self, part: &Part) -> Option<f64> {
+        match self {
+            Self::IncomingBytes => Some(part.accepted.bytes),
+            Self::IncomingRecords => Some(part.accepted.records),
+            Self::WriteThrottled => Some(part.rejected.records),
+            Self::IteratorAge | Self::BytesRead | Self::Unknown => None,
         }
     }
 }
@@ -58,10 +92,11 @@ pub(crate) enum Statistic {
     SampleCount,
 }
 
-/// One statistic of one stream's metric.
+/// One statistic of a metric of a stream, or of one of its shards.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MetricStat {
     pub stream: String,
+    shard: Option<u64>,
     pub measure: Measure,
     pub statistic: Statistic,
     pub period_minutes: i64,
@@ -87,17 +122,17 @@ impl MetricStat {
             Some("SampleCount") => Statistic::SampleCount,
             other => return Err(format!("the statistic {other:?} is not supported")),
         };
-        let dimensions = metric.get("Dimensions").and_then(Json::as_array);
-        let stream = match dimensions.map(Vec::as_slice) {
-            Some([only]) if only["Name"] == "StreamName" => only["Value"].as_str(),
-            _ => None,
-        };
-        let measure = match stream {
-            Some(_) => Measure::named(text("Namespace"), text("MetricName")),
-            None => Measure::Unknown,
+        let of_stream = dimensions(metric);
+        let (stream, shard, measure) = match of_stream {
+            Some((stream, shard)) => {
+                let measure = Measure::named(text("Namespace"), text("MetricName"));
+                (stream, shard, measure)
+            }
+            None => ("", None, Measure::Unknown),
         };
         Ok(Self {
-            stream: stream.unwrap_or_default().to_owned(),
+            stream: stream.to_owned(),
+            shard,
             measure,
             statistic,
             period_minutes: period / 60,
@@ -113,7 +148,10 @@ impl MetricStat {
     ) -> Option<f64> {
         let stream = streams.get(&self.stream)?;
         let minutes = start..(start + self.period_minutes).min(end);
-        let values = minutes.filter_map(|minute| self.measure.of(stream, minute));
+        let values = minutes.filter_map(|minute| match self.shard {
+            Some(shard) => self.measure.of_shard(stream, shard, minute),
+            None => self.measure.of(stream, minute),
+        });
         match self.statistic {
             Statistic::Sum => values.reduce(|a, b| a + b),
             Statistic::Minimum => values.reduce(f64::min),
@@ -127,6 +165,22 @@ impl MetricStat {
                 (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
             }
         }
+    }
+}
+
+/// The stream and the shard that a metric's dimensions name. `None` for any other set of
+/// dimensions: it selects another metric, which has no data here.
+fn dimensions(metric: &Map<String, Json>) -> Option<(&str, Option<u64>)> {
+    let dimensions = metric.get("Dimensions").and_then(Json::as_array)?;
+    let value = |name: &str| {
+        let found = dimensions.iter().find(|it| it["Name"] == name)?;
+        found["Value"].as_str()
+    };
+    let stream = value("StreamName")?;
+    match dimensions.len() {
+        1 => Some((stream, None)),
+        2 => Some((stream, Some(shard_number(value("ShardId")?)?))),
+        _ => None,
     }
 }
 

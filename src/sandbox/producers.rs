@@ -53,17 +53,31 @@ impl Part {
             rejected: demand.minus(accepted),
         }
     }
-}
 
-impl Intake {
-    /// Whole bytes and records, as the metrics count them.
-    pub(crate) fn accepted(&self) -> Load {
-        self.hot.accepted.plus(self.rest.accepted).rounded()
+    fn times(self, factor: f64) -> Self {
+        Self {
+            accepted: self.accepted.times(factor),
+            rejected: self.rejected.times(factor),
+        }
     }
 
     /// Whole bytes and records, as the metrics count them.
-    pub(crate) fn rejected(&self) -> Load {
-        self.hot.rejected.plus(self.rest.rejected).rounded()
+    pub(crate) fn rounded(self) -> Self {
+        Self {
+            accepted: self.accepted.rounded(),
+            rejected: self.rejected.rounded(),
+        }
+    }
+}
+
+impl Intake {
+    /// At all shards, in whole bytes and records.
+    pub(crate) fn total(&self) -> Part {
+        let total = Part {
+            accepted: self.hot.accepted.plus(self.rest.accepted),
+            rejected: self.hot.rejected.plus(self.rest.rejected),
+        };
+        total.rounded()
     }
 }
 
@@ -86,6 +100,22 @@ impl Producers {
             return 0;
         }
         (NEGLIGIBLE.ln() / self.retry_share.ln()).ceil() as i64
+    }
+
+    /// The part of an intake at the shard in `position` among `count`: the hot key is in the first,
+    /// and uneven keys leave the last ones idle.
+    pub(crate) fn at_shard(&self, intake: &Intake, position: u32, count: u32) -> Part {
+        let (position, count) = (f64::from(position), f64::from(count));
+        let spread = |position: f64, count: f64| {
+            let used = count / self.skew;
+            let share = (used - position).clamp(0.0, 1.0) / used;
+            intake.rest.times(share)
+        };
+        match self.hot_share {
+            0.0 => spread(position, count),
+            _ if position == 0.0 => intake.hot,
+            _ => spread(position - 1.0, count - 1.0),
+        }
     }
 
     /// Offers new records, and what is sent again of the minute before, to `shards` shards.
@@ -128,12 +158,15 @@ mod tests {
         let mut producers = Producers::default();
         producers.set_skew(1.4);
         let fits = offered(&producers, 7.1, &Intake::default(), 10);
-        assert_eq!(shards_of(fits.rejected()), 0.0);
+        assert_eq!(shards_of(fits.total().rejected), 0.0);
         let over = offered(&producers, 8.0, &Intake::default(), 14);
-        assert_eq!(shards_of(over.rejected()), 0.0);
+        assert_eq!(shards_of(over.total().rejected), 0.0);
         let over = offered(&producers, 12.0, &Intake::default(), 14);
         assert_eq!(
-            (shards_of(over.accepted()), shards_of(over.rejected())),
+            (
+                shards_of(over.total().accepted),
+                shards_of(over.total().rejected)
+            ),
             (10.0, 2.0)
         );
     }
@@ -159,12 +192,15 @@ mod tests {
     fn a_share_of_the_rejected_records_comes_back() {
         let producers = Producers::default();
         let first = offered(&producers, 3.0, &Intake::default(), 2);
-        assert_eq!(shards_of(first.rejected()), 1.0);
+        assert_eq!(shards_of(first.total().rejected), 1.0);
         let second = offered(&producers, 3.0, &first, 2);
-        assert_eq!(shards_of(second.rejected()), 1.5);
+        assert_eq!(shards_of(second.total().rejected), 1.5);
         let after = offered(&producers, 1.0, &second, 2);
         assert_eq!(
-            (shards_of(after.accepted()), shards_of(after.rejected())),
+            (
+                shards_of(after.total().accepted),
+                shards_of(after.total().rejected)
+            ),
             (1.75, 0.0)
         );
         assert_eq!(producers.memory_minutes(), 40);

@@ -1,10 +1,19 @@
 //! One stream: its shards over time, its resharding, and what its metrics measure.
 
-use std::{cell::RefCell, collections::VecDeque, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{load::Load, producers::Intake, traffic::Traffic};
+use super::{
+    load::Load,
+    producers::{Intake, Part},
+    shards,
+    traffic::Traffic,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -46,6 +55,8 @@ pub(crate) struct Stream {
     /// When UpdateShardCount was called, over the last 24 hours.
     pub updates: VecDeque<Timestamp>,
     traffic: Option<Traffic>,
+    /// The shard-level metrics that enhanced monitoring reports.
+    pub shard_metrics: BTreeSet<&'static str>,
     /// How many consumer applications read every record.
     pub consumers: f64,
     /// Second since the epoch from which each iterator age applies; sorted. The first also applies
@@ -94,6 +105,7 @@ impl Stream {
             forced_status: None,
             updates: VecDeque::new(),
             traffic: None,
+            shard_metrics: BTreeSet::new(),
             consumers: 0.0,
             iterator_ages: Vec::new(),
             history: vec![(created.as_second(), shards)],
@@ -184,6 +196,11 @@ impl Stream {
         self.settle(now);
     }
 
+    /// Second since the epoch from which each shard count applies; sorted.
+    pub(crate) fn history(&self) -> &[(i64, u32)] {
+        &self.history
+    }
+
     fn shards_at(&self, second: i64) -> u32 {
         latest(&self.history, second).unwrap_or(self.shards)
     }
@@ -196,10 +213,21 @@ impl Stream {
         let nothing = Intake::default();
         let offer = |shards| traffic.producers().offer(demand, &nothing, shards);
         let worst = traffic.producers().offer(traffic.peak(), &nothing, fewest);
-        if worst.rejected() == Load::default() {
+        if worst.total().rejected == Load::default() {
             return Some(offer(self.shards_at(minute * 60)));
         }
         Some(self.intake_with_retries(traffic, minute))
+    }
+
+    /// What became of the records that one shard was sent in `minute`, if it was open then.
+    pub(crate) fn shard_intake(&self, shard: u64, minute: i64) -> Option<Part> {
+        let (position, count) = shards::generations(&self.history).find_map(|generation| {
+            let position = generation.position(shard, minute * 60)?;
+            Some((position, generation.count))
+        })?;
+        let producers = self.traffic.as_ref()?.producers();
+        let part = producers.at_shard(&self.intake(minute)?, position, count);
+        Some(part.rounded())
     }
 
     /// Walks from the latest minute that is known, or from where retries no longer matter.
@@ -270,9 +298,9 @@ mod tests {
         let shard = Load::of_shards(1.0).bytes;
         for (minute, shards) in [(-9, 1.0), (10, 1.0), (11, 1.0), (12, 2.0), (99, 2.0)] {
             let intake = stream.intake(minute).unwrap();
-            let accepted = intake.accepted().bytes;
+            let accepted = intake.total().accepted.bytes;
             assert_eq!(accepted, shards * shard, "minute {minute}");
-            assert!(intake.rejected().records > 0.0);
+            assert!(intake.total().rejected.records > 0.0);
         }
     }
     #[test]
@@ -286,8 +314,7 @@ mod tests {
             stream.set_traffic(Some(traffic.clone()));
             let alone = stream.intake(minute).unwrap();
             let walked = forward[minute as usize].unwrap();
-            assert_eq!(alone.accepted(), walked.accepted(), "minute {minute}");
-            assert_eq!(alone.rejected(), walked.rejected(), "minute {minute}");
+            assert_eq!(alone.total(), walked.total(), "minute {minute}");
         }
     }
 }

@@ -198,10 +198,17 @@ async fn roles_lead_to_other_accounts() {
 #[tokio::test(start_paused = true)]
 async fn what_the_sandbox_does_not_know_is_said() {
     let world = World::new();
-    let kinesis = outcome(world.kinesis().list_shards().stream_name("s").send().await);
+    let kinesis = outcome(
+        world
+            .kinesis()
+            .describe_stream()
+            .stream_name("s")
+            .send()
+            .await,
+    );
     assert_eq!(
         kinesis,
-        "UnknownOperationException: the sandbox does not support kinesis:ListShards"
+        "UnknownOperationException: the sandbox does not support kinesis:DescribeStream"
     );
     let cloudwatch = outcome(world.cloudwatch().list_dashboards().send().await);
     assert_eq!(

@@ -1,4 +1,4 @@
-use aws_sdk_kinesis::types::{ScalingType, StreamMode, StreamStatus};
+use aws_sdk_kinesis::types::{ScalingType, ShardFilter, ShardFilterType, StreamMode, StreamStatus};
 
 use super::*;
 
@@ -208,4 +208,127 @@ async fn a_forced_status_is_reported_and_refuses_updates() {
     assert!(refused.contains("instead in state CREATING"), "{refused}");
     world.region.force_status("s", None);
     assert_eq!(update(&world, "s", 3).await, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_are_listed_with_their_ranges_and_parents() {
+    let world = World::new();
+    world.region.create_stream("s", 2);
+    world.region.reshard_externally("s", 4).unwrap();
+    world.pass(2);
+    let list = || world.kinesis().list_shards().stream_name("s");
+    let all = list().send().await.unwrap();
+    assert_eq!(
+        all.shards().len(),
+        6,
+        "the two closed ones are kept for a day"
+    );
+    let last = &all.shards()[5];
+    assert_eq!(
+        (
+            last.shard_id(),
+            last.parent_shard_id(),
+            last.adjacent_parent_shard_id()
+        ),
+        ("shardId-000000000005", Some("shardId-000000000001"), None)
+    );
+    let range = last.hash_key_range().unwrap();
+    assert_eq!(range.starting_hash_key(), (3 * (1_u128 << 126)).to_string());
+    assert_eq!(range.ending_hash_key(), u128::MAX.to_string());
+    let closed: Vec<bool> = all
+        .shards()
+        .iter()
+        .map(|shard| {
+            shard
+                .sequence_number_range()
+                .unwrap()
+                .ending_sequence_number()
+                .is_some()
+        })
+        .collect();
+    assert_eq!(closed, [true, true, false, false, false, false]);
+    let latest = ShardFilter::builder()
+        .r#type(ShardFilterType::AtLatest)
+        .build()
+        .unwrap();
+    let open = list().shard_filter(latest).send().await.unwrap();
+    assert_eq!(open.shards().len(), 4);
+    world.pass(24 * 60);
+    assert_eq!(list().send().await.unwrap().shards().len(), 4);
+    let none = world
+        .kinesis()
+        .list_shards()
+        .stream_name("none")
+        .send()
+        .await;
+    assert!(outcome(none).starts_with("ResourceNotFoundException"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_come_a_thousand_to_a_page() {
+    let world = World::new();
+    world.region.create_stream("s", 2_500);
+    let first = world
+        .kinesis()
+        .list_shards()
+        .stream_name("s")
+        .send()
+        .await
+        .unwrap();
+    let mut shards = first.shards.unwrap_or_default();
+    let mut token = first.next_token;
+    let mut pages = 1;
+    while let Some(next) = token {
+        let page = world
+            .kinesis()
+            .list_shards()
+            .next_token(next)
+            .send()
+            .await
+            .unwrap();
+        shards.extend(page.shards.unwrap_or_default());
+        token = page.next_token;
+        pages += 1;
+    }
+    assert_eq!((shards.len(), pages), (2_500, 3));
+    let after = world
+        .kinesis()
+        .list_shards()
+        .stream_name("s")
+        .max_results(2);
+    let after = after
+        .exclusive_start_shard_id("shardId-000000002496")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(after.shards()[0].shard_id(), "shardId-000000002497");
+    assert_eq!(after.shards().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shard_quota_is_by_account_and_region() {
+    let world = World::new();
+    let region = |name: &str| world.sandbox.region(name);
+    world.region.create_stream("s", 4);
+    world.region.create_stream("t", 3);
+    world.region.set_shard_limit(10);
+    region("us-east-1").create_stream("s", 1_000);
+    world
+        .region
+        .account("210987654321")
+        .create_stream("s", 1_000);
+    let limits = world.kinesis().describe_limits().send().await.unwrap();
+    assert_eq!((limits.shard_limit, limits.open_shard_count), (10, 7));
+    assert_eq!(
+        update(&world, "s", 8).await,
+        "LimitExceededException: This request would exceed the shard limit for the account 123456789012 in eu-west-1. \
+         Current shard count for the account: 7. Limit: 10. Number of additional shards that would have resulted from \
+         this request: 4. Refer to the AWS Service Limits page for current limits and how to request higher limits."
+    );
+    assert_eq!(update(&world, "s", 7).await, "ok");
+    let limits = world.kinesis().describe_limits().send().await.unwrap();
+    assert_eq!(
+        limits.open_shard_count, 10,
+        "a resharding counts its target at once"
+    );
 }

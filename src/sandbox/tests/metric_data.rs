@@ -256,3 +256,63 @@ async fn consumers_have_an_iterator_age_and_bytes_read() {
         [6.0 * SHARD_BYTES]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn shards_have_metrics_of_their_own_once_enhanced_monitoring_is_on() {
+    let world = World::new();
+    world.region.create_stream("s", 4);
+    let traffic = Traffic::constant(Load::of_shards(2.4)).hot_key(0.5);
+    world.region.set_traffic("s", traffic.retries(0.0));
+    let of = |shard: &str, metric: &str| {
+        let dimension = Dimension::builder().name("ShardId").value(shard).build();
+        let mut query = query("s", "m", metric, 60);
+        let stat = query.metric_stat.as_mut().unwrap();
+        let metric = stat.metric.as_mut().unwrap();
+        metric.dimensions.get_or_insert_default().push(dimension);
+        let now = world.now().as_second();
+        world
+            .cloudwatch()
+            .get_metric_data()
+            .start_time(DateTime::from_secs(now - 120))
+            .end_time(DateTime::from_secs(now))
+            .metric_data_queries(query)
+    };
+    let values = async |shard: &str, metric: &str| {
+        let results = of(shard, metric).send().await.unwrap();
+        results.metric_data_results()[0].values().to_vec()
+    };
+    let (hot, other) = ("shardId-000000000000", "shardId-000000000003");
+    assert!(values(hot, "IncomingBytes").await.is_empty());
+    let call = world
+        .kinesis()
+        .enable_enhanced_monitoring()
+        .stream_name("s");
+    let call = call.shard_level_metrics(aws_sdk_kinesis::types::MetricsName::All);
+    let enabled = call.send().await.unwrap();
+    assert_eq!(enabled.desired_shard_level_metrics().len(), 3);
+    // The hot one is sent half of the traffic and a fourth of the other half.
+    assert_eq!(values(hot, "IncomingBytes").await, [SHARD_BYTES]);
+    let rejected = "WriteProvisionedThroughputExceeded";
+    assert_eq!(values(hot, rejected).await, [0.5 * SHARD_RECORDS / 2.0]);
+    assert_eq!(
+        values(other, "IncomingRecords").await,
+        [0.3 * SHARD_RECORDS / 2.0]
+    );
+    assert_eq!(values(other, rejected).await, [0.0]);
+    assert!(
+        values("shardId-000000000004", "IncomingBytes")
+            .await
+            .is_empty()
+    );
+    let summary = world.kinesis().describe_stream_summary().stream_name("s");
+    let summary = summary
+        .send()
+        .await
+        .unwrap()
+        .stream_description_summary
+        .unwrap();
+    assert_eq!(
+        summary.enhanced_monitoring()[0].shard_level_metrics().len(),
+        3
+    );
+}
