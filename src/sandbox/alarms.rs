@@ -36,9 +36,9 @@ enum Rule {
 }
 
 impl Rule {
-    fn read(&mut self, wire: &Map<String, Value>) -> Option<&mut Watch> {
+    fn read(&mut self, wire: &Map<String, Value>, account: &str) -> Option<&mut Watch> {
         if matches!(self, Self::Unread) {
-            *self = match Watch::read(wire) {
+            *self = match Watch::read(wire, account) {
                 Ok(watch) => Self::Read(Box::new(watch)),
                 Err(_) => Self::Unreadable,
             };
@@ -76,8 +76,9 @@ fn state_of(wire: &Map<String, Value>) -> &str {
     state.unwrap_or_default()
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Alarms {
+    account: String,
     by_name: BTreeMap<String, Alarm>,
     in_alarm: BTreeSet<String>,
     /// Stream -> alarms that read its metrics.
@@ -93,6 +94,18 @@ pub(crate) fn seconds(at: Timestamp) -> Value {
 }
 
 impl Alarms {
+    /// No alarms yet, of `account`.
+    pub(crate) fn new(account: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            by_name: BTreeMap::new(),
+            in_alarm: BTreeSet::new(),
+            by_stream: BTreeMap::new(),
+            live: BTreeSet::new(),
+            evaluated: None,
+        }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Alarm> {
         self.by_name.get(name)
     }
@@ -189,6 +202,17 @@ impl Alarms {
         true
     }
 
+    /// Sets or removes the EvaluationState of an alarm.
+    pub(crate) fn set_evaluation_state(&mut self, name: &str, state: Option<&str>) {
+        let Some(alarm) = self.by_name.get_mut(name) else {
+            return;
+        };
+        match state {
+            Some(state) => alarm.wire.insert("EvaluationState".into(), json!(state)),
+            None => alarm.wire.remove("EvaluationState"),
+        };
+    }
+
     /// Evaluates every minute up to `now` that has not been; the first call only sets the start.
     pub(crate) fn catch_up(
         &mut self,
@@ -229,7 +253,7 @@ impl Alarms {
 
     fn is_due(&mut self, name: &str, minute: i64) -> bool {
         let alarm = self.by_name.get_mut(name);
-        let watch = alarm.and_then(|alarm| alarm.rule.read(&alarm.wire));
+        let watch = alarm.and_then(|alarm| alarm.rule.read(&alarm.wire, &self.account));
         watch.is_some_and(|watch| watch.is_due(minute))
     }
 
@@ -254,7 +278,7 @@ impl Alarms {
         let Some(alarm) = self.by_name.get_mut(name) else {
             return;
         };
-        let Some(watch) = alarm.rule.read(&alarm.wire) else {
+        let Some(watch) = alarm.rule.read(&alarm.wire, &self.account) else {
             return;
         };
         let end = metrics::arrived_until(at, delay);

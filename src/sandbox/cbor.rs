@@ -14,7 +14,8 @@ const MAX_DEPTH: u32 = 64;
 const DOUBLES: [&str; 2] = ["Threshold", "Values"];
 
 fn is_timestamp(member: &str) -> bool {
-    member.ends_with("Timestamp") || ["Timestamps", "StartTime", "EndTime"].contains(&member)
+    member.ends_with("Timestamp")
+        || ["Timestamps", "StartTime", "EndTime", "ExpireDate"].contains(&member)
 }
 
 /// Reads one CBOR item.

@@ -39,6 +39,8 @@ pub(crate) fn call(
         "DescribeAlarms" => describe_alarms(region, input, ctx),
         "PutMetricAlarm" => put_metric_alarm(region, input, ctx),
         "SetAlarmState" => set_alarm_state(region, input, ctx),
+        "PutAlarmMuteRule" => super::mute_rules::put(region, input, ctx),
+        "ListAlarmMuteRules" => super::mute_rules::list(region, input, ctx),
         "GetMetricData" => super::metric_data::get(region, input, ctx),
         other => Err(ApiError::bad(
             "UnknownOperationException",
@@ -51,7 +53,7 @@ pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::bad("ValidationError", message)
 }
 
-fn strings<'a>(input: &'a Map<String, Value>, member: &str) -> Vec<&'a str> {
+pub(crate) fn strings<'a>(input: &'a Map<String, Value>, member: &str) -> Vec<&'a str> {
     let list = input.get(member).and_then(Value::as_array);
     list.into_iter()
         .flatten()
@@ -138,7 +140,7 @@ fn matching<'a>(
 }
 
 fn put_metric_alarm(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
-    let name = check_alarm(input)?;
+    let name = check_alarm(input, &region.account)?;
     put(region, name, input.clone(), ctx.now);
     Ok(json!({}))
 }
@@ -199,7 +201,7 @@ fn add_missing(wire: &mut Map<String, Value>, defaults: Value) {
 }
 
 /// Checks an alarm as AWS does; returns its name.
-fn check_alarm(input: &Map<String, Value>) -> Result<&str, ApiError> {
+fn check_alarm<'a>(input: &'a Map<String, Value>, account: &str) -> Result<&'a str, ApiError> {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let is_set = |member: &&&str| match input.get(**member) {
         None | Some(Value::Null) => false,
@@ -239,7 +241,7 @@ fn check_alarm(input: &Map<String, Value>) -> Result<&str, ApiError> {
         }
     }
     if *kind != "EvaluationCriteria" {
-        let watch = super::watch::Watch::read(input).map_err(invalid)?;
+        let watch = super::watch::Watch::read(input, account).map_err(invalid)?;
         let span = watch.period_seconds() * watch.periods() as i64;
         let longest = if watch.period_seconds() >= 3_600 {
             604_800

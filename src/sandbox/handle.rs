@@ -11,6 +11,7 @@ use super::{
     kinesis,
     load::Load,
     metrics::SHARD_LEVEL,
+    mute_rules::{MuteRule, Start},
     region::Region,
     stream::{Mode, Stream},
     traffic::Traffic,
@@ -253,6 +254,31 @@ impl RegionHandle {
                 region.alarms.insert(name, wire, alarm.tags);
             }
         });
+    }
+
+    /// Puts a rule that mutes the actions of `alarms` from a time on, for `length`.
+    pub fn mute(&self, rule: &str, alarms: &[&str], from: Timestamp, length: Duration) {
+        self.with(|region, now| {
+            let rule_of = MuteRule {
+                alarms: alarms.iter().map(|name| (*name).to_owned()).collect(),
+                start: Start::Once(from),
+                duration: SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX),
+                valid_from: None,
+                expires: None,
+                updated: now,
+            };
+            region.mute_rules.insert(rule.to_owned(), rule_of);
+        });
+    }
+
+    /// Deletes a mute rule.
+    pub fn unmute(&self, rule: &str) {
+        self.with(|region, _| drop(region.mute_rules.remove(rule)));
+    }
+
+    /// Sets an alarm's EvaluationState, such as `PARTIAL_DATA`; `None` is a normal evaluation.
+    pub fn set_evaluation_state(&self, name: &str, state: Option<&str>) {
+        self.with(|region, _| region.alarms.set_evaluation_state(name, state));
     }
 
     /// Deletes an alarm.

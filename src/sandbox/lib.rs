@@ -16,6 +16,7 @@ mod list_shards;
 mod load;
 mod metric_data;
 mod metrics;
+mod mute_rules;
 mod producers;
 mod region;
 mod shards;

@@ -22,7 +22,8 @@ type Points = Vec<(i64, f64)>;
 
 pub(crate) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context) -> Answer {
     let list = input.get("MetricDataQueries").and_then(Json::as_array);
-    let queries = Query::read_all(list.map_or(&[], Vec::as_slice)).map_err(invalid)?;
+    let queries = Query::read_all(list.map_or(&[], Vec::as_slice), &region.account);
+    let queries = queries.map_err(invalid)?;
     if queries.is_empty() || queries.len() > MAX_QUERIES {
         return Err(invalid(format!(
             "MetricDataQueries must hold 1 to {MAX_QUERIES} queries"

@@ -205,7 +205,8 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    pub(crate) fn read(query: &Json) -> Result<Self, String> {
+    /// Reads a query of `account`. Metrics of another account have no data: nothing shares them.
+    fn read(query: &Json, account: &str) -> Result<Self, String> {
         let text = |member: &str| query.get(member).and_then(Json::as_str);
         let id = text("Id").ok_or("a query without an Id")?;
         let mut letters = id.chars();
@@ -220,11 +221,11 @@ impl Query {
             (Some(stat), None) => {
                 let metric = stat.get("Metric").and_then(Json::as_object);
                 let metric = metric.ok_or_else(|| format!("the query {id} has no Metric"))?;
-                Source::Metric(MetricStat::read(
-                    metric,
-                    stat.get("Period"),
-                    stat.get("Stat"),
-                )?)
+                let mut stat = MetricStat::read(metric, stat.get("Period"), stat.get("Stat"))?;
+                if text("AccountId").is_some_and(|other| other != account) {
+                    stat.measure = Measure::Unknown;
+                }
+                Source::Metric(stat)
             }
             (None, Some(expression)) => Source::Expression(metric_math::parse(expression)?),
             _ => {
@@ -245,10 +246,10 @@ impl Query {
     }
 
     /// Reads a list of queries; ids must differ and expressions must not refer to themselves.
-    pub(crate) fn read_all(queries: &[Json]) -> Result<Vec<Self>, String> {
+    pub(crate) fn read_all(queries: &[Json], account: &str) -> Result<Vec<Self>, String> {
         let queries = queries
             .iter()
-            .map(Self::read)
+            .map(|query| Self::read(query, account))
             .collect::<Result<Vec<_>, _>>()?;
         for (at, query) in queries.iter().enumerate() {
             if queries[..at].iter().any(|other| other.id == query.id) {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, stream::Stream};
+use super::{
+    alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, mute_rules::MuteRules, stream::Stream,
+};
 
 /// Shards that an account may have unless told otherwise: AWS's default in the large Regions.
 const SHARD_LIMIT: u32 = 20_000;
@@ -19,6 +21,7 @@ pub(crate) struct Region {
     /// How long after its minute a metric arrives.
     pub metric_delay: SignedDuration,
     pub alarms: Alarms,
+    pub mute_rules: MuteRules,
     pub tables: Tables,
 }
 
@@ -31,7 +34,8 @@ impl Region {
             shard_limit: SHARD_LIMIT,
             update_window: UPDATE_WINDOW,
             metric_delay: SignedDuration::from_mins(1),
-            alarms: Alarms::default(),
+            alarms: Alarms::new(account),
+            mute_rules: MuteRules::default(),
             tables: Tables::default(),
         }
     }
@@ -46,6 +50,13 @@ impl Region {
     pub(crate) fn alarm_arn(&self, alarm: &str) -> String {
         format!(
             "arn:aws:cloudwatch:{}:{}:alarm:{alarm}",
+            self.name, self.account
+        )
+    }
+
+    pub(crate) fn mute_rule_arn(&self, rule: &str) -> String {
+        format!(
+            "arn:aws:cloudwatch:{}:{}:alarm-mute-rule:{rule}",
             self.name, self.account
         )
     }

@@ -6,6 +6,7 @@ mod dynamodb;
 mod faults;
 mod kinesis;
 mod metric_data;
+mod mute_rules;
 
 use std::time::Duration;
 

@@ -74,12 +74,14 @@ struct Point {
 }
 
 impl Watch {
-    /// Reads an alarm; the error names what AWS or the sandbox does not accept.
-    pub(crate) fn read(alarm: &Map<String, Json>) -> Result<Self, String> {
+    /// Reads an alarm of `account`; the error names what AWS or the sandbox does not accept.
+    pub(crate) fn read(alarm: &Map<String, Json>, account: &str) -> Result<Self, String> {
         let text = |member: &str| alarm.get(member).and_then(Json::as_str);
         let count = |member: &str| alarm.get(member).and_then(Json::as_u64);
         let queries = match alarm.get("Metrics").and_then(Json::as_array) {
-            Some(metrics) if !metrics.is_empty() => metrics::sorted(Query::read_all(metrics)?)?,
+            Some(metrics) if !metrics.is_empty() => {
+                metrics::sorted(Query::read_all(metrics, account)?)?
+            }
             _ => {
                 let stat = MetricStat::read(alarm, alarm.get("Period"), alarm.get("Statistic"))?;
                 vec![Query {

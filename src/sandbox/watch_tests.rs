@@ -98,6 +98,10 @@ fn usage_alarm(comparison: &str, threshold: f64, periods: u64) -> Json {
     ]})
 }
 
+fn read(alarm: &Json) -> Result<Watch, String> {
+    Watch::read(alarm.as_object().unwrap(), "123456789012")
+}
+
 fn world(traffic: Traffic) -> BTreeMap<String, Stream> {
     let mut stream = Stream::new(jiff::Timestamp::UNIX_EPOCH, Mode::Provisioned, 2);
     stream.set_traffic(Some(traffic));
@@ -149,7 +153,7 @@ fn usage_alarms_follow_the_traffic() {
     ];
     for ((comparison, threshold, periods), traffic, expected) in cases {
         let alarm = usage_alarm(comparison, threshold, periods);
-        let mut watch = Watch::read(alarm.as_object().unwrap()).unwrap();
+        let mut watch = read(&alarm).unwrap();
         let streams = world(traffic.clone());
         for _ in 0..2 {
             let got = watch.evaluate(&streams, 10_010).unwrap();
@@ -163,9 +167,9 @@ fn the_cache_of_points_changes_nothing() {
     let alarm = usage_alarm("LessThanOrEqualToThreshold", 0.25, 12);
     let traffic = Traffic::daily(Load::of_shards(0.1), Load::of_shards(1.9), 12.0).noise(0.3, 7);
     let streams = world(traffic.gap(at(3_000), at(3_200)));
-    let mut cached = Watch::read(alarm.as_object().unwrap()).unwrap();
+    let mut cached = read(&alarm).unwrap();
     for end in 2_880..4_320 {
-        let mut fresh = Watch::read(alarm.as_object().unwrap()).unwrap();
+        let mut fresh = read(&alarm).unwrap();
         fresh.pointwise = false;
         let verdicts = (
             cached.evaluate(&streams, end),
@@ -199,7 +203,7 @@ fn fresh_points(
     streams: &BTreeMap<String, Stream>,
     end: i64,
 ) -> Vec<(i64, Option<f64>)> {
-    let mut watch = Watch::read(alarm.as_object().unwrap()).unwrap();
+    let mut watch = read(alarm).unwrap();
     watch.pointwise = false;
     watch.points(streams, end).unwrap()
 }
@@ -247,7 +251,7 @@ fn what_an_alarm_must_not_be_is_named() {
         for (member, value) in change.as_object().unwrap() {
             alarm[member] = value.clone();
         }
-        let error = Watch::read(alarm.as_object().unwrap()).unwrap_err();
+        let error = read(&alarm).unwrap_err();
         assert!(error.contains(expected), "{change}: {error}");
     }
 }

@@ -71,6 +71,61 @@ fn expressions_are_evaluated_point_by_point() {
 }
 
 #[test]
+fn the_throttle_signal_raises_usage_to_one_where_records_are_rejected() {
+    let signal = "IF(throttled/(incomingRecords+throttled) > 0.005 AND usageBase >= 0.5, \
+                  MAX([usageBase,1]), usageBase)";
+    // records, throttled, usageBase -> usage
+    let cases = [
+        [s(1_000.0), s(0.0), s(0.7), s(0.7)],
+        [s(1_000.0), s(10.0), s(0.7), s(1.0)],
+        [s(1_000.0), s(5.0), s(0.7), s(0.7)],
+        [s(1_000.0), s(10.0), s(1.2), s(1.2)],
+        [s(1_000.0), s(10.0), s(0.5), s(1.0)],
+        [s(1_000.0), s(10.0), s(0.4), s(0.4)],
+        [s(0.0), s(10.0), s(0.7), s(1.0)],
+        // Nothing sent: 0/0 has no point, which AND takes for 0.
+        [s(0.0), s(0.0), s(0.0), s(0.0)],
+        [s(1_000.0), X, s(0.7), s(0.7)],
+        [X, s(10.0), s(0.7), s(1.0)],
+        [X, X, X, X],
+    ];
+    let series = |column: usize| Value::Series(cases.iter().map(|case| case[column]).collect());
+    let values = BTreeMap::from([
+        ("incomingRecords".to_owned(), series(0)),
+        ("throttled".to_owned(), series(1)),
+        ("usageBase".to_owned(), series(2)),
+    ]);
+    let scope = Scope {
+        values: &values,
+        len: cases.len(),
+        fill_empty: false,
+    };
+    let parsed = parse(signal).unwrap();
+    assert_eq!(scope.eval(&parsed), Ok(series(3)));
+    assert!(parsed.is_pointwise());
+}
+
+#[test]
+fn conditions_take_scalars_and_series() {
+    let cases: [(&str, [Option<f64>; 5]); 8] = [
+        ("IF(1, a, b)", [s(1.0), s(2.0), X, s(4.0), X]),
+        ("IF(0, a)", [X; 5]),
+        ("IF(a >= 2, 7, 8)", [s(8.0), s(7.0), X, s(7.0), X]),
+        ("IF(a < k, b, a)", [s(10.0), s(2.0), X, s(4.0), X]),
+        ("IF(a > 1 AND b == 0, 1, 0)", [s(0.0), s(0.0), X, s(1.0), X]),
+        ("IF(b != 0 OR a == 4, 1, 0)", [s(1.0), s(0.0), X, s(1.0), X]),
+        ("MAX([IF(a > k, a, 0), 1])", [s(1.0), s(1.0), X, s(4.0), X]),
+        (
+            "IF(FILL(a, 0) == 0, 5, FILL(b, 6))",
+            [s(10.0), s(6.0), s(5.0), s(0.0), s(5.0)],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(eval(text), Ok(Value::Series(expected.to_vec())), "{text}");
+    }
+}
+
+#[test]
 fn functions_of_one_series_are_scalars() {
     let cases = [
         ("MAX(a)", 4.0),

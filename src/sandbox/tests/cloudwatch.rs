@@ -389,3 +389,128 @@ async fn thousands_of_silent_alarms_are_asked_for_in_one_call() {
     );
     assert_eq!(world.sandbox.calls()["DescribeAlarms"], 2);
 }
+
+/// The usual pair, whose usage is at least 1 while more than 0.5 % of the records are rejected and
+/// half of the shards' capacity is used.
+fn add_throttle_signal(world: &World, name: &str, stream: &str) {
+    let signal = "IF(throttled/(incomingRecords+throttled) > 0.005 AND usageBase >= 0.5, \
+                  MAX([usageBase,1]), usageBase)";
+    world.region.edit_alarm(name, |alarm| {
+        let queries = alarm["Metrics"].as_array_mut().unwrap();
+        let usage = queries.pop().unwrap();
+        let base = json!({
+            "Id": "usageBase", "Expression": usage["Expression"], "ReturnData": false,
+        });
+        let throttled = json!({
+            "Id": "throttled", "ReturnData": false, "MetricStat": {
+                "Period": 300, "Stat": "Sum", "Metric": {
+                    "Namespace": "AWS/Kinesis", "MetricName": "WriteProvisionedThroughputExceeded",
+                    "Dimensions": [{"Name": "StreamName", "Value": stream}],
+                },
+            },
+        });
+        let usage = json!({"Id": "usage", "Expression": signal, "ReturnData": true});
+        queries.extend([base, throttled, usage]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn alarms_with_the_throttle_signal_fire_where_plain_ones_do_not() {
+    let world = World::new();
+    let cases = [
+        // demand in shards of 10, skew, hot share -> the plain and the signal's scale-up alarm
+        (7.0, 1.0, 0.0, "OK", "OK"),
+        (8.0, 1.0, 0.0, "ALARM", "ALARM"),
+        (8.0, 1.4, 0.0, "OK", "ALARM"),
+        (7.0, 1.8, 0.0, "OK", "ALARM"),
+        // More shards would not help: the others are mostly idle.
+        (6.0, 3.0, 0.0, "OK", "OK"),
+        (3.0, 1.0, 0.5, "OK", "OK"),
+        (0.0, 1.0, 0.0, "OK", "OK"),
+    ];
+    for (at, (used, skew, hot, plain, signal)) in cases.into_iter().enumerate() {
+        for (kind, expected) in [("plain", plain), ("signal", signal)] {
+            let stream = format!("{kind}{at}");
+            world.region.create_stream(&stream, 10);
+            let names = world.region.pair(&stream, 10);
+            if kind == "signal" {
+                add_throttle_signal(&world, &names.scale_up, &stream);
+            }
+            let traffic = Traffic::constant(Load::of_shards(used));
+            let traffic = traffic.skew(skew).hot_key(hot);
+            world.region.set_traffic(&stream, traffic);
+            world.pass(1);
+            let alarm = describe(&world, &names.scale_up).await;
+            let state = alarm.state_value.unwrap();
+            assert_eq!(state.as_str(), expected, "{kind}: {used}, {skew}, {hot}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_selects_a_metric_is_honoured() {
+    let world = World::new();
+    world.region.create_stream("s", 2);
+    world.region.account("210987654321").create_stream("s", 2);
+    let traffic = Traffic::constant(Load::of_shards(2.0));
+    world.region.set_traffic("s", traffic);
+    let dimension = |name: &str, value: &str| json!({"Name": name, "Value": value});
+    let shard = dimension("ShardId", "shardId-000000000001");
+    let cases = [
+        (None, None, "ALARM"),
+        (Some("123456789012"), None, "ALARM"),
+        (Some("210987654321"), None, "INSUFFICIENT_DATA"),
+        (None, Some(dimension("Team", "a")), "INSUFFICIENT_DATA"),
+        (None, Some(shard.clone()), "INSUFFICIENT_DATA"),
+    ];
+    let names = world.region.pair("s", 2);
+    let original = world.region.alarm(&names.scale_up).unwrap();
+    let state = async |account: Option<&str>, further: Option<Value>| {
+        let mut alarm = original.clone();
+        alarm["StateValue"] = json!("INSUFFICIENT_DATA");
+        for query in alarm["Metrics"].as_array_mut().unwrap() {
+            let Some(stat) = query.get_mut("MetricStat") else {
+                continue;
+            };
+            let dimensions = stat["Metric"]["Dimensions"].as_array_mut().unwrap();
+            dimensions.extend(further.clone());
+            if let Some(account) = account {
+                query["AccountId"] = json!(account);
+            }
+        }
+        world.region.delete_alarm(&names.scale_up);
+        world.region.put_alarm(alarm);
+        world.pass(1);
+        let alarm = describe(&world, &names.scale_up).await;
+        alarm.state_value.unwrap().as_str().to_owned()
+    };
+    for (account, further, expected) in cases {
+        let got = state(account, further.clone()).await;
+        assert_eq!(got, expected, "account {account:?}, dimension {further:?}");
+    }
+    // A shard of its own has data once enhanced monitoring is on: half of the usage.
+    world.region.enable_shard_metrics("s");
+    assert_eq!(state(None, Some(shard)).await, "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evaluation_state_is_reported_until_it_is_taken_back() {
+    let world = World::new();
+    let names = world.region.pair("s", 2);
+    let state = async || {
+        let alarm = describe(&world, &names.scale_up).await;
+        alarm
+            .evaluation_state
+            .map(|state| state.as_str().to_owned())
+    };
+    assert_eq!(state().await, None);
+    world
+        .region
+        .set_evaluation_state(&names.scale_up, Some("EVALUATION_ERROR"));
+    assert_eq!(state().await.as_deref(), Some("EVALUATION_ERROR"));
+    let alarm = describe(&world, &names.scale_up).await;
+    rewrite(&world, &alarm).send().await.unwrap();
+    assert_eq!(state().await.as_deref(), Some("EVALUATION_ERROR"));
+    world.region.set_evaluation_state(&names.scale_up, None);
+    assert_eq!(state().await, None);
+}
