@@ -39,8 +39,8 @@ Exit status: 0 done; 1 something failed; 2 wrong usage; 78 wrong configuration";
 const GLOBAL: &str = "Global options";
 
 const PRINT_ALARMS_HELP: &str = "\
-Each line is what the AWS CLI takes. It replaces an alarm that exists, its thresholds and actions included: pick the streams that have
-none with --stream, or use `alarms create`, which leaves existing alarms alone.
+Each line is input for the AWS CLI. Putting it replaces an existing alarm with its thresholds and
+actions: use --stream to pick streams that have none, or `alarms create`, which keeps existing alarms.
   kinesis-autoscaler alarms print | while read -r alarm; do
     aws cloudwatch put-metric-alarm --cli-input-json \"$alarm\"
   done";
@@ -98,22 +98,20 @@ pub enum Command {
     /// Check the configuration, then the alarms, streams and table it speaks of
     Check {
         /// Check the configuration only; ask AWS nothing
-        #[arg(long)]
+        #[arg(long, conflicts_with = "stream")]
         offline: bool,
 
         /// Print the IAM policy that the autoscaler needs, too
         #[arg(long, conflicts_with = "offline")]
         policy: bool,
 
-        /// This stream only
-        #[arg(long, value_name = "NAME", conflicts_with = "offline")]
-        stream: Option<String>,
+        #[command(flatten)]
+        streams: Streams,
     },
     /// Show every subscription as it stands now
     Status {
-        /// This stream only
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
+        #[command(flatten)]
+        streams: Streams,
     },
     /// Show the log of scalings
     History(History),
@@ -131,11 +129,18 @@ pub enum Command {
     },
 }
 
+/// The streams that a command is about; all of them when none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Streams {
+    /// This stream only; `*` and `?` match any letters. Can be repeated
+    #[arg(id = "stream", long = "stream", value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct History {
-    /// This stream only
-    #[arg(long, value_name = "NAME")]
-    pub stream: Option<String>,
+    #[command(flatten)]
+    pub streams: Streams,
 
     /// How far to look back: a duration such as 12h, or a time such as 2026-11-20T06:00:00Z
     #[arg(long, value_name = "TIME", default_value = "7d")]
@@ -155,9 +160,8 @@ pub enum AlarmsCommand {
     /// Print the pairs as JSON, one alarm a line
     #[command(after_help = PRINT_ALARMS_HELP)]
     Print {
-        /// This stream only
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
+        #[command(flatten)]
+        streams: Streams,
 
         /// Shard count to write into the alarms; without it AWS is asked
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -172,11 +176,11 @@ pub enum AlarmsCommand {
     },
     /// Create the pairs that are missing
     Create {
-        /// This stream only
-        #[arg(long, value_name = "NAME")]
-        stream: Option<String>,
+        #[command(flatten)]
+        streams: Streams,
 
-        /// Replace alarms that are there already, their actions included
+        /// Bring existing alarms up to date: their queries are replaced; thresholds, windows, actions and
+        /// texts stay, unless given here
         #[arg(long)]
         replace: bool,
 
@@ -185,7 +189,8 @@ pub enum AlarmsCommand {
     },
 }
 
-/// The numbers of a pair; what is not given is as under `[alarms]` in the configuration.
+/// The numbers of a pair; the others are those under `[alarms]` in the configuration, and for streams with
+/// `policy = "adaptive"` those of the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Args)]
 pub struct Design {
     /// Usage from which to scale up [default: 0.75]
@@ -215,8 +220,12 @@ pub enum Format {
     /// Input for the AWS CLI, one JSON object a line
     #[default]
     Json,
+    /// Commands of the AWS CLI
+    Cli,
     /// A CloudFormation template
     Cloudformation,
+    /// Terraform resources
+    Terraform,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]

@@ -49,8 +49,10 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         None if cli.once => once(cli).await,
         None => daemon(cli).await,
         Some(Command::Check { offline: true, .. }) => offline(cli),
-        Some(Command::Check { policy, stream, .. }) => {
-            let context = manual_context_for(cli, stream.as_deref()).await?;
+        Some(Command::Check {
+            policy, streams, ..
+        }) => {
+            let context = manual_context_for(cli, &streams.names).await?;
             check::run(&context, cli.output, stdout_colour(), *policy).await
         }
         Some(Command::Alarms { command }) => {
@@ -77,12 +79,8 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             };
             scale::run(&manual_context(cli).await?, args, cli.output, consent).await
         }
-        Some(Command::Status { stream }) => {
-            status::run(
-                &manual_context_for(cli, stream.as_deref()).await?,
-                cli.output,
-            )
-            .await
+        Some(Command::Status { streams }) => {
+            status::run(&manual_context_for(cli, &streams.names).await?, cli.output).await
         }
         Some(Command::History(args)) => {
             history::run(&manual_context(cli).await?, args, cli.output).await
@@ -235,17 +233,17 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
 
 /// What a person's command works with.
 async fn manual_context(cli: &Cli) -> Result<Arc<Context>, Failure> {
-    manual_context_for(cli, None).await
+    manual_context_for(cli, &[]).await
 }
 
-/// The same for one stream, where that is named.
-async fn manual_context_for(cli: &Cli, stream: Option<&str>) -> Result<Arc<Context>, Failure> {
+/// The same for some streams, where those are named.
+async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Arc<Context>, Failure> {
     let world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
     let mut context = context(world, aws, cli.dry_run, Role::Command);
-    if stream.is_some() {
-        let chosen = subscriptions::select(&context, stream).await?;
+    if !streams.is_empty() {
+        let chosen = subscriptions::select(&context, streams).await?;
         let mut number = 0..;
         context.config.subscriptions.retain(|_| {
             let number = number.next();

@@ -4,6 +4,7 @@
 //! them are pure.
 
 mod account;
+mod adaptive;
 mod finding;
 mod pair;
 mod usage;
@@ -173,11 +174,12 @@ impl Looked<'_> {
                 None
             }
         };
+        let share = self.context.config.alarms.throttle_share;
         match self.pairs.get(&number) {
             Some(Ok(pair)) => {
                 let [up, down] = [&pair.up, &pair.down].map(|it| it.as_ref().map(read));
                 let [up, down] = [&up, &down].map(|it| it.as_ref().map(half));
-                found.extend(pair::judge(subscription, up, down, n));
+                found.extend(pair::judge(subscription, up, down, n, share));
             }
             Some(Err(error)) => trouble.note(&subscription.account, region, error, label),
             None => {}

@@ -34,7 +34,7 @@ pub async fn run(
     output: Output,
 ) -> Result<Exit, Failure> {
     let span = Span::new(&args.since, args.until.as_ref(), context.clock.now())?;
-    let log = read(context, args.stream.as_deref(), span).await?;
+    let log = read(context, &args.streams.names, span).await?;
     if let Some(path) = &args.svg {
         draw(&log, path)?;
     }
@@ -142,6 +142,13 @@ impl Log {
     fn take(&mut self, read: scaling::Log) {
         self.rows.extend(read.scalings);
         self.unreadable.extend(read.unreadable);
+    }
+
+    /// Whether the stream has a row, or its rows could not be read.
+    fn names(&self, stream: &str) -> bool {
+        self.rows.iter().any(|row| row.stream_name == stream)
+            || self.unreadable.iter().any(|row| row.stream_name == stream)
+            || self.failed.iter().any(|(name, _)| name == stream)
     }
 
     /// All rows, newest first; those without a readable time come last.

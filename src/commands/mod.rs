@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod history;
+pub mod pattern;
 pub mod provision;
 pub mod scale;
 pub mod status;

@@ -1,19 +1,15 @@
 //! Makes what the autoscaler needs in AWS: the alarm pair of a stream, and the log table; as text, or for real.
 
 pub mod alarms;
+mod aws_cli;
+mod cloudformation;
+mod create;
+pub mod hcl;
 pub mod pair;
 pub mod table;
+mod terraform;
 
-use serde_json::{Map, Value, json};
-
-/// The CloudFormation template with `resources` in it.
-fn template(description: &str, resources: Map<String, Value>) -> Value {
-    json!({
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": description,
-        "Resources": resources,
-    })
-}
+use serde_json::Value;
 
 fn pretty(value: &Value) -> String {
     // Strings, numbers and lists of them always serialize.

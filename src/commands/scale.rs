@@ -111,7 +111,7 @@ fn told(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> Stri
 /// The one subscription that is meant.
 async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
     let subscriptions = &context.config.subscriptions;
-    let mut found = subscriptions::select(context, Some(&args.stream)).await?;
+    let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
     if let Some(region) = &args.region {
         found.retain(|number| {
             subscriptions::region(context, &subscriptions[*number]) == region.as_str()

@@ -2,7 +2,7 @@
 
 use autoscaler_core::priority::Priority;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     aws::{self, Definition, Kind},
+    commands::pattern::{is_pattern, matches},
     config::nearest,
     output::{
         error::{Exit, Failure, Report, chain},
@@ -284,54 +285,83 @@ where
     }
 }
 
-/// The subscriptions that `stream` names, by the stream's name or either alarm's; all of them without a name.
-pub async fn select(context: &Context, stream: Option<&str>) -> Result<Vec<usize>, Failure> {
+/// The subscriptions that `streams` stand for, as names or patterns of streams or of either alarm; all of them
+/// where `streams` is empty.
+///
+/// # Errors
+/// For a name that no subscription has, or where the alarms that name a stream cannot be read.
+pub async fn select(context: &Context, streams: &[String]) -> Result<Vec<usize>, Failure> {
     let subscriptions = &context.config.subscriptions;
-    let Some(stream) = stream else {
+    if streams.is_empty() {
         return Ok((0..subscriptions.len()).collect());
+    }
+    let mut names: BTreeMap<usize, String> = BTreeMap::new();
+    for (number, subscription) in subscriptions.iter().enumerate() {
+        let name = subscription.stream.iter().cloned();
+        names.extend(name.map(|name| (number, name)));
+    }
+    let settled =
+        |stream: &String| !is_pattern(stream) && !found(context, &names, stream).is_empty();
+    if !streams.iter().all(settled) {
+        names.extend(named_by_alarms(context).await?);
+    }
+    let mut chosen = BTreeSet::new();
+    for stream in streams {
+        let found = found(context, &names, stream);
+        if found.is_empty() {
+            let known: Vec<String> = names.into_values().collect();
+            return Err(unknown(stream, &known));
+        }
+        chosen.extend(found);
+    }
+    Ok(chosen.into_iter().collect())
+}
+
+fn found(context: &Context, names: &BTreeMap<usize, String>, stream: &str) -> Vec<usize> {
+    let subscriptions = &context.config.subscriptions;
+    let is_meant = |number: &usize| {
+        let alarms = subscriptions[*number].alarms.both();
+        let mut known = names
+            .get(number)
+            .map(String::as_str)
+            .into_iter()
+            .chain(alarms);
+        known.any(|name| name == stream || matches(stream, name))
     };
-    let named = |subscription: &Subscription| {
-        subscription.stream.as_deref() == Some(stream)
-            || subscription.alarms.both().contains(&stream)
-    };
-    let mut found: Vec<usize> = (0..subscriptions.len())
-        .filter(|number| named(&subscriptions[*number]))
-        .collect();
+    (0..subscriptions.len()).filter(is_meant).collect()
+}
+
+/// The streams' names of the subscriptions that name an alarm only.
+async fn named_by_alarms(context: &Context) -> Result<Vec<(usize, String)>, Failure> {
+    let subscriptions = &context.config.subscriptions;
     let by_alarm: Vec<usize> = (0..subscriptions.len())
         .filter(|number| subscriptions[*number].stream.is_none())
         .collect();
-    let mut known: Vec<String> = subscriptions
-        .iter()
-        .filter_map(|subscription| subscription.stream.clone())
-        .collect();
-    if found.is_empty() {
-        for (number, pair) in pairs(context, &by_alarm, |_| ()).await {
-            let pair = pair.map_err(|error| {
-                let subscription = &subscriptions[number];
-                let region = region(context, subscription);
-                Failure::new(
-                    Exit::Failed,
-                    failed_call(subscription.label(), region, error),
-                )
-            })?;
-            let Some(name) = pair.stream() else { continue };
-            if name == stream {
-                found.push(number);
-            }
-            known.push(name.to_owned());
-        }
+    let mut names = Vec::new();
+    for (number, pair) in pairs(context, &by_alarm, |_| ()).await {
+        let subscription = &subscriptions[number];
+        let pair = pair.map_err(|error| {
+            let region = region(context, subscription);
+            Failure::new(
+                Exit::Failed,
+                failed_call(subscription.label(), region, error),
+            )
+        })?;
+        names.extend(pair.stream().map(|name| (number, name.to_owned())));
     }
-    if found.is_empty() {
-        return Err(unknown(stream, &known));
-    }
-    Ok(found)
+    Ok(names)
 }
 
 fn unknown(stream: &str, known: &[String]) -> Failure {
     let hint = match nearest(stream, known) {
         Some(near) => format!("did you mean {near}?"),
+        None if is_pattern(stream) => "`status` lists all subscriptions".to_owned(),
         None => format!("subscribe it first:\n[[streams]]\nname = {stream:?}"),
     };
-    let report = Report::new(format!("no subscription has the stream {stream}"));
+    let text = match is_pattern(stream) {
+        true => format!("no subscription matches {stream}"),
+        false => format!("no subscription has the stream {stream}"),
+    };
+    let report = Report::new(text);
     Failure::new(Exit::Failed, report.hint(hint))
 }

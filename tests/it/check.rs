@@ -3,7 +3,11 @@
 use autoscaler_sandbox::{Load, Traffic};
 use kinesis_autoscaler::{
     cli::Output,
-    commands::check::{self, Findings},
+    commands::{
+        check::{self, Findings},
+        provision::alarms,
+    },
+    config::Config,
 };
 use serde_json::{Map, Value, json};
 
@@ -58,8 +62,14 @@ fn drop_query(alarm: &mut Map<String, Value>, id: &str) {
         .retain(|query| query["Id"] != id);
 }
 
+/// The findings where pairs are not expected to react to rejected records.
 async fn examine(world: &World, streams: &str) -> Findings {
-    check::examine(&world.context(world.config(streams), false).await).await
+    examine_config(world, world.config(streams)).await
+}
+
+async fn examine_config(world: &World, mut config: Config) -> Findings {
+    config.alarms.throttle_share = 0.0;
+    check::examine(&world.context(config, false).await).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +220,7 @@ async fn the_log_table_is_held_against_what_the_log_needs() {
         }
         let mut config = world.config(STREAMS);
         config.log.table = "other".to_owned();
-        let found = check::examine(&world.context(config, false).await).await;
+        let found = examine_config(&world, config).await;
         let told: Vec<_> = found
             .all
             .iter()
@@ -234,7 +244,7 @@ async fn a_key_of_another_type_is_named_with_its_type() {
         world.place.create_table_of_kind("other", kind);
         let mut config = world.config(STREAMS);
         config.log.table = "other".to_owned();
-        let found = check::examine(&world.context(config, false).await).await;
+        let found = examine_config(&world, config).await;
         let text = found.render(Output::Text, None, false, None);
         let line =
             format!("error: other: its key scaling_datetime has the type {kind}, not S; name");
@@ -298,4 +308,51 @@ async fn findings_name_the_region_where_there_are_several() {
     let line = "error: far-scale-up-alarm (us-east-1), far-scale-down-alarm (us-east-1): does not exist; create the pair with";
     assert!(text.starts_with(line), "{text}");
     assert!(!text.contains(REGION) && !text.contains(TABLE), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_does_not_see_rejected_records_is_recommended_the_signal() {
+    let world = good();
+    let context = world.context(world.config(STREAMS), false).await;
+    let found = check::examine(&context).await;
+    let rules: Vec<_> = found.all.iter().map(|it| (it.rule, it.severity)).collect();
+    assert_eq!(rules, [("no_throttle_signal", check::Severity::Info); 4]);
+    let text = found.render(Output::Text, None, false, None);
+    assert!(text.starts_with("info: orders-scale-up-alarm,"), "{text}");
+    assert!(text.contains("alarms create --replace"), "{text}");
+    assert!(
+        text.contains("compare MAX([FILL(incomingBytes,0)/(1024*1024*60*5*shardCount)"),
+        "{text}"
+    );
+    assert!(text.contains("IF((FILL(throttled,0) > 0.005*("), "{text}");
+    let given = kinesis_autoscaler::cli::Design::default();
+    let made = alarms::create(&context, &[], true, &given, Output::Json, None).await;
+    assert!(made.expect("it runs").failures.is_empty());
+    assert_eq!(check::examine(&context).await.all, [], "after --replace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_stream_is_held_against_the_numbers_of_its_policy() {
+    let world = good();
+    let adaptive = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"\n";
+    let found = examine(&world, adaptive).await;
+    let told: Vec<_> = found
+        .all
+        .iter()
+        .map(|it| (it.rule, it.subject.as_str()))
+        .collect();
+    let expected = [UP, DOWN, DOWN].map(|alarm| ("adaptive_alarms", alarm));
+    assert_eq!(told, expected, "{:#?}", found.all);
+    for alarm in [UP, DOWN] {
+        world.place.delete_alarm(alarm);
+    }
+    let context = world.context(world.config(adaptive), false).await;
+    let given = kinesis_autoscaler::cli::Design::default();
+    let made = alarms::create(&context, &[], false, &given, Output::Json, None).await;
+    assert!(made.expect("it runs").failures.is_empty());
+    assert_eq!(
+        check::examine(&context).await.all,
+        [],
+        "with the policy's pair"
+    );
 }

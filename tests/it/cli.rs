@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Step,
+    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Step, Streams,
     TableCommand, Target,
 };
 
@@ -52,40 +52,47 @@ fn flags_parse() {
 #[test]
 fn commands_parse() {
     let command = |line: &str, command| check(line, |it| it.command = Some(command));
-    let stream = Some("s".to_owned());
+    let streams = |names: &[&str]| Streams {
+        names: names.iter().map(|it| (*it).to_owned()).collect(),
+    };
     let checked = |offline, policy| Command::Check {
         offline,
         policy,
-        stream: None,
+        streams: Streams::default(),
     };
     command("check", checked(false, false));
     command("check --offline", checked(true, false));
     command("check --policy", checked(false, true));
-    command("status", Command::Status { stream: None });
     command(
-        "status --stream orders",
+        "status",
         Command::Status {
-            stream: Some("orders".to_owned()),
+            streams: streams(&[]),
         },
     );
-    let history = |stream, days: u64, svg: Option<&str>| {
+    command(
+        "status --stream orders --stream prod-*",
+        Command::Status {
+            streams: streams(&["orders", "prod-*"]),
+        },
+    );
+    let history = |names: &[&str], days: u64, svg: Option<&str>| {
         Command::History(History {
-            stream,
+            streams: streams(names),
             since: Moment::Ago(Duration::from_secs(days * 86_400)),
             until: None,
             svg: svg.map(Into::into),
         })
     };
-    command("history", history(None, 7, None));
+    command("history", history(&[], 7, None));
     command(
         "history --stream s --since 2d --svg a.svg",
-        history(stream.clone(), 2, Some("a.svg")),
+        history(&["s"], 2, Some("a.svg")),
     );
     let alarms = |command| Command::Alarms { command };
     command(
         "alarms print",
         alarms(AlarmsCommand::Print {
-            stream: None,
+            streams: streams(&[]),
             shards: None,
             format: Format::Json,
             design: Design::default(),
@@ -94,7 +101,7 @@ fn commands_parse() {
     command(
         "alarms print --shards 4 --format cloudformation --up-threshold 0.8 --period-seconds 60",
         alarms(AlarmsCommand::Print {
-            stream: None,
+            streams: streams(&[]),
             shards: Some(4),
             format: Format::Cloudformation,
             design: Design {
@@ -107,7 +114,7 @@ fn commands_parse() {
     command(
         "alarms create --stream s --replace",
         alarms(AlarmsCommand::Create {
-            stream,
+            streams: streams(&["s"]),
             replace: true,
             design: Design::default(),
         }),
@@ -168,7 +175,9 @@ fn global_flags_stand_anywhere() {
         check(line, |it| {
             it.config = Some("a".into());
             it.output = Output::Json;
-            it.command = Some(Command::Status { stream: None });
+            it.command = Some(Command::Status {
+                streams: Streams::default(),
+            });
         });
     }
     assert_eq!(parse("history --output csv").unwrap().output, Output::Csv);

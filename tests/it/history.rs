@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
 
+fn streams(stream: Option<&str>) -> Vec<String> {
+    stream.into_iter().map(ToOwned::to_owned).collect()
+}
+
 fn week_before(world: &World) -> Span {
     let until = world.clock.now();
     let since = until - SignedDuration::from_hours(7 * 24);
@@ -47,7 +51,7 @@ fn put(world: &World, row: Value) {
 
 async fn history(world: &World, config: &str, stream: Option<&str>) -> Result<Log, Failure> {
     let context = world.context(world.config(config), false).await;
-    read(&context, stream, week_before(world)).await
+    read(&context, &streams(stream), week_before(world)).await
 }
 
 /// A week with a bit of everything.
@@ -124,6 +128,7 @@ async fn rows_come_newest_first_those_of_the_original_too() {
     ];
     check(Some("orders"), &orders).await;
     check(Some("clicks"), &[("clicks", 10, 6, "done")]).await;
+    check(Some("cl?ck*"), &[("clicks", 10, 6, "done")]).await;
     let mut all = vec![("clicks", 10, 6, "done")];
     all.extend(orders);
     check(None, &all).await;
@@ -205,6 +210,7 @@ async fn what_cannot_be_read_says_what_to_do() {
     let world = week();
     fails(&world, Some("ordres"), "ordres", "did you mean orders?").await;
     fails(&world, Some("payments"), "payments", "leave --stream out").await;
+    fails(&world, Some("pay*"), "pay*", "leave --stream out").await;
     world.sandbox.deny("dynamodb:Query");
     fails(
         &world,
@@ -226,7 +232,7 @@ async fn what_cannot_be_read_says_what_to_do() {
     config.log.table = "not-there".to_owned();
     let context = world.context(config, false).await;
     for stream in [None, Some("orders")] {
-        let failure = read(&context, stream, week_before(&world))
+        let failure = read(&context, &streams(stream), week_before(&world))
             .await
             .expect_err("no table");
         assert!(

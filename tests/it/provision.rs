@@ -1,12 +1,14 @@
 //! `alarms print|create` and `table print|create`.
 
-use autoscaler_core::alarm::Direction;
+use std::collections::BTreeMap;
+
+use autoscaler_core::{alarm::Direction, metric_math, subscription::Policy};
 use autoscaler_sandbox::Fault;
 use kinesis_autoscaler::{
     cli::{self, AlarmsCommand, Format, Output},
     commands::{
         check,
-        provision::{alarms, pair, table},
+        provision::{self, alarms, pair, table},
     },
     config::PairDesign,
     reconcile::context::Context,
@@ -30,19 +32,28 @@ async fn printed(
     format: Format,
     output: Output,
 ) -> String {
-    let answer = alarms::print(context, None, shards, format, &DESIGN, output)
-        .await
-        .expect("it can be printed");
+    let answer = alarms::print(
+        context,
+        &[],
+        shards,
+        format,
+        &cli::Design::default(),
+        output,
+    )
+    .await
+    .expect("it can be printed");
     assert!(answer.failures.is_empty(), "{:#?}", answer.failures);
     answer.text
 }
 
 async fn created(
     context: &std::sync::Arc<Context>,
-    stream: Option<&str>,
+    streams: &[&str],
     replace: bool,
 ) -> (Value, Vec<String>) {
-    let answer = alarms::create(context, stream, replace, &DESIGN, Output::Json, None)
+    let streams: Vec<String> = streams.iter().map(|it| (*it).to_owned()).collect();
+    let given = cli::Design::default();
+    let answer = alarms::create(context, &streams, replace, &given, Output::Json, None)
         .await
         .expect("it runs");
     let text = |report: &kinesis_autoscaler::output::error::Report| {
@@ -67,11 +78,20 @@ fn results(made: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
+fn orders(shards: u32) -> pair::Stream<'static> {
+    pair::Stream {
+        name: "orders",
+        shards,
+        policy: Policy::Original,
+        reads: false,
+    }
+}
+
 #[test]
 fn the_pair_is_the_originals() {
     let names =
         autoscaler_core::alarm::AlarmNames::from_either("orders-scale-up-alarm").expect("a pair");
-    let up = json!(pair::settings(&DESIGN, &names, Direction::Up, "orders", 4));
+    let up = json!(pair::settings(&DESIGN, &names, Direction::Up, &orders(4)));
     let stat = |metric: &str| json!({"Metric": {"Namespace": "AWS/Kinesis", "MetricName": metric, "Dimensions": [{"Name": "StreamName", "Value": "orders"}]}, "Period": 300, "Stat": "Sum"});
     let usage = "MAX([FILL(incomingBytes,0)/(1024*1024*60*5*shardCount), FILL(incomingRecords,0)/(1000*60*5*shardCount)])";
     let expected = json!({
@@ -87,13 +107,7 @@ fn the_pair_is_the_originals() {
         ],
     });
     assert_eq!(up, expected);
-    let down = json!(pair::settings(
-        &DESIGN,
-        &names,
-        Direction::Down,
-        "orders",
-        4
-    ));
+    let down = json!(pair::settings(&DESIGN, &names, Direction::Down, &orders(4)));
     let told = |key: &str| down[key].clone();
     assert_eq!(
         [
@@ -112,14 +126,14 @@ fn the_pair_is_the_originals() {
         ],
     );
     for (direction, enabled) in [(Direction::Up, true), (Direction::Down, false)] {
-        let alone = pair::settings(&DESIGN, &names, direction, "orders", 1);
+        let alone = pair::settings(&DESIGN, &names, direction, &orders(1));
         assert_eq!(alone.actions_enabled, enabled, "{direction:?} at 1 shard");
     }
     let minute = PairDesign {
         period_seconds: 60,
         ..DESIGN
     };
-    let minute = pair::settings(&minute, &names, Direction::Up, "orders", 1);
+    let minute = pair::settings(&minute, &names, Direction::Up, &orders(1));
     assert!(
         minute.metrics[0]
             .expression
@@ -163,7 +177,7 @@ async fn what_is_printed_is_what_is_created() {
         .context(world.config(&named(&["orders"])), false)
         .await;
     let text = printed(&context, None, Format::Json, Output::Json).await;
-    created(&context, None, false).await;
+    created(&context, &[], false).await;
     for printed in serde_json::from_str::<Vec<Value>>(&text).expect("JSON") {
         let alarm = world
             .place
@@ -202,13 +216,13 @@ async fn a_cloudformation_template_has_both_alarms_of_every_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alarms_are_created_once_and_never_overwritten_without_leave() {
+async fn alarms_are_created_once_and_replaced_only_when_asked() {
     let world = World::new();
     world.place.create_stream("orders", 4);
     let context = world
         .context(world.config(&named(&["orders"])), false)
         .await;
-    let (made, failures) = created(&context, None, false).await;
+    let (made, failures) = created(&context, &[], false).await;
     assert_eq!(
         results(&made),
         [
@@ -227,7 +241,7 @@ async fn alarms_are_created_once_and_never_overwritten_without_leave() {
     };
     edited("orders-scale-up-alarm");
     world.place.delete_alarm("orders-scale-down-alarm");
-    let (made, _) = created(&context, None, false).await;
+    let (made, _) = created(&context, &[], false).await;
     assert_eq!(
         results(&made),
         [
@@ -241,7 +255,7 @@ async fn alarms_are_created_once_and_never_overwritten_without_leave() {
         json!(0.6),
         "it is as the operator left it"
     );
-    let (made, _) = created(&context, Some("orders"), true).await;
+    let (made, _) = created(&context, &["orders"], true).await;
     assert_eq!(
         results(&made),
         [
@@ -251,8 +265,8 @@ async fn alarms_are_created_once_and_never_overwritten_without_leave() {
     );
     assert_eq!(
         (&up()["Threshold"], &up()["ActionsEnabled"]),
-        (&json!(0.75), &json!(false)),
-        "an operator's off switch stays"
+        (&json!(0.6), &json!(false)),
+        "an operator's threshold and off switch stay"
     );
 }
 
@@ -263,7 +277,7 @@ async fn a_dry_run_creates_nothing() {
     let mut config = world.config(&named(&["orders"]));
     config.log.table = "new-table".to_owned();
     let context = world.context(config, true).await;
-    let (made, _) = created(&context, None, false).await;
+    let (made, _) = created(&context, &[], false).await;
     assert_eq!(results(&made)[0].1, "would_create");
     let text = table::create(&context, Output::Text)
         .await
@@ -286,7 +300,7 @@ async fn streams_that_can_have_no_pair_are_told_and_the_others_go_on() {
     let streams =
         named(&["orders", "audit", "busy", "gone"]) + "[[streams]]\nalarm = \"who-scale-up\"\n";
     let context = world.context(world.config(&streams), false).await;
-    let (made, failures) = created(&context, None, false).await;
+    let (made, failures) = created(&context, &[], false).await;
     assert_eq!(results(&made).len(), 2);
     let expected = [
         "nothing names the stream",
@@ -318,7 +332,7 @@ async fn rights_that_are_missing_are_named() {
         let context = world
             .context(world.config(&named(&["orders"])), false)
             .await;
-        let (_, failures) = created(&context, None, false).await;
+        let (_, failures) = created(&context, &[], false).await;
         assert!(
             !failures.is_empty()
                 && failures
@@ -358,7 +372,7 @@ async fn one_cause_is_told_once_and_no_further_stream_is_asked_for() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let context = world.context(world.config(&named(&names)), false).await;
     let command = AlarmsCommand::Create {
-        stream: None,
+        streams: cli::Streams::default(),
         replace: false,
         design: cli::Design::default(),
     };
@@ -392,10 +406,10 @@ async fn an_unknown_stream_is_answered_with_the_nearest() {
     ] {
         let answer = alarms::print(
             &context,
-            Some(name),
+            &[name.to_owned()],
             Some(1),
             Format::Json,
-            &DESIGN,
+            &cli::Design::default(),
             Output::Text,
         )
         .await;
@@ -574,4 +588,242 @@ fn the_tables_definition_is_printed_for_the_cli_and_for_cloudformation() {
         "expiration_datetime"
     );
     assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST");
+}
+
+/// What a pair records of a stream with the given sums in its last period: the value that is compared.
+fn usage(design: &PairDesign, stream: &pair::Stream<'_>, sums: &[(&str, f64)]) -> f64 {
+    let text = pair::usage(design.throttle_share, stream.reads, 300);
+    let mut values = BTreeMap::from([(
+        "shardCount".to_owned(),
+        metric_math::Value::Scalar(f64::from(stream.shards)),
+    )]);
+    for id in ["incomingBytes", "incomingRecords", "outgoing", "throttled"] {
+        let sum = sums
+            .iter()
+            .find(|(name, _)| *name == id)
+            .map(|(_, sum)| *sum);
+        values.insert(id.to_owned(), metric_math::Value::Series(vec![sum]));
+    }
+    let scope = metric_math::Scope {
+        values: &values,
+        len: 1,
+        fill_empty: true,
+    };
+    let parsed = metric_math::parse(&text).expect("it parses");
+    match scope.eval(&parsed).expect("it has a value") {
+        metric_math::Value::Series(points) => points[0].expect("a point"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rejected_records_at_half_load_make_usage_one() {
+    let design = PairDesign {
+        throttle_share: 0.005,
+        ..DESIGN
+    };
+    // Of 4 shards, in records: the load, the rejected share, and the usage that comes of it.
+    let check = |load: f64, share: f64, expected: f64| {
+        let accepted = load * 1_000.0 * 300.0 * 4.0;
+        let rejected = accepted * share / (1.0 - share);
+        let sums = [("incomingRecords", accepted), ("throttled", rejected)];
+        let found = usage(&design, &orders(4), &sums);
+        assert!((found - expected).abs() < 1e-9, "{load} {share}: {found}");
+    };
+    check(0.6, 0.0, 0.6);
+    check(0.6, 0.004, 0.6);
+    check(0.6, 0.006, 1.0);
+    check(0.49, 0.3, 0.49);
+    check(0.5, 0.3, 1.0);
+    assert_eq!(usage(&design, &orders(4), &[]), 0.0, "an idle stream");
+    let without = usage(
+        &DESIGN,
+        &orders(1),
+        &[("incomingRecords", 150_000.0), ("throttled", 1e6)],
+    );
+    assert_eq!(without, 0.5, "a share of 0 leaves rejections out");
+}
+
+#[test]
+fn reads_join_usage_where_they_are_asked_for() {
+    let stream = pair::Stream {
+        reads: true,
+        ..orders(2)
+    };
+    let full = 2.0 * 1_048_576.0 * 300.0 * 2.0;
+    assert_eq!(usage(&DESIGN, &stream, &[("outgoing", full)]), 1.0);
+    let ids = |design: &PairDesign, stream: &pair::Stream<'_>| {
+        let queries = pair::queries(design.throttle_share, stream, 300).into_iter();
+        queries.map(|query| query.id).collect::<Vec<_>>()
+    };
+    let usual = ["usage", "shardCount", "incomingBytes", "incomingRecords"];
+    assert_eq!(ids(&DESIGN, &orders(2)), usual);
+    let design = PairDesign {
+        throttle_share: 0.01,
+        ..DESIGN
+    };
+    let all = [&usual[..], &["outgoing", "throttled"]].concat();
+    assert_eq!(ids(&design, &stream), all);
+}
+
+#[test]
+fn the_pair_of_an_adaptive_stream_has_the_numbers_of_its_policy() {
+    let names = autoscaler_core::alarm::AlarmNames::from_either("orders-scale-up-alarm");
+    let names = names.expect("a pair");
+    let stream = pair::Stream {
+        policy: Policy::Adaptive,
+        ..orders(4)
+    };
+    for (direction, expected) in [
+        (Direction::Up, (Some(0.75), 1, 1, Some(180))),
+        (Direction::Down, (Some(0.40), 12, 12, Some(300))),
+    ] {
+        let it = pair::settings(&DESIGN, &names, direction, &stream);
+        let found = (
+            it.threshold,
+            it.datapoints(),
+            it.evaluation_periods,
+            it.period_seconds(),
+        );
+        assert_eq!(found, expected, "{direction:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replacing_upgrades_a_pair_and_keeps_what_a_person_changed() {
+    let world = World::new();
+    world.stream("orders", 4);
+    let down = "orders-scale-down-alarm";
+    world.place.edit_alarm(down, |alarm| {
+        let changes = [
+            ("Threshold", json!(0.1)),
+            ("EvaluationPeriods", json!(100)),
+            ("DatapointsToAlarm", json!(90)),
+            ("AlarmDescription", json!("ours")),
+            (
+                "OKActions",
+                json!(["arn:aws:sns:eu-west-1:123456789012:ok"]),
+            ),
+            ("TreatMissingData", json!("notBreaching")),
+        ];
+        alarm.extend(changes.map(|(key, value)| (key.to_owned(), value)));
+    });
+    let before = world.place.alarm(down).expect("there");
+    let context = world
+        .context(world.config(&named(&["orders"])), false)
+        .await;
+    created(&context, &["ord*"], true).await;
+    let after = world.place.alarm(down).expect("there");
+    for (key, value) in before.as_object().expect("an object") {
+        let is_new = ["Metrics", "AlarmConfigurationUpdatedTimestamp"].contains(&key.as_str());
+        assert!(
+            is_new || after[key] == *value,
+            "{key}: {} was {value}",
+            after[key]
+        );
+    }
+    let queries = after["Metrics"].as_array().expect("queries");
+    let throttled = queries.iter().find(|it| it["Id"] == "throttled");
+    let metric = &throttled.expect("the signal")["MetricStat"]["Metric"]["MetricName"];
+    assert_eq!(metric, "WriteProvisionedThroughputExceeded");
+    let findings = check::examine(&context).await;
+    assert!(!findings.failed(), "{:#?}", findings.all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn terraform_resources_say_the_same_as_the_alarms() {
+    let world = World::new();
+    let context = world
+        .context(world.config(&named(&["or.ders", "or-ders"])), false)
+        .await;
+    let json = printed(&context, Some(2), Format::Json, Output::Json).await;
+    let alarms: Vec<Value> = serde_json::from_str(&json).expect("JSON");
+    let text = printed(&context, Some(2), Format::Terraform, Output::Text).await;
+    let body: Value = hcl::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let resources = body["resource"]["aws_cloudwatch_metric_alarm"].as_object();
+    let resources = resources.expect("resources");
+    assert_eq!(resources.len(), 4, "{text}");
+    for resource in resources.values() {
+        let alarm = alarms
+            .iter()
+            .find(|it| it["AlarmName"] == resource["alarm_name"]);
+        let alarm = alarm.expect("an alarm of that name");
+        for (ours, theirs) in [
+            ("alarm_description", "AlarmDescription"),
+            ("actions_enabled", "ActionsEnabled"),
+            ("comparison_operator", "ComparisonOperator"),
+            ("evaluation_periods", "EvaluationPeriods"),
+            ("datapoints_to_alarm", "DatapointsToAlarm"),
+            ("threshold", "Threshold"),
+            ("treat_missing_data", "TreatMissingData"),
+        ] {
+            assert_eq!(resource[ours], alarm[theirs], "{ours}");
+        }
+        let queries = resource["metric_query"].as_array().expect("queries");
+        let theirs = alarm["Metrics"].as_array().expect("queries");
+        assert_eq!(queries.len(), theirs.len());
+        for (query, their) in queries.iter().zip(theirs) {
+            assert_eq!(
+                (&query["id"], query.get("expression"), &query["return_data"]),
+                (&their["Id"], their.get("Expression"), &their["ReturnData"]),
+            );
+            let Some(stat) = their.get("MetricStat") else {
+                continue;
+            };
+            let metric = &query["metric"];
+            assert_eq!(
+                metric["dimensions"]["StreamName"],
+                stat["Metric"]["Dimensions"][0]["Value"]
+            );
+            assert_eq!(
+                (&metric["period"], &metric["stat"]),
+                (&stat["Period"], &stat["Stat"])
+            );
+        }
+        assert_eq!(
+            resource["lifecycle"]["ignore_changes"],
+            json!(["${metric_query}", "${actions_enabled}"])
+        );
+    }
+}
+
+#[test]
+fn the_log_table_is_printed_for_terraform_and_for_a_shell() {
+    let text = table::print(TABLE, Format::Terraform, Output::Text);
+    let body: Value = hcl::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let table = &body["resource"]["aws_dynamodb_table"]["kinesis_autoscaler_log"];
+    assert_eq!(
+        (
+            &table["name"],
+            &table["hash_key"],
+            &table["range_key"],
+            &table["ttl"]["attribute_name"]
+        ),
+        (
+            &json!(TABLE),
+            &json!("stream_name"),
+            &json!("scaling_datetime"),
+            &json!("expiration_datetime")
+        )
+    );
+    let shell = table::print(TABLE, Format::Cli, Output::Text);
+    let lines: Vec<&str> = shell.lines().collect();
+    assert!(
+        lines[0].starts_with("aws dynamodb create-table --cli-input-json '{"),
+        "{shell}"
+    );
+    assert!(lines[1].contains("wait table-exists"), "{shell}");
+    assert!(
+        lines[2].starts_with("aws dynamodb update-time-to-live"),
+        "{shell}"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_survives_its_way_through_hcl(text in "[ -~\\n\\t\\x01\\x7f\u{e4}]{0,12}|[$%{}\"\\\\]{0,8}") {
+        let written = format!("value = {}\n", provision::hcl::text(&text));
+        let read: Value = hcl::from_str(&written).unwrap_or_else(|error| panic!("{error}\n{written}"));
+        proptest::prop_assert_eq!(&read["value"], &json!(text), "{}", written);
+    }
 }

@@ -390,7 +390,7 @@ async fn an_outage_of_aws_is_told_within_a_minute_however_many_streams_there_are
     let started = tokio::time::Instant::now();
     let until = world.clock.now();
     let since = until - SignedDuration::from_hours(7 * 24);
-    let failure = history::read(&context, None, history::Span { since, until }).await;
+    let failure = history::read(&context, &[], history::Span { since, until }).await;
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
     let failure = failure.expect_err("nothing was read").to_string();
     assert!(

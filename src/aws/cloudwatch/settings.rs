@@ -5,7 +5,7 @@ use aws_sdk_cloudwatch::types::{
     ComparisonOperator, Dimension, Metric, MetricDataQuery, MetricStat,
 };
 
-use super::{CloudWatch, Definition};
+use super::{CloudWatch, Definition, Rewrite, put_request};
 use crate::aws::{Error, Operation};
 use autoscaler_core::alarm::{self, Query, Settings};
 
@@ -51,6 +51,37 @@ impl CloudWatch {
             .set_threshold(settings.threshold)
             .comparison_operator(settings.comparison_operator.as_str().into())
             .treat_missing_data(&settings.treat_missing_data)
+            .set_metrics(Some(settings.metrics.iter().map(sdk_query).collect()))
+            .send()
+            .await;
+        sent.map_err(|error| {
+            Error::from_sdk(Operation::PutMetricAlarm, error)
+                .slowing(&self.limiters.put_metric_alarm)
+        })?;
+        Ok(())
+    }
+}
+
+impl CloudWatch {
+    /// Replaces what `settings` has of an alarm that exists, and keeps every other field as it was read.
+    pub async fn revise(
+        &self,
+        existing: &Definition,
+        settings: &Settings,
+        priority: Priority,
+    ) -> Result<(), Error> {
+        self.limiters.put_metric_alarm.acquire(priority).await;
+        let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let rewrite = Rewrite {
+            // The queries, and with them the count, are replaced below.
+            shard_count: 0,
+            actions_enabled: settings.actions_enabled,
+        };
+        let sent = put_request(&self.client, existing.whole.clone(), rewrite)
+            .evaluation_periods(number(settings.evaluation_periods))
+            .set_datapoints_to_alarm(settings.datapoints_to_alarm.map(number))
+            .set_threshold(settings.threshold)
+            .comparison_operator(settings.comparison_operator.as_str().into())
             .set_metrics(Some(settings.metrics.iter().map(sdk_query).collect()))
             .send()
             .await;

@@ -1,14 +1,16 @@
 //! What can be wrong with a pair of alarms, given the stream's shard count where that is known. Pure.
 
 use super::{
+    adaptive,
     finding::{Finding, Severity},
     usage,
 };
+use crate::commands::provision;
 use crate::output::table::counted;
 use autoscaler_core::{
     alarm::{Alarm, AlarmContract, ContractError, Direction, Settings},
     decide::scale_up_target,
-    subscription::Subscription,
+    subscription::{Policy, Subscription},
 };
 
 use Severity::{Error, Info, Warning};
@@ -28,11 +30,14 @@ pub struct Half<'a> {
 }
 
 /// Judges the pair of a subscription; `n` is the stream's open shard count, if that is known and stable.
+///
+/// `throttle_share` is the share of rejected records that a pair should react to; 0 turns that off.
 pub fn judge(
     subscription: &Subscription,
     up: Option<Half>,
     down: Option<Half>,
     n: Option<u32>,
+    throttle_share: f64,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut terms = Vec::new();
@@ -55,14 +60,23 @@ pub fn judge(
         let Some(half) = half else { continue };
         single(half, direction, &mut found);
     }
+    if throttle_share > 0.0 {
+        let halves = [up, down].into_iter().flatten();
+        found.extend(halves.filter_map(|half| blind(half, subscription, throttle_share)));
+    }
     if let [up_terms, down_terms] = &terms[..] {
         counts(subscription, up_terms, down_terms, n, &mut found);
     }
     if let (Some(up), Some(down)) = (up, down) {
         let sound = found.iter().all(|finding| finding.rule != "usage_formula");
-        windows(up.settings, down.settings, sound, &mut found);
         // Thresholds mean nothing where usage is no ratio.
-        if terms.len() == 2 && sound {
+        let judged = terms.len() == 2 && sound;
+        if subscription.policy == Policy::Adaptive {
+            adaptive::numbers(up.settings, down.settings, judged, &mut found);
+            return found;
+        }
+        windows(up.settings, down.settings, sound, &mut found);
+        if judged {
             let (min, max) = (subscription.min_shards, subscription.max_shards);
             // Where it is, and then wherever it may come to.
             let counts = n.into_iter().chain(min..=max);
@@ -70,6 +84,27 @@ pub fn judge(
         }
     }
     found
+}
+
+/// Recommends the signal of rejected records to an alarm that does not have it.
+fn blind(half: Half, subscription: &Subscription, throttle_share: f64) -> Option<Finding> {
+    const METRIC: &str = "WriteProvisionedThroughputExceeded";
+    let Half { alarm, settings } = half;
+    let mut stats = settings.stats();
+    let sees = stats.any(|(_, stat)| stat.metric.metric_name == METRIC);
+    let period = settings.period_seconds().filter(|_| !sees)?;
+    let message = "its usage does not rise when records are rejected, as they are at low usage where keys are uneven";
+    let usage = provision::pair::usage(throttle_share, subscription.reads, period);
+    let mend = format!(
+        "run `alarms create --replace`, or add the Sum of {METRIC} with the id `throttled`, and compare {usage}"
+    );
+    Some(Finding::new(
+        Info,
+        "no_throttle_signal",
+        &alarm.name,
+        message,
+        mend,
+    ))
 }
 
 fn broken(alarm: &str, error: &ContractError) -> Finding {

@@ -18,16 +18,20 @@ pub struct AtLimit {
     pub usage: f64,
 }
 
-/// Fills the stream's `shards` with bytes, then with records, as far as the alarm reads them: a usage ratio is 1 each time.
+/// What one shard takes in or hands out in a second, by the query's id and its metric.
+const SHARD_LIMITS: [(&str, &str, f64); 3] = [
+    ("incomingBytes", "IncomingBytes", 1_048_576.0),
+    ("incomingRecords", "IncomingRecords", 1_000.0),
+    ("outgoing", "GetRecords.Bytes", 2.0 * 1_048_576.0),
+];
+
+/// Fills the stream's `shards` with each metric that the alarm reads, while the others are 0: a usage ratio is 1
+/// each time.
 pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknown> {
     let mut results = Vec::new();
-    for (metric, per_second) in [("IncomingBytes", 1_048_576.0), ("IncomingRecords", 1_000.0)] {
-        let reads = |name: &str| {
-            settings
-                .stats()
-                .any(|(_, stat)| stat.metric.metric_name == name)
-        };
-        if !reads(metric) {
+    for (id, metric, per_second) in SHARD_LIMITS {
+        let mut stats = settings.stats();
+        if !stats.any(|(read, stat)| read == id && stat.metric.metric_name == metric) {
             continue;
         }
         let sum = |name: &str, period_seconds: u32| match name == metric {

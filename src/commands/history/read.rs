@@ -9,6 +9,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{Log, Span};
 use crate::{
     aws::{self, Kind},
+    commands::pattern::{is_pattern, matches},
     config::nearest,
     output::{
         error::{Exit, Failure, Report},
@@ -24,13 +25,14 @@ use autoscaler_core::{facts::Observation, limits::PAIRS_PER_CALL, scaling::Scali
 /// So many streams are read side by side.
 const AT_ONCE: usize = 16;
 
-/// The rows of `stream`, or of all subscriptions, newest first.
+/// The rows of `streams`, names or patterns, or of all subscriptions, newest first.
 ///
 /// # Errors
-/// Without the table, without any row that could be read, and for a stream that is neither subscribed nor in the log.
+/// Without the table, without any row that could be read, and for a stream that is neither subscribed nor in the
+/// table.
 pub async fn read(
     context: &Arc<Context>,
-    stream: Option<&str>,
+    streams: &[String],
     Span { since, until }: Span,
 ) -> Result<Log, Failure> {
     let mut log = Log {
@@ -41,9 +43,33 @@ pub async fn read(
         unreadable: Vec::new(),
         failed: Vec::new(),
     };
-    match stream {
-        Some(stream) => one(context, stream, &mut log).await?,
-        None => all(context, &mut log).await?,
+    let mut wanted: BTreeSet<String> = streams
+        .iter()
+        .filter(|it| !is_pattern(it))
+        .cloned()
+        .collect();
+    let exact = wanted.clone();
+    let patterns: Vec<&String> = streams.iter().filter(|it| is_pattern(it)).collect();
+    if exact.is_empty() || !patterns.is_empty() {
+        let known = names(context, &mut log.failed).await;
+        let meant =
+            |name: &String| patterns.is_empty() || patterns.iter().any(|it| matches(it, name));
+        if let Some(lost) = patterns
+            .iter()
+            .find(|it| !known.iter().any(|name| matches(it, name)))
+        {
+            return Err(unknown(lost, &[]));
+        }
+        wanted.extend(known.into_iter().filter(meant));
+    }
+    all(context, wanted, &mut log).await?;
+    for name in exact.iter().filter(|name| !log.names(name)) {
+        // A stream that is not subscribed any more may have rows; without any, the name may be a slip.
+        let mut failed = Vec::new();
+        let known: Vec<String> = names(context, &mut failed).await.into_iter().collect();
+        if !known.contains(name) && failed.is_empty() {
+            return Err(unknown(name, &known));
+        }
     }
     log.rows.retain(|row| row.at <= until);
     log.unreadable
@@ -53,20 +79,6 @@ pub async fn read(
         b.at.cmp(&a.at).then_with(|| key(a).cmp(&key(b)))
     });
     Ok(log)
-}
-
-async fn one(context: &Arc<Context>, stream: &str, log: &mut Log) -> Result<(), Failure> {
-    let read = context.scaling_log.history(stream, log.since).await;
-    log.take(read.map_err(|error| unreadable(&error))?);
-    if log.rows.is_empty() && log.unreadable.is_empty() {
-        // A stream that is subscribed no more may have rows; without any, the name may be a slip.
-        let known: Vec<String> = names(context, log).await.into_iter().collect();
-        if !known.iter().any(|name| name == stream) && log.failed.is_empty() {
-            return Err(unknown(stream, &known));
-        }
-        log.failed.clear();
-    }
-    Ok(())
 }
 
 fn unknown(stream: &str, known: &[String]) -> Failure {
@@ -80,8 +92,11 @@ fn unknown(stream: &str, known: &[String]) -> Failure {
     Failure::new(Exit::Failed, report.hint(hint))
 }
 
-async fn all(context: &Arc<Context>, log: &mut Log) -> Result<(), Failure> {
-    let names = names(context, log).await;
+async fn all(
+    context: &Arc<Context>,
+    names: BTreeSet<String>,
+    log: &mut Log,
+) -> Result<(), Failure> {
     let bar = Progress::new(names.len(), "reading the log");
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut reads = JoinSet::new();
@@ -133,7 +148,7 @@ fn unreadable(error: &aws::Error) -> Failure {
 }
 
 /// The streams of all subscriptions; where only an alarm is named, the alarm names the stream.
-async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
+async fn names(context: &Context, failed: &mut Vec<(String, aws::Error)>) -> BTreeSet<String> {
     let subscriptions = &context.config.subscriptions;
     let mut names: BTreeSet<String> = subscriptions
         .iter()
@@ -157,8 +172,7 @@ async fn names(context: &Context, log: &mut Log) -> BTreeSet<String> {
                 }
                 Err(error) => {
                     let labels = batch.iter().map(|it| it.label().to_owned());
-                    log.failed
-                        .extend(labels.map(|label| (label, error.clone())));
+                    failed.extend(labels.map(|label| (label, error.clone())));
                 }
             }
         }

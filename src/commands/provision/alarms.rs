@@ -1,33 +1,31 @@
-//! `alarms print` and `alarms create`: the pair of each subscription.
+//! `alarms print`, and what it shares with `alarms create`: which pairs are to be made.
 
-use autoscaler_core::priority::Priority;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use serde::Serialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
-use super::{pair, pretty, template};
+use super::{aws_cli, cloudformation, pair, pretty, terraform};
 use crate::{
-    aws::{Definition, Kind},
+    aws::{self, Kind},
     cli::{self, AlarmsCommand, Format, Output},
     commands::subscriptions::{self, OnStream, Pair},
     config::PairDesign,
-    output::table,
     output::{
         self,
         error::{Exit, Failure, Report, chain},
-        progress::Progress,
     },
     reconcile::context::Context,
 };
 use autoscaler_core::{
-    alarm::{Direction, Settings, actions_after_rewrite},
+    alarm::{Direction, Settings},
     facts::{StreamStatus, StreamSummary},
     subscription::Subscription,
 };
+
+pub use super::create::create;
 
 /// What a command has for standard output, and what failed beside it.
 #[derive(Debug, Default)]
@@ -38,22 +36,27 @@ pub struct Answer {
 
 /// One stream whose pair is to be made.
 #[derive(Clone, Debug)]
-struct Wanted {
-    number: usize,
-    stream: String,
-    region: String,
-    shards: u32,
+pub(super) struct Wanted<'a> {
+    pub number: usize,
+    pub subscription: &'a Subscription,
+    pub stream: String,
+    pub region: String,
+    pub shards: u32,
 }
 
-/// What became of one alarm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Made {
-    alarm: String,
-    stream: String,
-    region: String,
-    shards: u32,
-    /// `created`, `replaced`, `exists`, and in a dry run `would_create` or `would_replace`.
-    result: &'static str,
+impl Wanted<'_> {
+    /// The alarm of one direction, made anew.
+    pub fn settings(&self, design: &PairDesign, direction: Direction) -> Settings {
+        let stream = pair::Stream::of(self.subscription, &self.stream, self.shards);
+        pair::settings(design, &self.subscription.alarms, direction, &stream)
+    }
+}
+
+/// The streams of the chosen subscriptions with the alarms that exist, and what failed.
+pub(super) struct Chosen<'a> {
+    pub wanted: Vec<Wanted<'a>>,
+    pub existing: BTreeMap<usize, Pair>,
+    pub failures: Vec<Report>,
 }
 
 /// The design of the configuration, with what the command line says of it.
@@ -81,33 +84,20 @@ pub async fn run(
     command: &AlarmsCommand,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let configured = &context.config.alarms;
     let answer = match command {
         AlarmsCommand::Print {
-            stream,
+            streams,
             shards,
             format,
-            design: given,
-        } => {
-            let design = design(configured, given)?;
-            print(
-                context,
-                stream.as_deref(),
-                *shards,
-                *format,
-                &design,
-                output,
-            )
-            .await?
-        }
+            design,
+        } => print(context, &streams.names, *shards, *format, design, output).await?,
         AlarmsCommand::Create {
-            stream,
+            streams,
             replace,
-            design: given,
+            design,
         } => {
-            let design = design(configured, given)?;
             let width = output::terminal_width();
-            create(context, stream.as_deref(), *replace, &design, output, width).await?
+            create(context, &streams.names, *replace, design, output, width).await?
         }
     };
     output::print(&answer.text)?;
@@ -120,184 +110,86 @@ pub async fn run(
     }
 }
 
-/// The pairs as text: for the AWS CLI, or as a CloudFormation template. With `shards`, AWS is asked nothing that can be known without.
+/// The pairs as text. With `shards`, AWS is asked only for what the configuration does not say.
 pub async fn print(
     context: &Arc<Context>,
-    stream: Option<&str>,
+    streams: &[String],
     shards: Option<u32>,
     format: Format,
-    design: &PairDesign,
+    given: &cli::Design,
     output: Output,
 ) -> Result<Answer, Failure> {
-    let numbers = subscriptions::select(context, stream).await?;
+    let design = design(&context.config.alarms, given)?;
+    let numbers = subscriptions::select(context, streams).await?;
     let subscriptions = &context.config.subscriptions;
-    let unnamed: Vec<usize> = numbers
-        .iter()
-        .copied()
-        .filter(|number| subscriptions[*number].stream.is_none())
-        .collect();
-    let pairs = subscriptions::pairs(context, &unnamed, |_| ()).await;
-    let mut answer = Answer::default();
-    let mut named = Vec::new();
+    let named = |number: &usize| subscriptions[*number].stream.is_some();
+    let unnamed: Vec<usize> = numbers.iter().copied().filter(|it| !named(it)).collect();
+    let mut pairs = subscriptions::pairs(context, &unnamed, |_| ()).await;
+    // A subscription that names its stream needs no alarm read.
     for number in numbers {
-        let pair = pairs.get(&number).cloned().unwrap_or(Ok(Pair::default()));
-        match pair.map_err(|error| call_failed(context, number, error)) {
-            Ok(pair) => match stream_name(context, number, &pair) {
-                Ok(stream) => named.push((number, stream)),
-                Err(failure) => answer.failures.push(failure),
-            },
-            Err(failure) => answer.failures.push(failure),
-        }
+        pairs.entry(number).or_insert_with(|| Ok(Pair::default()));
     }
-    let wanted = wanted(context, named, shards, &mut answer.failures).await;
+    let Chosen {
+        wanted, failures, ..
+    } = chosen(context, pairs, shards).await;
     let regions: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.region.as_str()).collect();
-    if regions.len() > 1 {
+    if regions.len() > 1 && format != Format::Cli {
         let regions = regions.into_iter().collect::<Vec<_>>().join(", ");
         tracing::warn!(
             regions,
-            "the alarms belong to several Regions; --stream picks those of one stream"
+            "the alarms belong to several Regions; --stream picks those of one"
         );
     }
-    let alarms: Vec<Settings> = wanted
+    let alarms: Vec<(&str, Settings)> = wanted
         .iter()
-        .flat_map(|wanted| both(context, wanted, design))
+        .flat_map(|wanted| {
+            let of = |direction| wanted.settings(&design, direction);
+            [Direction::Up, Direction::Down].map(|it| (wanted.region.as_str(), of(it)))
+        })
         .collect();
-    answer.text = match (format, output) {
+    let text = render(&alarms, format, output);
+    Ok(Answer { text, failures })
+}
+
+fn render(alarms: &[(&str, Settings)], format: Format, output: Output) -> String {
+    let settings: Vec<Settings> = alarms.iter().map(|(_, alarm)| alarm.clone()).collect();
+    match (format, output) {
         _ if alarms.is_empty() => String::new(),
-        (Format::Cloudformation, _) => cloudformation(&alarms),
-        (Format::Json, Output::Json) => pretty(&json!(alarms)),
-        (Format::Json, _) => alarms
+        (Format::Cloudformation, _) => cloudformation::alarms(&settings),
+        (Format::Terraform, _) => terraform::alarms(&settings),
+        (Format::Cli, _) => aws_cli::alarms(alarms.iter().map(|(region, it)| (*region, it))),
+        (Format::Json, Output::Json) => pretty(&json!(settings)),
+        (Format::Json, _) => settings
             .iter()
             .map(|alarm| json!(alarm).to_string() + "\n")
             .collect(),
-    };
-    Ok(answer)
+    }
 }
 
-/// Creates the alarms that are missing, and with `replace` writes those that exist anew.
-pub async fn create(
+/// Finds out stream and shard count of each subscription whose pair was read.
+pub(super) async fn chosen(
     context: &Arc<Context>,
-    stream: Option<&str>,
-    replace: bool,
-    design: &PairDesign,
-    output: Output,
-    width: Option<u16>,
-) -> Result<Answer, Failure> {
-    let numbers = subscriptions::select(context, stream).await?;
-    let mut answer = Answer::default();
+    pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
+    shards: Option<u32>,
+) -> Chosen<'_> {
     let (mut named, mut existing) = (Vec::new(), BTreeMap::new());
-    for (number, pair) in subscriptions::pairs(context, &numbers, |_| ()).await {
-        match pair.map_err(|error| call_failed(context, number, error)) {
-            Ok(pair) => match stream_name(context, number, &pair) {
-                Ok(stream) => {
-                    named.push((number, stream));
-                    existing.insert(number, pair);
-                }
-                Err(failure) => answer.failures.push(failure),
-            },
-            Err(failure) => answer.failures.push(failure),
-        }
-    }
-    let wanted = wanted(context, named, None, &mut answer.failures).await;
-    let progress = Progress::new(wanted.len(), "pairs");
-    let mut made = Vec::new();
-    for wanted in &wanted {
-        // `wanted` has only what `existing` was filled for.
-        let pair = existing.remove(&wanted.number).unwrap_or_default();
-        for direction in [Direction::Up, Direction::Down] {
-            match make(context, wanted, &pair, direction, replace, design).await {
-                Ok(one) => made.push(one),
-                Err(error) => answer
-                    .failures
-                    .push(call_failed(context, wanted.number, error)),
+    let mut failures = Vec::new();
+    for (number, pair) in pairs {
+        let pair = pair.map_err(|error| call_failed(context, number, error));
+        match pair.and_then(|pair| Ok((stream_name(context, number, &pair)?, pair))) {
+            Ok((stream, pair)) => {
+                named.push((number, stream));
+                existing.insert(number, pair);
             }
+            Err(failure) => failures.push(failure),
         }
-        progress.advance(1);
     }
-    progress.end();
-    answer.text = match output {
-        Output::Json => pretty(&json!({"dry_run": context.dry_run, "alarms": made})),
-        _ => table_of(&made, width),
-    };
-    Ok(answer)
-}
-
-/// Creates or replaces one alarm; an operator's off switch stays as it is.
-async fn make(
-    context: &Context,
-    wanted: &Wanted,
-    pair: &Pair,
-    direction: Direction,
-    replace: bool,
-    design: &PairDesign,
-) -> Result<Made, crate::aws::Error> {
-    let subscription = &context.config.subscriptions[wanted.number];
-    let existing = match direction {
-        Direction::Up => &pair.up,
-        Direction::Down => &pair.down,
-    };
-    let mut settings = pair::settings(
-        design,
-        &subscription.alarms,
-        direction,
-        &wanted.stream,
-        wanted.shards,
-    );
-    if let Some(Definition { alarm, .. }) = existing {
-        settings.actions_enabled = actions_after_rewrite(alarm, direction, wanted.shards);
+    let wanted = wanted(context, named, shards, &mut failures).await;
+    Chosen {
+        wanted,
+        existing,
+        failures,
     }
-    let result = match (existing.is_some(), replace, context.dry_run) {
-        (true, false, _) => "exists",
-        (true, true, true) => "would_replace",
-        (false, _, true) => "would_create",
-        (there, _, false) => {
-            let cloudwatch = &context.aws.clients(&subscription.account).cloudwatch;
-            cloudwatch.put(&settings, Priority::AUDIT).await?;
-            if there { "replaced" } else { "created" }
-        }
-    };
-    Ok(Made {
-        alarm: settings.alarm_name,
-        stream: wanted.stream.clone(),
-        region: wanted.region.clone(),
-        shards: wanted.shards,
-        result,
-    })
-}
-
-fn table_of(made: &[Made], width: Option<u16>) -> String {
-    if made.is_empty() {
-        return String::new();
-    }
-    let rows: Vec<[String; 5]> = made
-        .iter()
-        .map(|one| {
-            let result = one.result.replace('_', " ");
-            let (shards, region) = (one.shards.to_string(), one.region.clone());
-            [
-                one.alarm.clone(),
-                one.stream.clone(),
-                region,
-                shards,
-                result,
-            ]
-        })
-        .collect();
-    let header = ["ALARM", "STREAM", "REGION", "SHARDS", "RESULT"];
-    let table = table::rows(header, &rows, width);
-    let there = made.iter().filter(|one| one.result == "exists").count();
-    let advice = match there {
-        0 => String::new(),
-        n => format!("\n{n} of them exist and stay as they are; --replace writes them anew\n"),
-    };
-    format!("{table}{advice}")
-}
-
-/// Both alarms of a stream that has none yet.
-fn both(context: &Context, wanted: &Wanted, design: &PairDesign) -> [Settings; 2] {
-    let names = &context.config.subscriptions[wanted.number].alarms;
-    [Direction::Up, Direction::Down]
-        .map(|direction| pair::settings(design, names, direction, &wanted.stream, wanted.shards))
 }
 
 fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, Report> {
@@ -306,18 +198,18 @@ fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, 
     name.map(ToOwned::to_owned).ok_or_else(|| {
         let why = "neither alarm of the pair exists, so that nothing names the stream";
         let hint =
-            "give the entry under [[streams]] a `name` (and an `alarm_name`) in clients of `alarm`";
+            "give the entry under [[streams]] a `name` (and an `alarm_name`) in place of `alarm`";
         on_stream(context, number, why.to_owned()).hint(hint)
     })
 }
 
 /// Finds out the shard count of each stream; what cannot be made a pair for goes to `failures`.
-async fn wanted(
-    context: &Arc<Context>,
+async fn wanted<'a>(
+    context: &'a Arc<Context>,
     named: Vec<(usize, String)>,
     shards: Option<u32>,
     failures: &mut Vec<Report>,
-) -> Vec<Wanted> {
+) -> Vec<Wanted<'a>> {
     let names: BTreeMap<usize, String> = named.into_iter().collect();
     let mut counts = match shards {
         None => subscriptions::summaries(context, &names).await,
@@ -342,6 +234,7 @@ async fn wanted(
         match count {
             Ok(shards) => wanted.push(Wanted {
                 number,
+                subscription: &context.config.subscriptions[number],
                 stream,
                 region,
                 shards,
@@ -359,7 +252,7 @@ fn open_shards(summary: &StreamSummary) -> Result<u32, (String, &'static str)> {
     }
     if summary.status != StreamStatus::Active {
         let status = summary.status.name();
-        let why = format!("the stream is {status}, and its shard count in flux");
+        let why = format!("the stream is {status}, and its shard count is not stable yet");
         return Err((why, "try again when it is ACTIVE"));
     }
     Ok(summary.open_shards)
@@ -375,35 +268,8 @@ fn on_stream(context: &Context, number: usize, why: String) -> Report {
     Report::new(OnStream::new(subscription.label(), region, why))
 }
 
-fn call_failed(context: &Context, number: usize, error: crate::aws::Error) -> Report {
+pub(super) fn call_failed(context: &Context, number: usize, error: aws::Error) -> Report {
     let label = context.config.subscriptions[number].label();
     tracing::debug!(stream = label, error = chain(&error), "a call failed");
     subscriptions::failed_call(label, region_of(context, number), error)
-}
-
-/// A template with all alarms. Their logical ids are made of letters and digits alone, and stay the same from run to run.
-fn cloudformation(alarms: &[Settings]) -> String {
-    let mut resources = Map::new();
-    for alarm in alarms {
-        let id: String = alarm
-            .alarm_name
-            .split(|letter: char| !letter.is_ascii_alphanumeric())
-            .map(capital)
-            .collect();
-        let hash = crc32fast::hash(alarm.alarm_name.as_bytes());
-        let id = format!(
-            "Alarm{}{hash:08x}",
-            id.chars().take(200).collect::<String>()
-        );
-        let resource = json!({"Type": "AWS::CloudWatch::Alarm", "Properties": alarm});
-        resources.insert(id, resource);
-    }
-    let description = "Alarms by which kinesis-autoscaler scales streams";
-    pretty(&template(description, resources))
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect()
 }

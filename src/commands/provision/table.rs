@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{pretty, template};
+use super::{aws_cli, cloudformation, pretty, terraform};
 use crate::{
     aws::{self, HASH_KEY, Kind, RANGE_KEY, TTL_ATTRIBUTE, TableState},
     cli::{Format, Output},
@@ -19,28 +19,16 @@ const LOOKS: u32 = 150;
 /// The table's definition as text.
 pub fn print(table: &str, format: Format, output: Output) -> String {
     let ttl = json!({"AttributeName": TTL_ATTRIBUTE, "Enabled": true});
-    let Value::Object(mut create) = definition(table) else {
+    let enable_ttl = json!({"TableName": table, "TimeToLiveSpecification": ttl});
+    let Value::Object(create) = definition(table) else {
         return String::new();
     };
     match (format, output) {
-        (Format::Cloudformation, _) => {
-            create.insert("TimeToLiveSpecification".to_owned(), ttl);
-            let table = json!({
-                "Type": "AWS::DynamoDB::Table",
-                "DeletionPolicy": "Retain",
-                "UpdateReplacePolicy": "Retain",
-                "Properties": create,
-            });
-            let resources = Map::from_iter([("Log".to_owned(), table)]);
-            pretty(&template("The log of kinesis-autoscaler", resources))
-        }
-        (Format::Json, output) => {
-            let ttl = json!({"TableName": table, "TimeToLiveSpecification": ttl});
-            match output {
-                Output::Json => pretty(&json!([create, ttl])),
-                _ => format!("{}\n{ttl}\n", Value::from(create)),
-            }
-        }
+        (Format::Cloudformation, _) => cloudformation::table(create, ttl),
+        (Format::Terraform, _) => terraform::table(table),
+        (Format::Cli, _) => aws_cli::table(table, &create.into(), &enable_ttl),
+        (Format::Json, Output::Json) => pretty(&json!([create, enable_ttl])),
+        (Format::Json, _) => format!("{}\n{enable_ttl}\n", Value::from(create)),
     }
 }
 

@@ -1,0 +1,69 @@
+//! Stream names as people give them to `--stream`: `*` stands for any letters, `?` for one.
+
+/// Whether the text has a wildcard in it, and so may stand for several names.
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// Whether `name` is what `pattern` stands for.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut letter) = (0, 0);
+    // Where the last `*` is, and up to where it has been tried.
+    let mut star: Option<(usize, usize)> = None;
+    while letter < name.len() {
+        match (pattern.get(at), star) {
+            (Some('*'), _) => {
+                star = Some((at, letter));
+                at += 1;
+            }
+            (Some(it), _) if *it == '?' || *it == name[letter] => {
+                at += 1;
+                letter += 1;
+            }
+            (_, Some((last, tried))) => {
+                star = Some((last, tried + 1));
+                at = last + 1;
+                letter = tried + 1;
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern[at..].iter().all(|it| *it == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_letters() {
+        for (pattern, yes, no) in [
+            ("orders", &["orders"][..], &["order", "orders2", ""][..]),
+            (
+                "prod-*",
+                &["prod-", "prod-a", "prod-*"],
+                &["prod", "xprod-a"],
+            ),
+            ("*-eu", &["a-eu", "-eu-eu"], &["a-eu1", "eu"]),
+            ("a*b*c", &["abc", "aXbbYcc", "abcbc"], &["ab", "acb"]),
+            ("?rders", &["orders", "Orders"], &["rders", "oorders"]),
+            ("*", &["", "a"], &[]),
+            ("**?", &["a", "ab"], &[""]),
+        ] {
+            for name in yes {
+                assert!(matches(pattern, name), "{pattern} {name}");
+            }
+            for name in no {
+                assert!(!matches(pattern, name), "{pattern} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hostile_pattern_ends_soon() {
+        let name = "a".repeat(5_000);
+        assert!(!matches(&("*a".repeat(200) + "b"), &name));
+    }
+}
