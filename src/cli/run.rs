@@ -143,14 +143,12 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     );
     let sandbox = Sandbox::new(clock.reader());
     demo::build(&sandbox, demo::REGION, |by| clock.jump(by));
-    let streams: String = demo::STREAMS
-        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
-        .concat();
     let folder = demo_folder();
     let text = format!(
-        "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{streams}",
+        "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{}",
         demo::REGION,
         demo::TABLE,
+        demo::config(),
     );
     let config = Config::from_toml_and(&text, settings)?;
     let transport = Transport::embedded(sandbox.http_client());

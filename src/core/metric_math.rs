@@ -1,8 +1,9 @@
-//! CloudWatch metric math: the part that alarms on streams use.
+//! CloudWatch metric math: the part of it that alarms on streams use.
 //!
-//! Follows "Using math expressions with CloudWatch metrics" in the user guide: arithmetic between two series has a
-//! point wherever either has one, and takes a missing one for 0; a division by 0 has no point; a function of one
-//! series is a scalar, of an array of series a series.
+//! Follows "Using math expressions with CloudWatch metrics" in the user guide. An operator between
+//! two series yields a point wherever either series has one, and treats a missing point as 0. A
+//! division by 0 yields no point. A function of one series yields a scalar, a function of an array
+//! of series yields a series.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub enum Expr {
     Negate(Box<Expr>),
     Binary(Operator, Box<Expr>, Box<Expr>),
     Call(Function, Vec<Expr>),
-    /// The word that stands for a way to fill: `REPEAT` or `LINEAR`.
+    /// `FILL(series, filling)`.
     Fill(Box<Expr>, Filling),
 }
 
@@ -56,7 +57,7 @@ pub enum Filling {
     Linear,
 }
 
-/// Parses `text`; the error says what is wrong or not supported.
+/// Parses `text`. The error says what is wrong or not supported.
 pub fn parse(text: &str) -> Result<Expr, String> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
@@ -72,7 +73,7 @@ pub fn parse(text: &str) -> Result<Expr, String> {
 }
 
 impl Expr {
-    /// The ids that it refers to.
+    /// Collects the ids that the expression refers to.
     pub fn ids<'a>(&'a self, found: &mut Vec<&'a str>) {
         match self {
             Self::Number(_) => {}
@@ -94,7 +95,7 @@ impl Expr {
         }
     }
 
-    /// Whether each point of the result depends on the metrics' points of the same time only.
+    /// Returns whether each point of the result depends only on points of the same time.
     pub fn is_pointwise(&self) -> bool {
         use Function::{Avg, Max, Min, Sum};
         match self {
@@ -118,7 +119,7 @@ enum Token {
     Symbol(&'static str),
 }
 
-/// Longer ones first, as `<=` must not be read as `<`.
+/// Longer symbols come first, so that `<=` is not read as `<`.
 const SYMBOLS: [&str; 19] = [
     "<=", ">=", "==", "!=", "&&", "||", "<", ">", "+", "-", "*", "/", "^", "(", ")", "[", "]", ",",
     "!",
@@ -132,7 +133,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             let number = number_prefix(rest);
             let value = number
                 .parse()
-                .map_err(|_| format!("{number} is no number in {text}"))?;
+                .map_err(|_| format!("{number} is not a number in {text}"))?;
             out.push(Token::Number(value));
             number.len()
         } else if first.is_ascii_alphabetic() || first == '_' {
@@ -167,7 +168,7 @@ struct Parser {
     depth: u32,
 }
 
-/// Nesting that an expression may have.
+/// The deepest nesting of an expression that is accepted.
 const MAX_DEPTH: u32 = 100;
 
 impl Parser {
@@ -194,7 +195,7 @@ impl Parser {
         Err(format!("expected {symbol} before {:?}", self.peek()))
     }
 
-    /// The operator that comes next, and how tightly it binds.
+    /// Returns the next operator and its precedence.
     fn operator(&self) -> Option<(Operator, u8)> {
         use Operator::*;
         Some(match self.peek()? {
@@ -309,12 +310,13 @@ pub enum Value {
     Array(Vec<Value>),
 }
 
-/// What the ids of an expression stand for.
+/// The values of the ids in an expression.
 pub struct Scope<'a> {
     pub values: &'a BTreeMap<String, Value>,
-    /// Points on the axis.
+    /// The number of points on the axis.
     pub len: usize,
-    /// Whether FILL also fills a series without any point, as it must when only one point of many is asked for.
+    /// Whether FILL also fills a series without any point. Set it to evaluate a single period of a
+    /// longer range.
     pub fill_empty: bool,
 }
 
@@ -445,7 +447,7 @@ impl Scope<'_> {
                 let picked = picked.map(|(at, point)| point.and_then(|point| pick(at, point)));
                 Ok(Value::Series(picked.collect()))
             }
-            Value::Array(_) => Err("IF takes no array".into()),
+            Value::Array(_) => Err("the condition of IF must not be an array".into()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The alarms of one account and Region: as they are on the wire, and evaluated minute by minute.
+//! The alarms of one account and Region: their wire form, and their evaluation minute by minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,26 +12,27 @@ use super::{
     watch::{Verdict, Watch},
 };
 
-/// Minutes that are evaluated one by one after a long time without a request; what is before them is skipped.
+/// How many of the latest minutes are evaluated after a long time without a request; earlier ones
+/// are skipped.
 const CATCH_UP_MINUTES: i64 = 180;
 
-/// Data points that StateReasonData lists.
+/// The most data points that StateReasonData lists.
 const LISTED_POINTS: usize = 20;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Alarm {
-    /// Every member that DescribeAlarms returns, known to anyone or not.
+    /// Every member that DescribeAlarms returns, also those that the SDK does not know.
     pub wire: Map<String, Value>,
     pub tags: Option<Value>,
     rule: Rule,
 }
 
-/// An alarm's rule, read when it is first needed: most alarms never are.
+/// An alarm's rule, parsed when it is first needed: most alarms are never evaluated.
 #[derive(Clone, Debug)]
 enum Rule {
     Unread,
     Read(Box<Watch>),
-    /// It cannot be read, and so is never evaluated.
+    /// The alarm cannot be parsed and is never evaluated.
     Unreadable,
 }
 
@@ -81,20 +82,20 @@ pub(crate) struct Alarms {
     account: String,
     by_name: BTreeMap<String, Alarm>,
     in_alarm: BTreeSet<String>,
-    /// Stream -> alarms that read its metrics.
+    /// The names of the alarms that use a stream's metrics, by stream.
     by_stream: BTreeMap<String, BTreeSet<String>>,
     /// Streams with traffic: only their alarms are evaluated.
     live: BTreeSet<String>,
     evaluated: Option<i64>,
 }
 
-/// Epoch seconds to the millisecond, as CloudWatch keeps them.
+/// Epoch seconds with the millisecond precision of CloudWatch.
 pub(crate) fn seconds(at: Timestamp) -> Value {
     json!(at.as_millisecond() as f64 / 1_000.0)
 }
 
 impl Alarms {
-    /// No alarms yet, of `account`.
+    /// Creates an empty set for `account`.
     pub(crate) fn new(account: &str) -> Self {
         Self {
             account: account.to_owned(),
@@ -130,7 +131,7 @@ impl Alarms {
         self.in_alarm.iter().map(String::as_str)
     }
 
-    /// Stores an alarm's wire form; the rule is read anew.
+    /// Stores an alarm's wire form. Its rule is parsed again when it is needed.
     pub(crate) fn insert(&mut self, name: &str, wire: Map<String, Value>, tags: Option<Value>) {
         self.remove(name);
         for stream in streams_of(&wire) {
@@ -156,7 +157,7 @@ impl Alarms {
         Some(alarm)
     }
 
-    /// Tells which alarms' metrics are another from now on, and whether there are any.
+    /// Discards what was computed from a stream's metrics. `live` says whether it has traffic now.
     pub(crate) fn traffic_changed(&mut self, stream: &str, live: bool) {
         if live {
             self.live.insert(stream.to_owned());
@@ -170,7 +171,7 @@ impl Alarms {
         }
     }
 
-    /// Sets a state; false when there is no such alarm.
+    /// Sets a state. Returns false if the alarm does not exist.
     pub(crate) fn set_state(
         &mut self,
         name: &str,
@@ -213,7 +214,7 @@ impl Alarms {
         };
     }
 
-    /// Evaluates every minute up to `now` that has not been; the first call only sets the start.
+    /// Evaluates every minute since the last call, up to `now`. The first call only sets the start.
     pub(crate) fn catch_up(
         &mut self,
         streams: &mut BTreeMap<String, Stream>,
@@ -221,7 +222,7 @@ impl Alarms {
         delay: SignedDuration,
     ) {
         let minute = minute_of(now);
-        // A clock that was set back starts over from there.
+        // After the clock was set back, evaluation continues from the new time.
         let last = self.evaluated.map_or(minute, |last| last.min(minute));
         self.evaluated = Some(minute);
         if last == minute || self.live.is_empty() {

@@ -1,16 +1,17 @@
-//! CBOR to JSON and back, as the Smithy RPC v2 protocol of CloudWatch uses it.
+//! Converts between JSON and CBOR for CloudWatch, which uses Smithy RPC v2 CBOR.
 //!
-//! JSON has neither timestamps nor two kinds of numbers. Timestamps (tag 1) become epoch seconds and are written
-//! back by the name of their member; so are the members that the SDK reads as doubles only.
+//! JSON has neither timestamps nor separate integers and doubles. Timestamps (tag 1) become epoch
+//! seconds. When encoding, a member's name decides whether it is a timestamp, or a double even if
+//! its value is whole.
 
 use aws_smithy_cbor::{Decoder, Encoder, data::Type, decode::DeserializeError};
 use aws_smithy_types::DateTime;
 use serde_json::{Map, Number, Value};
 
-/// Nesting that a request may have; deeper ones are refused.
+/// The deepest nesting of a request that is accepted.
 const MAX_DEPTH: u32 = 64;
 
-/// Members whose numbers are doubles on the wire, whole or not.
+/// Members that are doubles on the wire even when their values are whole numbers.
 const DOUBLES: [&str; 2] = ["Threshold", "Values"];
 
 fn is_timestamp(member: &str) -> bool {
@@ -18,12 +19,12 @@ fn is_timestamp(member: &str) -> bool {
         || ["Timestamps", "StartTime", "EndTime", "ExpireDate"].contains(&member)
 }
 
-/// Reads one CBOR item.
+/// Decodes one CBOR item.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Value, DeserializeError> {
     read(&mut Decoder::new(bytes), 0)
 }
 
-/// Writes `value` as one CBOR item.
+/// Encodes `value` as one CBOR item.
 pub(crate) fn encode(value: &Value) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::with_capacity(512));
     write(&mut encoder, "", value);
@@ -69,7 +70,7 @@ fn read(decoder: &mut Decoder<'_>, depth: u32) -> Result<Value, DeserializeError
     })
 }
 
-/// Whether a list or map goes on; eats the break that ends one of unknown length.
+/// Returns whether a list or map has more items. Consumes the break that ends an indefinite one.
 fn more(
     decoder: &mut Decoder<'_>,
     len: Option<u64>,

@@ -11,13 +11,13 @@ use super::{
     world::Context,
 };
 
-/// Alarms on a page, and names in a request.
+/// The most alarms on a page, and names in a request.
 const PAGE: usize = 100;
 
-/// Characters of an alarm's StateReason.
+/// The most characters of a StateReason.
 const MAX_REASON: usize = 1_023;
 
-/// Members of an alarm that PutMetricAlarm does not set.
+/// Members of an alarm that PutMetricAlarm leaves unchanged.
 const KEPT: [&str; 7] = [
     "AlarmArn",
     "StateValue",
@@ -66,9 +66,7 @@ fn describe_alarms(region: &Region, input: &Map<String, Value>, ctx: &Context) -
     let names: BTreeSet<&str> = strings(input, "AlarmNames").into_iter().collect();
     let prefix = text("AlarmNamePrefix");
     if names.len() > PAGE {
-        return Err(invalid(format!(
-            "AlarmNames must hold at most {PAGE} names"
-        )));
+        return Err(invalid(format!("AlarmNames can have at most {PAGE} names")));
     }
     if !names.is_empty() && prefix.is_some() {
         return Err(invalid(
@@ -100,7 +98,7 @@ fn describe_alarms(region: &Region, input: &Map<String, Value>, ctx: &Context) -
     Ok(out)
 }
 
-/// Up to `limit` names after the token, in order. Asking for ALARM reads the index only.
+/// Returns up to `limit` names after the token, in order. A request for ALARM only reads the index.
 fn matching<'a>(
     region: &'a Region,
     names: &BTreeSet<&'a str>,
@@ -145,7 +143,7 @@ fn put_metric_alarm(region: &mut Region, input: &Map<String, Value>, ctx: &Conte
     Ok(json!({}))
 }
 
-/// Replaces or creates an alarm without any check of its members.
+/// Creates or replaces an alarm without validation.
 pub(crate) fn put(
     region: &mut Region,
     name: &str,
@@ -156,7 +154,7 @@ pub(crate) fn put(
     wire.retain(|_, value| !value.is_null());
     match region.alarms.get(name) {
         Some(old) => {
-            // On an update tags are ignored, and stay.
+            // An update ignores tags and keeps the existing ones.
             tags = old.tags.clone();
             for member in KEPT {
                 if let Some(value) = old.wire.get(member) {
@@ -200,7 +198,7 @@ fn add_missing(wire: &mut Map<String, Value>, defaults: Value) {
     }
 }
 
-/// Checks an alarm as AWS does; returns its name.
+/// Validates an alarm as AWS does and returns its name.
 fn check_alarm<'a>(input: &'a Map<String, Value>, account: &str) -> Result<&'a str, ApiError> {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
     let is_set = |member: &&&str| match input.get(**member) {
@@ -237,7 +235,7 @@ fn check_alarm<'a>(input: &'a Map<String, Value>, account: &str) -> Result<&'a s
     }
     for member in ["OKActions", "AlarmActions", "InsufficientDataActions"] {
         if strings(input, member).len() > 5 {
-            return Err(invalid(format!("{member} must hold at most 5 actions")));
+            return Err(invalid(format!("{member} can have at most 5 actions")));
         }
     }
     if *kind != "EvaluationCriteria" {

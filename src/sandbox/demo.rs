@@ -1,29 +1,31 @@
-//! The demo's world: one Region, five streams, each in another situation, with a day of traffic behind them and two
-//! before them.
+//! The world of `--sandbox`: one Region with seven streams, each in a situation of its own, with a
+//! day of traffic behind them and two days ahead.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Load, RegionHandle, Sandbox, Traffic};
+use super::{Load, Pair, RegionHandle, Sandbox, Traffic};
 use autoscaler_core::datetime::format_datetime;
 
-/// The demo's Region, unless another is asked for.
+/// The demo's Region.
 pub const REGION: &str = "eu-west-1";
 
-/// The demo's log table.
+/// The demo's scaling log.
 pub const TABLE: &str = "kinesis-autoscaler-logs-sandbox";
 
 /// The demo's streams.
-pub const STREAMS: [&str; 5] = ["audit", "clicks", "orders", "payments", "sessions"];
+pub const STREAMS: [&str; 7] = [
+    "audit", "carts", "clicks", "orders", "payments", "sensors", "sessions",
+];
 
-/// Hours of traffic before the start, and in all; then it begins anew.
+/// Hours of traffic before the start, and in all; after that it repeats.
 const PAST_HOURS: u32 = 24;
 const ALL_HOURS: u32 = 72;
 
 /// How long before the start the alarms were written.
 pub const AGE_OF_ALARMS: SignedDuration = SignedDuration::from_mins(10);
 
-/// How much the traffic of a minute strays.
+/// How far the traffic of a minute strays from its curve.
 const NOISE: f64 = 0.03;
 
 /// One of the demo's streams.
@@ -32,14 +34,27 @@ struct Plan {
     shards: u32,
     /// The shardCount of its alarms.
     recorded: u32,
-    /// Hours after the start of the traffic -> shards in use; straight lines between them.
+    pair: Pair,
+    policy: &'static str,
+    /// The busiest shard's load over the mean.
+    skew: f64,
+    /// Hours after the start of the traffic and shards in use, connected by straight lines.
     used: &'static [(f64, f64)],
 }
 
-/// In order: 2 shards nearly full, scaled to 4 at once and to 6 when the peak comes. 10 shards of which 2.6 were used
-/// at most, scaled to 6. 3 shards whose alarms say 2, so that one is in ALARM until they are brought in sync. Full
-/// enough for an alarm, but paused. At rest, until yesterday's peak leaves the window of 24 hours.
-const PLANS: [Plan; 5] = [
+/// A stream with the usual alarms, the original's policy and evenly used shards.
+const ORDINARY: Plan = Plan {
+    stream: "",
+    shards: 4,
+    recorded: 4,
+    pair: Pair::Usual,
+    policy: "original",
+    skew: 1.0,
+    used: &[],
+};
+
+const PLANS: [Plan; 7] = [
+    // Nearly full: scaled up at once, and again when the peak comes.
     Plan {
         stream: "orders",
         shards: 2,
@@ -55,7 +70,9 @@ const PLANS: [Plan; 5] = [
             (60.0, 1.0),
             (72.0, 0.7),
         ],
+        ..ORDINARY
     },
+    // Used 2.6 shards at most: scaled down to 6.
     Plan {
         stream: "clicks",
         shards: 10,
@@ -73,7 +90,9 @@ const PLANS: [Plan; 5] = [
             (60.0, 1.8),
             (72.0, 1.4),
         ],
+        ..ORDINARY
     },
+    // Its alarms have the wrong shard count, and one fires until they are synced.
     Plan {
         stream: "payments",
         shards: 3,
@@ -87,11 +106,11 @@ const PLANS: [Plan; 5] = [
             (38.0, 1.2),
             (72.0, 0.9),
         ],
+        ..ORDINARY
     },
+    // Full enough for an alarm, but paused.
     Plan {
         stream: "audit",
-        shards: 4,
-        recorded: 4,
         used: &[
             (0.0, 2.2),
             (20.0, 3.0),
@@ -100,11 +119,11 @@ const PLANS: [Plan; 5] = [
             (48.0, 2.4),
             (72.0, 2.2),
         ],
+        ..ORDINARY
     },
+    // At rest, until yesterday's peak leaves the window of 24 hours.
     Plan {
         stream: "sessions",
-        shards: 4,
-        recorded: 4,
         used: &[
             (0.0, 2.0),
             (3.0, 2.4),
@@ -117,10 +136,46 @@ const PLANS: [Plan; 5] = [
             (52.0, 1.2),
             (72.0, 2.0),
         ],
+        ..ORDINARY
+    },
+    // Uneven keys: it rejects records at a usage of 67 %, which only the throttle signal reports.
+    Plan {
+        stream: "sensors",
+        pair: Pair::ThrottleSignal,
+        skew: 1.5,
+        used: &[
+            (0.0, 1.6),
+            (18.0, 2.2),
+            (24.0, 3.0),
+            (30.0, 3.3),
+            (36.0, 2.4),
+            (72.0, 1.6),
+        ],
+        ..ORDINARY
+    },
+    // The adaptive policy: up within minutes, down within hours of each of the day's two peaks.
+    Plan {
+        stream: "carts",
+        shards: 2,
+        recorded: 2,
+        pair: Pair::Adaptive,
+        policy: "adaptive",
+        used: &[
+            (0.0, 0.8),
+            (16.0, 0.7),
+            (24.0, 1.75),
+            (26.0, 3.4),
+            (28.0, 0.7),
+            (40.0, 0.6),
+            (46.0, 2.9),
+            (50.0, 0.8),
+            (72.0, 0.8),
+        ],
+        ..ORDINARY
     },
 ];
 
-/// The week before: stream, hours before the start, shards before and after.
+/// The scalings of the week before: stream, hours before the start, shards before and after.
 const WEEK: [(&str, i64, u32, u32); 12] = [
     ("orders", 164, 2, 4),
     ("orders", 150, 4, 2),
@@ -136,33 +191,45 @@ const WEEK: [(&str, i64, u32, u32); 12] = [
     ("sessions", 94, 6, 4),
 ];
 
-/// Builds the demo in `region` of the default account; `advance` moves the clock forward by [`AGE_OF_ALARMS`].
+/// The `[[streams]]` tables of a configuration that subscribes the demo's streams.
+pub fn config() -> String {
+    let table = |name: &str| {
+        let plan = PLANS.iter().find(|plan| plan.stream == name);
+        let policy = plan.map_or(ORDINARY.policy, |plan| plan.policy);
+        format!("[[streams]]\nname = \"{name}\"\npolicy = \"{policy}\"\n")
+    };
+    STREAMS.map(table).concat()
+}
+
+/// Builds the demo in `region` of the default account. `advance` moves the clock forward by
+/// [`AGE_OF_ALARMS`].
 pub fn build(sandbox: &Sandbox, region: &str, advance: impl FnOnce(SignedDuration)) {
     let now = sandbox.now();
     let region = sandbox.region(region);
     region.create_log_table(TABLE);
     for (seed, plan) in (1..).zip(&PLANS) {
         region.create_stream(plan.stream, plan.shards);
-        region.pair(plan.stream, plan.recorded);
-        region.set_traffic(plan.stream, traffic(now, plan.used).noise(NOISE, seed));
+        region.put_pair(plan.pair, plan.stream, plan.recorded);
+        let traffic = traffic(now, plan.used).noise(NOISE, seed);
+        region.set_traffic(plan.stream, traffic.skew(plan.skew));
     }
     for (stream, hours, from, to) in WEEK {
-        // The table is there, and each row has a key of its own.
+        // Cannot fail: the table was just created, and an item has both keys.
         let _ = region.put_item(TABLE, row(now, stream, hours, from, to));
     }
     region.edit_alarm("audit-scale-up-alarm", |alarm| {
         alarm.insert("ActionsEnabled".into(), json!(false));
     });
-    // At the usual threshold of 0.25 no more than 2.5 of 10 shards may be in use.
+    // With the usual threshold of 0.25 at most 2.5 of 10 shards could be in use.
     region.edit_alarm("clicks-scale-down-alarm", |alarm| {
         alarm.insert("Threshold".into(), json!(0.3));
     });
-    // The alarms were written a while ago: what they say now, they say of their present definition.
+    // The alarms were written a while ago, so that their states apply to their current definition.
     advance(AGE_OF_ALARMS);
     evaluate(&region);
 }
 
-/// A row of the log; too old to count to the day's scalings.
+/// A row of the scaling log, too old to count toward the daily limit.
 fn row(now: Timestamp, stream: &str, hours: i64, from: u32, to: u32) -> Value {
     let at = now - SignedDuration::from_hours(hours);
     let expires = (at + SignedDuration::from_hours(14 * 24)).as_second();
@@ -183,14 +250,14 @@ fn row(now: Timestamp, stream: &str, hours: i64, from: u32, to: u32) -> Value {
     })
 }
 
-/// Gives every alarm the state that its metrics call for.
+/// Evaluates every alarm from its metrics.
 fn evaluate(region: &RegionHandle) {
     for name in region.alarm_names() {
         region.evaluate_alarm(&name);
     }
 }
 
-/// A table of a point for every 5 minutes.
+/// The traffic of a plan, with a point every 5 minutes.
 fn traffic(now: Timestamp, used: &[(f64, f64)]) -> Traffic {
     let past = SignedDuration::from_hours(i64::from(PAST_HOURS));
     let start = now.saturating_sub(past).unwrap_or(now);
@@ -199,7 +266,7 @@ fn traffic(now: Timestamp, used: &[(f64, f64)]) -> Traffic {
     Traffic::table(start, 300, points.collect())
 }
 
-/// The straight line through the points on either side of `hour`.
+/// Interpolates linearly between the points on either side of `hour`.
 fn between(points: &[(f64, f64)], hour: f64) -> f64 {
     let pair = points.windows(2).find(|pair| hour < pair[1].0);
     pair.map_or(0.0, |pair| {

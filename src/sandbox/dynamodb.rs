@@ -48,7 +48,7 @@ fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::bad("ValidationException", message)
 }
 
-/// Refuses members of a request that the sandbox does not understand, rather than to overlook them.
+/// Refuses a request with members that the sandbox does not support, instead of ignoring them.
 fn check_members(input: &Map<String, Value>, known: &[&str]) -> Result<(), ApiError> {
     let always = [
         "TableName",

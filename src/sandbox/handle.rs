@@ -1,9 +1,9 @@
-//! What tests and the demo do to one account and Region behind AWS's back.
+//! Direct access to one account and Region, for tests and the demo: what AWS or other people do.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Sandbox, cloudwatch,
@@ -12,6 +12,7 @@ use super::{
     load::Load,
     metrics::SHARD_LEVEL,
     mute_rules::{MuteRule, Start},
+    pair::{Direction, Pair},
     region::Region,
     stream::{Mode, Stream},
     traffic::Traffic,
@@ -26,14 +27,14 @@ pub struct RegionHandle {
     region: String,
 }
 
-/// A stream as it is now.
+/// The current state of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamView {
-    /// `ACTIVE` or `UPDATING`, or what is forced.
+    /// `ACTIVE` or `UPDATING`, or what [`RegionHandle::force_status`] set.
     pub status: String,
-    /// As DescribeStreamSummary reports it: transient while UPDATING.
+    /// The count that DescribeStreamSummary reports: a transient one during a resharding.
     pub open_shards: u32,
-    /// The count that a resharding leads to; without one, the count.
+    /// The target of the resharding in progress, or else the current count.
     pub target: u32,
     pub mode: Mode,
     /// UpdateShardCount calls within the last 24 hours.
@@ -49,7 +50,7 @@ impl RegionHandle {
         }
     }
 
-    /// The same Region in another account.
+    /// Returns the same Region in another account.
     pub fn account(&self, account: &str) -> Self {
         Self::new(self.sandbox.clone(), account, &self.region)
     }
@@ -60,12 +61,12 @@ impl RegionHandle {
         f(world.place(&self.account, &self.region), now)
     }
 
-    /// Creates a provisioned stream, ACTIVE at once.
+    /// Creates a provisioned stream, which is immediately ACTIVE.
     pub fn create_stream(&self, name: &str, shards: u32) {
         self.insert_stream(name, Mode::Provisioned, shards);
     }
 
-    /// Creates an on-demand stream; AWS starts those with 4 shards.
+    /// Creates an on-demand stream. Like those of AWS it starts with 4 shards.
     pub fn create_on_demand_stream(&self, name: &str) {
         self.insert_stream(name, Mode::OnDemand, 4);
     }
@@ -79,7 +80,7 @@ impl RegionHandle {
         });
     }
 
-    /// Deletes a stream; its alarms stay, as in AWS.
+    /// Deletes a stream but not its alarms.
     pub fn delete_stream(&self, name: &str) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -88,7 +89,8 @@ impl RegionHandle {
         });
     }
 
-    /// Reshards as a person would: through UPDATING, and counted. Returns AWS's error when it refuses.
+    /// Starts a resharding as another caller of UpdateShardCount does. Returns AWS's error if it is
+    /// refused.
     pub fn reshard_externally(&self, name: &str, shards: u32) -> Result<(), String> {
         self.with(|region, now| {
             region.catch_up(now);
@@ -98,7 +100,7 @@ impl RegionHandle {
         })
     }
 
-    /// The stream, if there is one.
+    /// Returns the current state of a stream.
     pub fn stream(&self, name: &str) -> Option<StreamView> {
         self.with(|region, now| {
             let stream = region.streams.get_mut(name)?;
@@ -113,7 +115,7 @@ impl RegionHandle {
         })
     }
 
-    /// Makes a stream report a status such as CREATING or DELETING; with `None` it has its own again.
+    /// Makes a stream report a status such as CREATING or DELETING. `None` restores the real one.
     pub fn force_status(&self, name: &str, status: Option<&str>) {
         self.with(|region, _| {
             if let Some(stream) = region.streams.get_mut(name) {
@@ -122,18 +124,18 @@ impl RegionHandle {
         });
     }
 
-    /// Sets how long a resharding takes, in simulated time; 2 minutes at first.
+    /// Sets how long a resharding takes; the default is 2 minutes.
     pub fn set_update_window(&self, window: Duration) {
         let window = SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX);
         self.with(|region, _| region.update_window = window);
     }
 
-    /// Sets how many shards the account may have here.
+    /// Sets the shard quota of the account in this Region.
     pub fn set_shard_limit(&self, shards: u32) {
         self.with(|region, _| region.shard_limit = shards);
     }
 
-    /// Sets how long after its minute a metric arrives; 1 minute at first.
+    /// Sets how long after the end of its minute a metric arrives; the default is 1 minute.
     pub fn set_metric_delay(&self, delay: Duration) {
         let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
         self.with(|region, now| {
@@ -142,7 +144,7 @@ impl RegionHandle {
         });
     }
 
-    /// Gives a stream its traffic, past and future; from the next minute on its alarms are evaluated.
+    /// Sets a stream's traffic, past and future. Its alarms are evaluated from the next minute on.
     pub fn set_traffic(&self, name: &str, traffic: Traffic) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -153,8 +155,8 @@ impl RegionHandle {
         });
     }
 
-    /// Sets what is sent in the minute of `at`, or with `None` leaves its metrics out; a stream without traffic gets
-    /// one of such points only.
+    /// Sets the demand of the minute of `at`; `None` is a gap in its metrics. A stream without
+    /// traffic then has no data except such points.
     pub fn set_point(&self, name: &str, at: Timestamp, load: Option<Load>) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -165,7 +167,7 @@ impl RegionHandle {
         });
     }
 
-    /// Takes a stream's traffic away; its alarms keep their states.
+    /// Removes a stream's traffic. Its alarms keep their states.
     pub fn stop_traffic(&self, name: &str) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -186,13 +188,13 @@ impl RegionHandle {
         self.change_readers(name, |stream| stream.set_iterator_ages(ages));
     }
 
-    /// Sets how many applications read every record of the stream; none at first. Reported by
+    /// Sets how many applications read every record of the stream; the default is none. Reported by
     /// GetRecords.Bytes.
     pub fn set_consumers(&self, name: &str, applications: f64) {
         self.change_readers(name, |stream| stream.consumers = applications);
     }
 
-    /// Turns a stream's shard-level metrics on, as EnableEnhancedMonitoring does.
+    /// Enables a stream's shard-level metrics, as EnableEnhancedMonitoring does.
     pub fn enable_shard_metrics(&self, name: &str) {
         self.with(|region, _| {
             if let Some(stream) = region.streams.get_mut(name) {
@@ -212,7 +214,8 @@ impl RegionHandle {
         });
     }
 
-    /// Creates or replaces an alarm, given as PutMetricAlarm's input; nothing is checked but its AlarmName.
+    /// Creates or replaces an alarm, given in the form of PutMetricAlarm's input, without
+    /// validation. It must have an AlarmName.
     pub fn put_alarm(&self, alarm: Value) {
         let (Value::Object(wire), Some(name)) = (&alarm, alarm["AlarmName"].as_str()) else {
             return;
@@ -223,7 +226,7 @@ impl RegionHandle {
         });
     }
 
-    /// An alarm as DescribeAlarms returns it, timestamps as epoch seconds.
+    /// Returns an alarm as DescribeAlarms does, with timestamps in epoch seconds.
     pub fn alarm(&self, name: &str) -> Option<Value> {
         self.with(|region, now| {
             region.catch_up(now);
@@ -232,17 +235,17 @@ impl RegionHandle {
         })
     }
 
-    /// The names of all alarms, in order.
+    /// Returns the names of all alarms in order.
     pub fn alarm_names(&self) -> Vec<String> {
         self.with(|region, _| region.alarms.iter().map(|(name, _)| name.clone()).collect())
     }
 
-    /// The tags that an alarm was created with.
+    /// Returns the tags that an alarm was created with.
     pub fn alarm_tags(&self, name: &str) -> Option<Value> {
         self.with(|region, _| region.alarms.get(name)?.tags.clone())
     }
 
-    /// Changes an alarm as an operator would; AlarmConfigurationUpdatedTimestamp becomes now.
+    /// Changes an alarm as an operator does. AlarmConfigurationUpdatedTimestamp becomes now.
     pub fn edit_alarm(&self, name: &str, edit: impl FnOnce(&mut Map<String, Value>)) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -256,7 +259,7 @@ impl RegionHandle {
         });
     }
 
-    /// Puts a rule that mutes the actions of `alarms` from a time on, for `length`.
+    /// Creates a mute rule for the actions of `alarms`, active from `from` on for `length`.
     pub fn mute(&self, rule: &str, alarms: &[&str], from: Timestamp, length: Duration) {
         self.with(|region, now| {
             let rule_of = MuteRule {
@@ -276,7 +279,8 @@ impl RegionHandle {
         self.with(|region, _| drop(region.mute_rules.remove(rule)));
     }
 
-    /// Sets an alarm's EvaluationState, such as `PARTIAL_DATA`; `None` is a normal evaluation.
+    /// Sets an alarm's EvaluationState, such as `PARTIAL_DATA`; `None` means that it evaluates
+    /// normally.
     pub fn set_evaluation_state(&self, name: &str, state: Option<&str>) {
         self.with(|region, _| region.alarms.set_evaluation_state(name, state));
     }
@@ -289,7 +293,7 @@ impl RegionHandle {
         });
     }
 
-    /// Sets an alarm's state as of now. It stays until the next evaluation, or for ever without traffic.
+    /// Sets an alarm's state until its next evaluation. Without traffic there is none.
     pub fn set_alarm_state(&self, name: &str, state: &str, reason: &str) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -297,7 +301,7 @@ impl RegionHandle {
         });
     }
 
-    /// Evaluates an alarm at once, from the metrics that have arrived.
+    /// Evaluates an alarm now, from the metrics that have arrived.
     pub fn evaluate_alarm(&self, name: &str) {
         self.with(|region, now| {
             region.catch_up(now);
@@ -307,26 +311,34 @@ impl RegionHandle {
         });
     }
 
-    /// Creates the usual two alarms of a stream, `{stream}-scale-up-alarm` and `{stream}-scale-down-alarm`, with
-    /// `shards` as their shardCount.
+    /// Creates the usual two alarms of a stream, `{stream}-scale-up-alarm` and
+    /// `{stream}-scale-down-alarm`, with `shards` as their shardCount.
     pub fn pair(&self, stream: &str, shards: u32) -> AlarmNames {
+        self.put_pair(Pair::Usual, stream, shards)
+    }
+
+    /// Creates a pair of another kind under the same names.
+    pub fn put_pair(&self, kind: Pair, stream: &str, shards: u32) -> AlarmNames {
         let names = AlarmNames {
             scale_up: format!("{stream}-scale-up-alarm"),
             scale_down: format!("{stream}-scale-down-alarm"),
         };
         let place = (self.account.as_str(), self.region.as_str());
-        self.put_alarm(usual_alarm(place, &names.scale_up, stream, shards, true));
-        self.put_alarm(usual_alarm(place, &names.scale_down, stream, shards, false));
+        let put = |name: &str, direction| {
+            self.put_alarm(kind.alarm(place, name, stream, shards, direction));
+        };
+        put(&names.scale_up, Direction::Up);
+        put(&names.scale_down, Direction::Down);
         names
     }
 
-    /// Creates the log's table: hash key stream_name, range key scaling_datetime, TTL on expiration_datetime.
+    /// Creates the table of the scaling log.
     pub fn create_log_table(&self, name: &str) {
         let ttl = Some("expiration_datetime");
         self.create_table(name, "stream_name", "scaling_datetime", ttl);
     }
 
-    /// Creates a table with two keys of type S, and a TTL if one is named.
+    /// Creates a table with two keys of type S, and a TTL attribute if one is given.
     pub fn create_table(&self, name: &str, hash_key: &str, range_key: &str, ttl: Option<&str>) {
         self.with(|region, now| {
             let table = Table::new(hash_key, range_key, ttl, now);
@@ -334,19 +346,19 @@ impl RegionHandle {
         });
     }
 
-    /// Creates a table like the log's, except that its range key has the type `kind`: N or B.
+    /// Creates a table like that of the scaling log, except that its range key has the type `kind`:
+    /// N or B.
     pub fn create_table_of_kind(&self, name: &str, kind: &str) {
         self.with(|region, now| {
             let mut table = Table::new("stream_name", "scaling_datetime", None, now);
-            table
-                .range
-                .iter_mut()
-                .for_each(|key| kind.clone_into(&mut key.kind));
+            if let Some(range) = &mut table.range {
+                kind.clone_into(&mut range.kind);
+            }
             region.tables.insert(name, table);
         });
     }
 
-    /// All items of a table in the order of their keys; none when there is no such table.
+    /// Returns all items of a table in the order of their keys; none if the table does not exist.
     pub fn items(&self, table: &str) -> Vec<Value> {
         self.with(|region, _| {
             let table = region.tables.get(table);
@@ -355,7 +367,8 @@ impl RegionHandle {
         })
     }
 
-    /// Stores an item in DynamoDB's JSON form (`{"stream_name": {"S": "orders"}}`); the error is AWS's.
+    /// Stores an item in DynamoDB's JSON form (`{"stream_name": {"S": "orders"}}`). Returns AWS's
+    /// error if it is refused.
     pub fn put_item(&self, table: &str, item: Value) -> Result<(), String> {
         let Value::Object(item) = item else {
             return Err("an item must be an object".into());
@@ -365,56 +378,4 @@ impl RegionHandle {
             result.map_err(|error| format!("{}: {}", error.code, error.message))
         })
     }
-}
-
-/// The usual alarm: the original's example, with every field that people set.
-fn usual_alarm(
-    (account, region): (&str, &str),
-    name: &str,
-    stream: &str,
-    shards: u32,
-    up: bool,
-) -> Value {
-    let direction = if up { "up" } else { "down" };
-    let sns = |topic: &str| json!([format!("arn:aws:sns:{region}:{account}:{topic}")]);
-    let metric = |id: &str, name: &str| {
-        json!({
-            "Id": id, "Label": format!("{stream} {name}"), "ReturnData": false,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": "AWS/Kinesis", "MetricName": name,
-                    "Dimensions": [{"Name": "StreamName", "Value": stream}],
-                },
-                "Period": 300, "Stat": "Sum",
-            },
-        })
-    };
-    let expression = |id: &str, label: &str, text: String, shown: bool| json!({"Id": id, "Label": label, "Expression": text, "ReturnData": shown});
-    let periods = if up { 1 } else { 288 };
-    json!({
-        "AlarmName": name,
-        "AlarmDescription": format!("Stream {stream} usage calls for a scale-{direction}"),
-        "ActionsEnabled": true,
-        "OKActions": sns("kinesis-ok"),
-        "AlarmActions": sns(&format!("kinesis-scale-{direction}")),
-        "InsufficientDataActions": sns("kinesis-insufficient-data"),
-        "EvaluationPeriods": periods,
-        "DatapointsToAlarm": periods,
-        "Threshold": if up { 0.75 } else { 0.25 },
-        "ComparisonOperator":
-            if up { "GreaterThanOrEqualToThreshold" } else { "LessThanOrEqualToThreshold" },
-        "TreatMissingData": "ignore",
-        "Metrics": [
-            expression("shardCount", "Shard count", shards.to_string(), false),
-            metric("incomingBytes", "IncomingBytes"),
-            metric("incomingRecords", "IncomingRecords"),
-            expression("incomingBytesFilled", "Bytes", "FILL(incomingBytes,0)".into(), false),
-            expression("incomingRecordsFilled", "Records", "FILL(incomingRecords,0)".into(), false),
-            expression("bytesUsage", "Bytes usage",
-                "incomingBytesFilled/(1024*1024*60*5*shardCount)".into(), false),
-            expression("recordsUsage", "Records usage",
-                "incomingRecordsFilled/(1000*60*5*shardCount)".into(), false),
-            expression("usage", "Usage", "MAX([bytesUsage,recordsUsage])".into(), true),
-        ],
-    })
 }

@@ -1,4 +1,4 @@
-//! The seam: the SDK's HTTP client, answered from the world, with faults.
+//! The HTTP client for the SDK. It answers requests from the world and injects faults.
 
 use std::{future::pending, io, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 };
 
 impl Sandbox {
-    /// The HTTP client to build the SDK's clients with.
+    /// Returns the HTTP client to pass to the SDK's clients.
     pub fn http_client(&self) -> SharedHttpClient {
         SharedHttpClient::new(self.clone())
     }
@@ -126,7 +126,7 @@ impl Sandbox {
         self.world().record(call);
     }
 
-    /// Counts and records an answered call; returns the request's number.
+    /// Counts and records an answered call. Returns the request's number.
     fn answered(&self, call: Call, answer: &Answer) -> u64 {
         let mut world = self.world();
         *world.calls.entry(call.operation.clone()).or_default() += 1;

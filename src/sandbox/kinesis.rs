@@ -1,4 +1,4 @@
-//! Kinesis: the four operations that the autoscaler uses, with AWS's limits.
+//! The operations of Kinesis, with AWS's limits.
 
 use autoscaler_core::limits::{CALLS_PER_DAY, MAX_SHARDS};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use super::{
     world::Context,
 };
 
-/// Streams on a page of ListStreams.
+/// The most streams on a page of ListStreams.
 const PAGE: usize = 100;
 
 pub(crate) fn call(
@@ -35,7 +35,7 @@ pub(crate) fn call(
     }
 }
 
-/// The stream's name, from StreamName or StreamARN.
+/// Returns the name of the stream that StreamName or StreamARN specifies.
 pub(crate) fn name_of<'a>(
     region: &Region,
     input: &'a Map<String, Value>,
@@ -128,7 +128,7 @@ fn update_shard_count(region: &mut Region, input: &Map<String, Value>, now: Time
     }))
 }
 
-/// Checks every limit and starts the resharding; returns the count before it.
+/// Checks every limit and starts the resharding. Returns the current count.
 pub(crate) fn reshard(
     region: &mut Region,
     name: &str,
@@ -249,7 +249,7 @@ fn list(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answe
     Ok(out)
 }
 
-/// Turns on all shard-level metrics that the sandbox has, or the ones asked for.
+/// Enables the requested shard-level metrics that the sandbox supports.
 fn enable_monitoring(region: &mut Region, input: &Map<String, Value>) -> Answer {
     let name = name_of(region, input)?.to_owned();
     let account = region.account.clone();
@@ -279,7 +279,7 @@ fn limits(region: &mut Region, now: Timestamp) -> Value {
     })
 }
 
-/// How long a stream is UPDATING unless told otherwise.
+/// How long a resharding takes by default.
 pub(crate) const UPDATE_WINDOW: SignedDuration = SignedDuration::from_mins(2);
 
 #[cfg(test)]

@@ -1,8 +1,33 @@
-//! An embedded AWS: Kinesis, CloudWatch, DynamoDB and STS in memory, behind the HTTP client of the real SDK.
+//! An embedded AWS for the real SDK clients: Kinesis, CloudWatch, DynamoDB and STS in memory.
 //!
-//! The SDK's own clients, signing, retries and parsing run as they do against AWS; only the socket is missing. All
-//! that happens is a function of `now`, tokio's clock and the calls made: no thread, no wall clock, no
-//! randomness. Alarms are evaluated from the streams' [`Traffic`] when someone looks, minute by minute.
+//! [`Sandbox::http_client`] replaces the SDK's HTTP client, so clients, signing, retries and
+//! parsing run as they do against AWS; only the socket is missing. The behavior depends on the
+//! calls, the time that `now` returns and tokio's clock alone: no threads, no wall clock, no
+//! randomness.
+//!
+//! What it models:
+//! - Streams: resharding with its limits, transient counts and shard quota; shards and their key
+//!   ranges. [`Traffic`] is their demand: a curve with noise, uneven keys, a hot key, retries.
+//! - Alarms: evaluated minute by minute from the accepted and rejected records, with metric math,
+//!   metrics that arrive late, missing data and M out of N; mute rules; GetMetricData.
+//! - DynamoDB: tables with conditional writes, queries and transactions.
+//! - Accounts, Regions and roles; IAM denials, throttling, latency and the [`Fault`] of any request.
+//!
+//! What it leaves out: records themselves, alarm actions, composite alarms, metrics shared between
+//! accounts, and every operation that the autoscaler does not use.
+//!
+//! ```
+//! # use autoscaler_sandbox::{Load, Sandbox, Traffic};
+//! # use jiff::Timestamp;
+//! let sandbox = Sandbox::new(|| Timestamp::UNIX_EPOCH);
+//! let region = sandbox.region("eu-west-1");
+//! region.create_stream("orders", 2);
+//! let alarms = region.pair("orders", 2);
+//! region.set_traffic("orders", Traffic::constant(Load::of_shards(1.9)));
+//! region.evaluate_alarm(&alarms.scale_up);
+//! assert_eq!(region.alarm(&alarms.scale_up).unwrap()["StateValue"], "ALARM");
+//! let http_client = sandbox.http_client(); // for the SDK's clients
+//! ```
 
 mod alarms;
 mod cbor;
@@ -17,6 +42,7 @@ mod load;
 mod metric_data;
 mod metrics;
 mod mute_rules;
+mod pair;
 mod producers;
 mod region;
 mod shards;
@@ -40,12 +66,13 @@ use jiff::Timestamp;
 
 pub use handle::{RegionHandle, StreamView};
 pub use load::Load;
+pub use pair::Pair;
 pub use stream::Mode;
 pub use traffic::Traffic;
 
 use world::{DEFAULT_ACCOUNT, World};
 
-/// The embedded AWS. Clones share one world.
+/// The embedded AWS. Clones share their state.
 #[derive(Clone)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -59,7 +86,7 @@ struct Shared {
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// One request, as the request_log keeps it.
+/// An entry of the request log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub at: Timestamp,
@@ -70,36 +97,36 @@ pub struct Call {
     pub operation: String,
     /// The stream, alarm, table or role.
     pub resource: Option<String>,
-    /// `ok` or the error's code. A fault that eats the answer stands before it, as in `HangAfter: ok`; one that
-    /// eats the request stands alone. Empty while the call is being decided upon.
+    /// `ok` or the error's code. A fault that drops the response precedes it, as in `HangAfter:
+    /// ok`; a fault that drops the request stands alone. Empty while faults are decided.
     pub outcome: String,
 }
 
-/// What goes wrong with one request.
+/// A fault of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// Answers this error, without effect.
+    /// Returns this error, without effect.
     Refuse {
         status: u16,
         code: String,
         message: String,
     },
-    /// Answers the service's throttling error, without effect.
+    /// Returns the service's throttling error, without effect.
     Throttle,
-    /// Never answers, without effect.
+    /// Never responds, without effect.
     HangBefore,
-    /// Never answers, but the effect has happened.
+    /// Takes effect but never responds.
     HangAfter,
-    /// The connection breaks, without effect.
+    /// Resets the connection, without effect.
     ResetBefore,
-    /// The connection breaks, but the effect has happened.
+    /// Takes effect, then resets the connection.
     ResetAfter,
-    /// The effect happens twice; the second answer is returned.
+    /// Takes effect twice and returns the second response.
     Twice,
-    /// The effect happens at once, the answer comes late (by tokio's clock).
+    /// Takes effect at once and responds after this time of tokio's clock.
     Slow(Duration),
-    /// Fewer results and a NextToken; `PartialData` of GetMetricData.
+    /// Returns fewer results and a NextToken; GetMetricData returns `PartialData`.
     PartialPage,
 }
 
@@ -110,7 +137,7 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    /// An empty world whose time is what `now` returns.
+    /// Creates an empty AWS whose time is what `now` returns.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -121,27 +148,28 @@ impl Sandbox {
         }
     }
 
-    /// A Region of the default account, 123456789012.
+    /// Returns a Region of the default account, 123456789012.
     pub fn region(&self, region: &str) -> RegionHandle {
         self.place(DEFAULT_ACCOUNT, region)
     }
 
-    /// A Region of any account; a role of that account leads there.
+    /// Returns a Region of any account. Clients reach other accounts by AssumeRole.
     pub fn place(&self, account: &str, region: &str) -> RegionHandle {
         RegionHandle::new(self.clone(), account, region)
     }
 
-    /// Answered calls by operation, such as `DescribeAlarms`; errors and throttled calls count too.
+    /// Returns the number of answered calls by operation, such as `DescribeAlarms`, errors
+    /// included.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.world().calls.clone()
     }
 
-    /// Throttled calls by operation.
+    /// Returns the number of throttled calls by operation.
     pub fn throttled(&self) -> BTreeMap<String, u64> {
         self.world().throttled.clone()
     }
 
-    /// Forgets the numbers of calls and of throttled calls, and the request_log.
+    /// Resets the call counts and the request log.
     pub fn reset_calls(&self) {
         let mut world = self.world();
         world.calls.clear();
@@ -149,47 +177,48 @@ impl Sandbox {
         world.request_log.clear();
     }
 
-    /// Every request in order, up to the last 100,000.
+    /// Returns every request in order, up to the last 100,000.
     pub fn request_log(&self) -> Vec<Call> {
         self.world().request_log.iter().cloned().collect()
     }
 
-    /// Decides upon every request from now on. It may look at the sandbox, but must not set faults itself.
+    /// Sets the function that decides the fault of every request. It may use the sandbox, but must
+    /// not set faults.
     pub fn set_faults(&self, faults: impl FnMut(&Call) -> Fault + Send + 'static) {
         *lock(&self.shared.faults) = Some(Box::new(faults));
     }
 
-    /// Ends all faults.
+    /// Removes the function that [`Sandbox::set_faults`] set.
     pub fn clear_faults(&self) {
         *lock(&self.shared.faults) = None;
     }
 
-    /// Throttles calls beyond AWS's default quotas per second; off at first.
+    /// Enables throttling at AWS's default quotas per second; off by default.
     pub fn enforce_quotas(&self, on: bool) {
         self.world().enforce_quotas = on;
     }
 
-    /// Makes every call take so long by tokio's clock.
+    /// Sets how long every call takes by tokio's clock.
     pub fn set_latency(&self, latency: Duration) {
         self.world().latency = latency;
     }
 
-    /// Refuses an IAM action, such as `kinesis:UpdateShardCount`.
+    /// Denies an IAM action, such as `kinesis:UpdateShardCount`.
     pub fn deny(&self, iam_action: &str) {
         self.world().denied.insert(iam_action.to_owned());
     }
 
-    /// Takes [`Sandbox::deny`] back.
+    /// Reverts [`Sandbox::deny`].
     pub fn allow(&self, iam_action: &str) {
         self.world().denied.remove(iam_action);
     }
 
-    /// Refuses AssumeRole of a role.
+    /// Denies AssumeRole of a role.
     pub fn refuse_role(&self, arn: &str) {
         self.world().refused_roles.insert(arn.to_owned());
     }
 
-    /// The sandbox's time.
+    /// Returns the current time of the sandbox.
     pub fn now(&self) -> Timestamp {
         (self.shared.now)()
     }
@@ -206,7 +235,7 @@ impl Sandbox {
     }
 }
 
-/// A test that panicked with the lock held must not make all others panic too.
+/// Ignores poisoning, so that a panic in one test does not fail others that share the sandbox.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

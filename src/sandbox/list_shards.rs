@@ -10,7 +10,7 @@ use super::{
     world::Context,
 };
 
-/// Shards on a page.
+/// The most shards on a page.
 const PAGE: usize = 1_000;
 
 pub(crate) fn call(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
@@ -47,7 +47,7 @@ fn number(id: &str) -> Result<u64, ApiError> {
     shard_number(id).ok_or_else(|| invalid(format!("{id} is not a shard id")))
 }
 
-/// The stream and the last shard of the page before.
+/// Returns the stream and the last shard of the previous page.
 fn read_token(input: &Map<String, Value>, token: &str) -> Result<(String, Option<u64>), ApiError> {
     if input.contains_key("StreamName") || input.contains_key("ExclusiveStartShardId") {
         return Err(invalid(

@@ -11,13 +11,13 @@ use super::{
 };
 use autoscaler_core::metric_math::Value;
 
-/// Queries of one request.
+/// The most queries in a request.
 const MAX_QUERIES: usize = 500;
 
-/// Data points of one answer.
+/// The most data points in a response.
 const MAX_POINTS: usize = 100_800;
 
-/// One query's points: minute since the epoch and value, in the order that was asked for.
+/// The points of one query in the requested order, each a minute since the epoch and a value.
 type Points = Vec<(i64, f64)>;
 
 pub(crate) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context) -> Answer {
@@ -26,7 +26,7 @@ pub(crate) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context)
     let queries = queries.map_err(invalid)?;
     if queries.is_empty() || queries.len() > MAX_QUERIES {
         return Err(invalid(format!(
-            "MetricDataQueries must hold 1 to {MAX_QUERIES} queries"
+            "MetricDataQueries must have 1 to {MAX_QUERIES} queries"
         )));
     }
     let (from, until) = (time(input, "StartTime")?, time(input, "EndTime")?);
@@ -62,7 +62,7 @@ fn time(input: &Map<String, Json>, member: &str) -> Result<f64, ApiError> {
     })
 }
 
-/// The points of one query on the periods that begin within the time asked for, oldest first.
+/// Returns one query's points for the periods that begin in the requested time, oldest first.
 fn points(
     region: &Region,
     queries: &[Query],
@@ -86,7 +86,8 @@ fn points(
             query.id
         )));
     };
-    // Periods begin at multiples of their length; StartTime falls back to the one it is in, EndTime is exclusive.
+    // Periods begin at multiples of their length. StartTime is rounded down to the start of its
+    // period; EndTime is exclusive.
     let first = (from / 60.0).floor() as i64;
     let first = first - first.rem_euclid(period);
     let arrived = metrics::arrived_until(ctx.now, region.metric_delay);
@@ -113,7 +114,7 @@ fn points(
     }
 }
 
-/// The query and those that it refers to.
+/// Returns a query and the queries that it refers to.
 fn needed(queries: &[Query], query: &Query) -> Vec<Query> {
     let mut ids = vec![query.id.as_str()];
     let mut at = 0;
@@ -132,7 +133,8 @@ fn needed(queries: &[Query], query: &Query) -> Vec<Query> {
     needed.cloned().collect()
 }
 
-/// One page: as many points as fit, query after query; the token says how many points are done.
+/// Returns one page: as many points as fit, query after query. The token is the number of points
+/// returned so far.
 fn answer(input: &Map<String, Json>, results: &[(&Query, Points)], ctx: &Context) -> Answer {
     let limit = input.get("MaxDatapoints").and_then(Json::as_u64);
     let limit = limit.map_or(MAX_POINTS, |n| usize::try_from(n).unwrap_or(MAX_POINTS));

@@ -1,4 +1,4 @@
-//! Metric queries: MetricStat and Expression, over the streams of a Region.
+//! Metric queries (MetricStat and Expression) and their evaluation over the streams of a Region.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) enum Measure {
     Unknown,
 }
 
-/// The measures of AWS/Kinesis.
+/// The metrics of the namespace AWS/Kinesis by name.
 const NAMES: [(&str, Measure); 5] = [
     ("IncomingBytes", Measure::IncomingBytes),
     ("IncomingRecords", Measure::IncomingRecords),
@@ -31,7 +31,7 @@ const NAMES: [(&str, Measure); 5] = [
     ("GetRecords.Bytes", Measure::BytesRead),
 ];
 
-/// The metrics that enhanced monitoring has for each shard.
+/// The shard-level metrics of enhanced monitoring.
 pub(crate) const SHARD_LEVEL: [&str; 3] = [
     "IncomingBytes",
     "IncomingRecords",
@@ -47,13 +47,13 @@ impl Measure {
         }
     }
 
-    /// Its name in AWS/Kinesis.
+    /// Returns the metric's name in AWS/Kinesis.
     pub(crate) fn name(self) -> &'static str {
         let known = NAMES.iter().find(|(_, measure)| *measure == self);
         known.map_or("", |(name, _)| name)
     }
 
-    /// The value of one minute.
+    /// Returns the value of one minute.
     fn of(self, stream: &Stream, minute: i64) -> Option<f64> {
         let total = || Some(stream.intake(minute)?.total());
         match self {
@@ -65,7 +65,7 @@ impl Measure {
         }
     }
 
-    /// The value of one minute at one shard.
+    /// Returns the value of one shard in one minute.
     fn of_shard(self, stream: &Stream, shard: u64, minute: i64) -> Option<f64> {
         if !stream.shard_metrics.contains(self.name()) {
             return None;
@@ -103,7 +103,7 @@ pub(crate) struct MetricStat {
 }
 
 impl MetricStat {
-    /// Reads namespace, name, dimensions, period and statistic as they stand in an alarm or a query.
+    /// Parses namespace, name, dimensions, period and statistic of an alarm or a query.
     pub(crate) fn read(
         metric: &Map<String, Json>,
         period: Option<&Json>,
@@ -139,7 +139,8 @@ impl MetricStat {
         })
     }
 
-    /// The statistic of the period that begins at `start`; minutes from `end` on have not arrived yet.
+    /// Returns the statistic of the period that begins at `start`. Minutes from `end` on have not
+    /// arrived yet.
     pub(crate) fn at(
         &self,
         streams: &BTreeMap<String, Stream>,
@@ -184,7 +185,7 @@ fn dimensions(metric: &Map<String, Json>) -> Option<(&str, Option<u64>)> {
     }
 }
 
-/// The first minute whose metrics have not arrived: they come `delay` after the minute is over.
+/// Returns the first minute whose metrics have not arrived: they arrive `delay` after its end.
 pub(crate) fn arrived_until(now: Timestamp, delay: SignedDuration) -> i64 {
     minute_of(now.saturating_sub(delay).unwrap_or(Timestamp::MIN))
 }
@@ -205,16 +206,16 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads a query of `account`. Metrics of another account have no data: nothing shares them.
+    /// Parses a query of `account`. Metrics of other accounts have no data.
     fn read(query: &Json, account: &str) -> Result<Self, String> {
         let text = |member: &str| query.get(member).and_then(Json::as_str);
-        let id = text("Id").ok_or("a query without an Id")?;
+        let id = text("Id").ok_or("a query must have an Id")?;
         let mut letters = id.chars();
         if !letters.next().is_some_and(|c| c.is_ascii_lowercase())
             || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
         {
             return Err(format!(
-                "the Id {id:?} must start with a lowercase letter and hold only letters, digits and _"
+                "the Id {id:?} must start with a lowercase letter and have only letters, digits and _"
             ));
         }
         let source = match (query.get("MetricStat"), text("Expression")) {
@@ -245,7 +246,7 @@ impl Query {
         })
     }
 
-    /// Reads a list of queries; ids must differ and expressions must not refer to themselves.
+    /// Parses a list of queries. Ids must be unique and expressions must not be circular.
     pub(crate) fn read_all(queries: &[Json], account: &str) -> Result<Vec<Self>, String> {
         let queries = queries
             .iter()
@@ -261,7 +262,7 @@ impl Query {
     }
 }
 
-/// The queries in an order in which each comes after those it refers to.
+/// Sorts queries so that each one follows those that it refers to.
 pub(crate) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
     let (mut sorted, mut open): (Vec<Query>, Vec<Query>) = queries
         .into_iter()
@@ -287,7 +288,8 @@ pub(crate) fn sorted(queries: Vec<Query>) -> Result<Vec<Query>, String> {
     Ok(sorted)
 }
 
-/// Evaluates [`sorted`] queries on the axis of period starts `starts` (minutes since the epoch, oldest first).
+/// Evaluates [`sorted`] queries for the periods that begin at `starts` (minutes since the epoch,
+/// oldest first).
 pub(crate) fn evaluate(
     queries: &[Query],
     streams: &BTreeMap<String, Stream>,

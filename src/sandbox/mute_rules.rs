@@ -1,5 +1,5 @@
-//! Alarm mute rules: PutAlarmMuteRule and ListAlarmMuteRules. A muted alarm changes its state as
-//! ever; only its actions are muted, which the sandbox does not carry out anyway.
+//! Alarm mute rules: PutAlarmMuteRule and ListAlarmMuteRules. A muted alarm still changes its
+//! state. Only its actions are muted, and the sandbox does not perform actions at all.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 

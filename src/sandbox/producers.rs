@@ -8,7 +8,7 @@ const MAX_RETRY_SHARE: f64 = 0.95;
 /// Retries of records that were rejected longer ago than this share of them no longer matter.
 const NEGLIGIBLE: f64 = 1e-12;
 
-/// The behavior of a stream's producers, the same in every minute.
+/// The behavior of a stream's producers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Producers {
     /// The busiest shard's load over the mean; the stream accepts `shards / skew` shards' worth.

@@ -1,4 +1,4 @@
-//! What exists in one account and Region.
+//! The resources of one account and Region.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{
     alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, mute_rules::MuteRules, stream::Stream,
 };
 
-/// Shards that an account may have unless told otherwise: AWS's default in the large Regions.
+/// The default shard quota: that of AWS in its three largest Regions.
 const SHARD_LIMIT: u32 = 20_000;
 
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Region {
     pub streams: BTreeMap<String, Stream>,
     pub shard_limit: u32,
     pub update_window: SignedDuration,
-    /// How long after its minute a metric arrives.
+    /// How long after the end of its minute a metric arrives.
     pub metric_delay: SignedDuration,
     pub alarms: Alarms,
     pub mute_rules: MuteRules,
@@ -68,7 +68,7 @@ impl Region {
         )
     }
 
-    /// All shards that count towards the account's limit.
+    /// Returns the number of shards that count toward the account's quota.
     pub(crate) fn open_shards(&mut self, now: Timestamp) -> u32 {
         let streams = self.streams.values_mut();
         streams
@@ -79,7 +79,7 @@ impl Region {
             .sum()
     }
 
-    /// Brings the alarms' states up to `now`.
+    /// Evaluates alarms up to `now`.
     pub(crate) fn catch_up(&mut self, now: Timestamp) {
         self.alarms
             .catch_up(&mut self.streams, now, self.metric_delay);

@@ -146,7 +146,7 @@ impl Stream {
         }
     }
 
-    /// Sets the count at once, from `at` on.
+    /// Sets the count from `at` on, without a resharding.
     pub(crate) fn set_shards(&mut self, at: Timestamp, shards: u32) {
         self.shards = shards;
         // The history stays sorted even when the clock is set back.
@@ -163,12 +163,12 @@ impl Stream {
         }
     }
 
-    /// What DescribeStreamSummary reports: a transient number while the stream is UPDATING.
+    /// Returns the count that DescribeStreamSummary reports: a transient one during a resharding.
     pub(crate) fn open_shards(&self) -> u32 {
         self.update.map_or(self.shards, |update| update.transient())
     }
 
-    /// What counts towards the account's limit.
+    /// Returns the number of shards that count toward the account's quota.
     pub(crate) fn counted_shards(&self) -> u32 {
         match (self.mode, self.update) {
             (Mode::OnDemand, _) => 0,
@@ -185,7 +185,7 @@ impl Stream {
         self.updates.len()
     }
 
-    /// Starts a resharding and counts it.
+    /// Starts a resharding and records the call.
     pub(crate) fn start_update(&mut self, now: Timestamp, to: u32, window: SignedDuration) {
         self.updates.push_back(now);
         self.update = Some(Update {
@@ -205,7 +205,7 @@ impl Stream {
         latest(&self.history, second).unwrap_or(self.shards)
     }
 
-    /// What became of the records of `minute`; `None` is a minute without metrics.
+    /// Returns what became of the records of `minute`; `None` is a minute without metrics.
     pub(crate) fn intake(&self, minute: i64) -> Option<Intake> {
         let traffic = self.traffic.as_ref()?;
         let demand = traffic.demand(minute)?;
@@ -219,7 +219,7 @@ impl Stream {
         Some(self.intake_with_retries(traffic, minute))
     }
 
-    /// What became of the records that one shard was sent in `minute`, if it was open then.
+    /// Returns what became of the records sent to one shard in `minute`, if it was open then.
     pub(crate) fn shard_intake(&self, shard: u64, minute: i64) -> Option<Part> {
         let (position, count) = shards::generations(&self.history).find_map(|generation| {
             let position = generation.position(shard, minute * 60)?;
@@ -230,7 +230,7 @@ impl Stream {
         Some(part.rounded())
     }
 
-    /// Walks from the latest minute that is known, or from where retries no longer matter.
+    /// Computes forward from the latest known minute, or from where retries no longer matter.
     fn intake_with_retries(&self, traffic: &Traffic, minute: i64) -> Intake {
         let mut recent = self.recent.borrow_mut();
         let oldest = minute - traffic.producers().memory_minutes();
@@ -239,7 +239,7 @@ impl Stream {
             .find_map(|at| recent.get(at).map(|intake| (at + 1, intake)));
         let (next, mut intake) = known.unwrap_or((oldest, Intake::default()));
         for at in next..=minute {
-            // The records that a gap in the metrics hides are not followed further.
+            // Records that were rejected before a gap in the metrics are not sent again after it.
             intake = traffic.demand(at).map_or_else(Intake::default, |demand| {
                 let shards = self.shards_at(at * 60);
                 traffic.producers().offer(demand, &intake, shards)
@@ -249,14 +249,14 @@ impl Stream {
         intake
     }
 
-    /// How far behind the consumers were in `minute`, in milliseconds.
+    /// Returns the iterator age of `minute` in milliseconds.
     pub(crate) fn iterator_age(&self, minute: i64) -> Option<f64> {
         let age = latest(&self.iterator_ages, minute * 60)?;
         Some(age.as_secs_f64() * 1_000.0)
     }
 }
 
-/// The value that applies at `second`: the last one that began by then, else the first.
+/// Returns the value that applies at `second`: the last that began by then, or else the first.
 fn latest<T: Copy>(values: &[(i64, T)], second: i64) -> Option<T> {
     let begun = values.partition_point(|(at, _)| *at <= second);
     values.get(begun.saturating_sub(1)).map(|(_, value)| *value)

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 
-/// A clock that runs with tokio's and can be set.
+/// A clock that advances with tokio's and can be set.
 #[derive(Clone)]
 struct Clock {
     origin: Timestamp,
@@ -48,7 +48,7 @@ impl Clock {
 
 const REGION: &str = "eu-west-1";
 
-/// A world at noon of a fixed day, and clients in it.
+/// A sandbox at noon of a fixed day, with clients for it.
 struct World {
     sandbox: Sandbox,
     region: RegionHandle,

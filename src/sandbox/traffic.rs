@@ -136,7 +136,8 @@ impl Traffic {
         })
     }
 
-    /// Varies the load by up to `fraction` up or down; the same seed and minute give the same noise.
+    /// Varies the load by up to `fraction` up or down; the same seed and minute give the same
+    /// noise.
     pub fn noise(mut self, fraction: f64, seed: u64) -> Self {
         self.noise = fraction;
         self.seed = seed;

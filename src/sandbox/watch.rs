@@ -1,4 +1,4 @@
-//! How an alarm judges: its window of data points, missing ones, and M of N.
+//! Alarm evaluation: the window of data points, missing data, and M out of N.
 //!
 //! Follows "Configuring how CloudWatch alarms treat missing data" in the CloudWatch user guide.
 
@@ -12,11 +12,11 @@ use super::{
 };
 use autoscaler_core::metric_math::Value;
 
-/// Data points beyond EvaluationPeriods that are looked at when some are missing. AWS does not publish the number;
-/// its worked examples have 5 points for 3 periods.
+/// How many points beyond EvaluationPeriods are retrieved in case some are missing. AWS does not
+/// publish the number; its worked examples have 5 points for 3 periods.
 const EXTRA_POINTS: usize = 2;
 
-/// What an alarm's data points amount to.
+/// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Ok,
@@ -42,7 +42,7 @@ enum Comparison {
     LessOrEqual,
 }
 
-/// An alarm's rule, read from its wire form.
+/// An alarm's rule, parsed from its wire form.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     queries: Vec<Query>,
@@ -54,14 +54,14 @@ pub(crate) struct Watch {
     comparison: Comparison,
     missing: Treatment,
     pointwise: bool,
-    /// The window of each minute within a period, as it slides.
+    /// Sliding windows, by the minute within a period at which they end.
     windows: BTreeMap<i64, Window>,
 }
 
-/// Points of consecutive periods that are computed already.
+/// Computed points of consecutive periods.
 #[derive(Clone, Debug, Default)]
 struct Window {
-    /// Start of the first.
+    /// The minute at which the first period begins.
     first: i64,
     points: VecDeque<Point>,
 }
@@ -69,12 +69,12 @@ struct Window {
 #[derive(Clone, Copy, Debug)]
 struct Point {
     value: Option<f64>,
-    /// Which metrics had data, by their place in the queries.
+    /// A bit for each query, set if it is a metric that had data.
     with_data: u64,
 }
 
 impl Watch {
-    /// Reads an alarm of `account`; the error names what AWS or the sandbox does not accept.
+    /// Parses an alarm of `account`. The error names what AWS or the sandbox does not accept.
     pub(crate) fn read(alarm: &Map<String, Json>, account: &str) -> Result<Self, String> {
         let text = |member: &str| alarm.get(member).and_then(Json::as_str);
         let count = |member: &str| alarm.get(member).and_then(Json::as_u64);
@@ -145,12 +145,14 @@ impl Watch {
         self.to_alarm
     }
 
-    /// Alarms that look back more than a day are evaluated hourly, all others every minute.
+    /// Returns whether the alarm is evaluated at `minute`: hourly if it looks back more than a day,
+    /// otherwise every minute.
     pub(crate) fn is_due(&self, minute: i64) -> bool {
         self.period_minutes * self.periods as i64 <= 1_440 || minute % 60 == 0
     }
 
-    /// Judges the window that ends with the minute `end`, the first whose metrics have not arrived.
+    /// Evaluates the window that ends before the minute `end`, the first whose metrics have not
+    /// arrived.
     pub(crate) fn evaluate(
         &mut self,
         streams: &BTreeMap<String, Stream>,
@@ -168,7 +170,7 @@ impl Watch {
         Ok(judge(breaching, n, m, self.missing))
     }
 
-    /// The window's points: the starts of their periods, and their values.
+    /// Returns the points of the window, each with the start of its period.
     pub(crate) fn points(
         &self,
         streams: &BTreeMap<String, Stream>,
@@ -195,7 +197,7 @@ impl Watch {
         }
     }
 
-    /// The comparison in the words of a StateReason.
+    /// Returns the comparison as a StateReason words it.
     pub(crate) fn comparison_words(&self) -> &'static str {
         match self.comparison {
             Comparison::GreaterOrEqual => "greater than or equal to",
@@ -205,7 +207,7 @@ impl Watch {
         }
     }
 
-    /// Moves the window to `end`, and computes the points that are new to it, each by itself.
+    /// Moves the window to `end` and computes the points that are new in it.
     fn slide(&mut self, streams: &BTreeMap<String, Stream>, end: i64) -> Result<(), String> {
         if !self.pointwise {
             return Ok(());
@@ -216,7 +218,7 @@ impl Watch {
         while window.first < first && window.points.pop_front().is_some() {
             window.first += self.period_minutes;
         }
-        // The first time, after a pause longer than the window, or when the clock was set back.
+        // This is the first evaluation, or the first after a long pause or a change of the clock.
         if window.points.is_empty() || window.first != first {
             window.points.clear();
             window.first = first;
@@ -230,8 +232,9 @@ impl Watch {
         Ok(())
     }
 
-    /// The window that ends with `end`. None when a metric has no data at all in it, as FILL then leaves it empty,
-    /// or when the expression looks at more than one point at a time.
+    /// Returns the window that ends at `end`. There is none if the expression uses more than one
+    /// point at a time, or if a metric has no data in the whole window, because FILL leaves such a
+    /// metric empty.
     fn window(&self, end: i64) -> Option<&Window> {
         let window = self.windows.get(&end.rem_euclid(self.period_minutes))?;
         if self.starts(end).next() != Some(window.first) {
@@ -301,7 +304,7 @@ fn read_missing(text: Option<&str>) -> Result<Treatment, String> {
     }
 }
 
-/// Judges the points of the evaluation range, oldest first: breaching or not, or missing.
+/// Evaluates the points of the evaluation range, oldest first: breaching, not breaching or missing.
 pub(crate) fn judge(
     points: impl DoubleEndedIterator<Item = Option<bool>>,
     n: usize,
@@ -329,8 +332,8 @@ pub(crate) fn judge(
         _ if breaching < real => Verdict::Ok,
         Treatment::Ignore => Verdict::Retain,
         Treatment::Missing if real == 0 => Verdict::InsufficientData,
-        // Only breaching points, but fewer than M: an alarm once the oldest of the last N is M points old, so that
-        // a single late point is not taken for an alarm too early. Until then AWS only says that it is none yet.
+        // Fewer than M points, all breaching. It is an alarm once the oldest of them is at least M
+        // periods old, so that one early point does not raise a premature alarm.
         Treatment::Missing if oldest_age >= m => Verdict::Alarm,
         Treatment::Missing => Verdict::Retain,
     }

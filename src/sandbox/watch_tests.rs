@@ -125,7 +125,7 @@ fn usage_alarms_follow_the_traffic() {
         (down, steady(0.6), OK),
         (down, Traffic::points(), RETAIN),
         (up, Traffic::points(), RETAIN),
-        // One point only: the rest is filled with 0.
+        // A single point; the rest is filled with 0.
         (
             down,
             Traffic::points().point(at(10_000), Load::of_shards(0.1)),
@@ -186,7 +186,7 @@ fn the_cache_of_points_changes_nothing() {
             .values()
             .all(|window| window.points.len() == 14)
     );
-    // A clock that is set back, or far ahead, starts over.
+    // A clock that is set back or far ahead starts a new window.
     for end in [2_000, 9_000] {
         let got = cached.points(&streams, end).unwrap();
         assert_eq!(got, fresh_points(&alarm, &streams, end));

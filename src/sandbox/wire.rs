@@ -1,4 +1,4 @@
-//! The wire: what an HTTP request asks for, and how an answer or an error reads in each protocol.
+//! Wire protocols: parses HTTP requests, and formats responses and errors for each service.
 
 use aws_smithy_runtime_api::{
     client::orchestrator::{HttpRequest, HttpResponse},
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::cbor;
 
-/// The services that the sandbox knows.
+/// The services that the sandbox supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Kinesis,
@@ -19,7 +19,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// The prefix of its IAM actions.
+    /// Returns the prefix of the service's IAM actions.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kinesis => "kinesis",
@@ -30,13 +30,13 @@ impl Service {
     }
 }
 
-/// An error as AWS answers it.
+/// An error response of AWS.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ApiError {
     pub status: u16,
     pub code: String,
     pub message: String,
-    /// Further members of the error body.
+    /// Additional members of the error body.
     pub extra: Map<String, Value>,
 }
 
@@ -50,7 +50,7 @@ impl ApiError {
         }
     }
 
-    /// HTTP 400, as most errors of AWS are.
+    /// Creates an error with HTTP status 400, which most errors of AWS have.
     pub(crate) fn bad(code: &str, message: impl Into<String>) -> Self {
         Self::new(400, code, message)
     }
@@ -63,7 +63,7 @@ impl ApiError {
 
 pub(crate) type Answer = Result<Value, ApiError>;
 
-/// A request, read.
+/// A parsed request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub service: Service,
@@ -76,7 +76,7 @@ pub(crate) struct Request {
 const CLOUDWATCH_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
 
 impl Request {
-    /// Reads service, operation, Region, access key and input; the error names the service it was meant for.
+    /// Parses a request. An error comes with the service whose protocol its response must use.
     pub(crate) fn parse(http: &HttpRequest) -> Result<Self, (Service, ApiError)> {
         let (service, operation) = target(http)?;
         let fail = |code: &str, message: String| (service, ApiError::bad(code, message));
@@ -105,7 +105,7 @@ impl Request {
         })
     }
 
-    /// The stream, alarm, table or role that the request is about.
+    /// Returns the stream, alarm, table or role that the request names.
     pub(crate) fn resource(&self) -> Option<String> {
         let text = |member| self.input.get(member).and_then(Value::as_str);
         let arn_tail = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
@@ -195,7 +195,7 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Writes an answer as `service` does.
+/// Formats a response in the protocol of `service`.
 pub(crate) fn respond(service: Service, operation: &str, id: u64, answer: &Answer) -> HttpResponse {
     let status = answer.as_ref().err().map_or(200, |error| error.status);
     let (content_type, body) = match (service, answer) {
@@ -215,7 +215,7 @@ pub(crate) fn respond(service: Service, operation: &str, id: u64, answer: &Answe
             (json_type(service), body)
         }
     };
-    // Every status in use is a valid one; a fault may ask for a wrong one.
+    // A fault may ask for an invalid status; 500 replaces it.
     let status = StatusCode::try_from(status)
         .or_else(|_| StatusCode::try_from(500))
         .expect("500 is a status");
@@ -234,7 +234,8 @@ pub(crate) fn respond(service: Service, operation: &str, id: u64, answer: &Answe
             } else {
                 "Receiver"
             };
-            // A fault may carry any text as its code; what no header can hold is left out.
+            // A fault may have any text as its code. Without the header the SDK finds it in the
+            // body.
             let _ = headers.try_insert("x-amzn-query-error", format!("{};{blame}", error.code));
         }
     }

@@ -1,4 +1,4 @@
-//! The whole of the sandbox behind its lock: accounts and Regions, keys, permissions, quotas, the record of calls.
+//! The state of the sandbox: accounts and Regions, keys, permissions, quotas and the request log.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,13 +15,13 @@ use super::{
     wire::{Answer, ApiError, Request, Service},
 };
 
-/// The account of every access key that the sandbox did not hand out itself.
+/// The account of all access keys except those that AssumeRole returned.
 pub(crate) const DEFAULT_ACCOUNT: &str = "123456789012";
 
-/// Calls that the request_log keeps.
+/// The most calls that the request log keeps.
 const REQUEST_LOG_LENGTH: usize = 100_000;
 
-/// Calls per second in one account and Region, by AWS's published defaults.
+/// AWS's published default quotas in calls per second, for each account and Region.
 const QUOTAS: [(&str, f64); 8] = [
     ("DescribeAlarms", 9.0),
     ("PutMetricAlarm", 3.0),
@@ -33,15 +33,15 @@ const QUOTAS: [(&str, f64); 8] = [
     ("GetMetricData", 500.0),
 ];
 
-/// What an operation may know of its request.
+/// The circumstances of a request.
 pub(crate) struct Context {
     pub now: Timestamp,
-    /// Answer with less than there is.
+    /// Return fewer results than there are.
     pub partial: bool,
 }
 
 impl Context {
-    /// How many of `available` results go on a page of at most `limit`.
+    /// Returns how many of `available` results go on a page of at most `limit`.
     pub(crate) fn page(&self, limit: usize, available: usize) -> usize {
         if self.partial {
             limit.min(available / 2)
@@ -51,7 +51,7 @@ impl Context {
     }
 }
 
-/// Whom an access key belongs to.
+/// The owner of an access key.
 #[derive(Clone, Debug)]
 struct Caller {
     account: String,
@@ -77,7 +77,7 @@ pub(crate) struct World {
     pub calls: BTreeMap<String, u64>,
     pub throttled: BTreeMap<String, u64>,
     pub request_log: VecDeque<Call>,
-    /// Requests so far: the request id.
+    /// The number of requests so far, used as the request id.
     pub requests: u64,
 }
 
@@ -102,7 +102,7 @@ impl World {
         self.caller(access_key).account
     }
 
-    /// Carries out a request. Throttling and permissions come before the operation itself.
+    /// Executes a request. Throttling and permissions are checked first.
     pub(crate) fn answer(&mut self, request: &Request, ctx: &Context) -> Answer {
         let caller = self.caller(&request.access_key);
         if self.enforce_quotas && !self.take_token(&caller.account, request) {
@@ -144,7 +144,7 @@ impl World {
         let waited = now.duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + waited * rate).min(*rate);
         bucket.filled = now;
-        // A sum of many small waits may miss the whole token by a rounding error.
+        // The sum of many small waits may fall short of a whole token by a rounding error.
         let enough = bucket.tokens >= 1.0 - 1e-6;
         if enough {
             bucket.tokens -= 1.0;
@@ -152,7 +152,7 @@ impl World {
         enough
     }
 
-    /// The service's answer to too many calls; counted.
+    /// Counts a throttled call and returns the service's throttling error.
     pub(crate) fn throttle(&mut self, request: &Request) -> ApiError {
         *self.throttled.entry(request.operation.clone()).or_default() += 1;
         match request.service {
@@ -208,7 +208,7 @@ impl World {
                 arn: arn.clone(),
             },
         );
-        // The SDK judges the expiry by the machine's clock, which the sandbox does not read: so it is far off.
+        // The SDK compares the expiry with the machine's clock, which the sandbox does not read.
         Ok(json!({
             "Credentials": {
                 "AccessKeyId": key, "SecretAccessKey": "sandbox", "SessionToken": "sandbox",
@@ -218,7 +218,7 @@ impl World {
         }))
     }
 
-    /// Adds a call to the request_log; the oldest goes when it is full.
+    /// Adds a call to the request log, which drops its oldest entry when it is full.
     pub(crate) fn record(&mut self, call: Call) {
         if self.request_log.len() == REQUEST_LOG_LENGTH {
             self.request_log.pop_front();
@@ -227,7 +227,7 @@ impl World {
     }
 }
 
-/// The IAM actions that a request needs: a transaction needs those of its writes.
+/// Returns the IAM actions that a request needs. A transaction also needs those of its writes.
 fn actions(request: &Request) -> Vec<String> {
     let mut actions = vec![format!("{}:{}", request.service.name(), request.operation)];
     if request.operation == "TransactWriteItems" {

@@ -71,7 +71,7 @@ fn the_sandbox_serves_every_command() {
     check(
         "check --sandbox",
         0,
-        &["checked 5 streams", "not tried"],
+        &["checked 7 streams", "not tried"],
         &[],
     );
     check(
@@ -84,7 +84,7 @@ fn the_sandbox_serves_every_command() {
     check(
         "status --sandbox",
         0,
-        &["orders", "scale up to 4", "5 streams: 1 to scale up"],
+        &["orders", "scale up to 4", "7 streams: 3 to scale up"],
         &[],
     );
     check("status --sandbox --output json", 0, &["\"streams\":["], &[]);
@@ -175,7 +175,7 @@ fn one_stream_can_be_looked_at_alone() {
 fn the_configuration_alone_is_told_in_both_forms() {
     check("check --offline --sandbox", 0, &["is good"], &[]);
     let good = "check --offline --output json --sandbox";
-    check(good, 0, &["\"streams\":5", "\"errors\":0"], &[]);
+    check(good, 0, &["\"streams\":7", "\"errors\":0"], &[]);
     let wrong = "--set log.retention_days=0 --set nonsense=1";
     let text = format!("check --offline --sandbox {wrong}");
     check(

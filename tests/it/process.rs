@@ -50,9 +50,11 @@ fn the_first_command_of_the_readme_scales_streams() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     for row in [
         "audit     hold: paused",
+        "carts     scale up        2 -> 4",
         "clicks    scale down      10 -> 6",
         "orders    scale up        2 -> 4",
         "payments  sync alarms     3",
+        "sensors   scale up        4 -> 6",
         "sessions  hold: no_alarm",
     ] {
         assert!(table.contains(row), "{row:?} is not in\n{table}");
@@ -92,9 +94,11 @@ fn the_json_report_is_one_object_with_the_promised_fields() {
         .collect();
     let expected = [
         ("audit", "hold", None),
+        ("carts", "scale_up", Some(4)),
         ("clicks", "scale_down", Some(6)),
         ("orders", "scale_up", Some(4)),
         ("payments", "sync_alarms", Some(3)),
+        ("sensors", "scale_up", Some(6)),
         ("sessions", "hold", None),
     ];
     assert_eq!(

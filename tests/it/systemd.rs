@@ -172,7 +172,7 @@ fn the_sandbox_is_ready_tells_its_tick_in_words_and_stops() {
     let mut service = Service::start(&["--sandbox"], &[]);
     service.hears_line("READY=1");
     let status = service.hears_status();
-    assert!(status.starts_with("5 streams"), "{status}");
+    assert!(status.starts_with("7 streams"), "{status}");
     service.stops("TERM");
 }
 

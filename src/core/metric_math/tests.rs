@@ -152,7 +152,7 @@ fn what_is_not_supported_is_named() {
         ("a +", "expected a value"),
         ("a b", "unexpected"),
         ("a $ b", "'$' is not supported"),
-        ("1.2.3", "1.2.3 is no number"),
+        ("1.2.3", "1.2.3 is not a number"),
         ("MAX(a, b)", "MAX does not take 2"),
         ("FILL(a)", "FILL takes two"),
         ("missing + 1", "no metric or expression has the id missing"),
@@ -185,7 +185,7 @@ fn pointwise_expressions_are_told_from_others() {
 proptest::proptest! {
     #[test]
     fn arbitrary_expressions_never_panic(text in "\\PC{0,60}", close in "([a-c0-9 .,+*/()<>=&|\\[\\]-]|MAX|FILL|IF|REPEAT){0,40}") {
-        // `check` reads what people have written into their alarms.
+        // Expressions come from users' alarms, so they can be anything.
         let _ = eval(&text);
         let _ = eval(&close);
     }

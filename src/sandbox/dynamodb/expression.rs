@@ -18,7 +18,8 @@ const KINDS: [&str; 5] = [
     "UpdateExpression",
 ];
 
-/// Checks that every name and value that a request substitutes is used by one of its expressions, as DynamoDB does.
+/// Checks that every name and value that a request substitutes is used by one of its expressions,
+/// as DynamoDB does.
 pub(crate) fn check_substitutions(input: &Map<String, Value>) -> Result<(), String> {
     let mut used = Vec::new();
     for kind in KINDS {
@@ -41,7 +42,7 @@ pub(crate) fn check_substitutions(input: &Map<String, Value>) -> Result<(), Stri
     Ok(())
 }
 
-/// The substitutions of one request, and the tokens of one expression.
+/// Parses the tokens of one expression with the substitutions of its request.
 pub(crate) struct Expression<'a> {
     names: Option<&'a Map<String, Value>>,
     values: Option<&'a Map<String, Value>>,
@@ -61,7 +62,7 @@ pub(crate) enum Comparator {
     GreaterOrEqual,
 }
 
-/// Something with a value.
+/// An operand: something that has a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operand {
     Attribute(String),
@@ -71,7 +72,7 @@ pub(crate) enum Operand {
     Sum(Box<Operand>, Box<Operand>, bool),
 }
 
-/// Something that is true or not.
+/// A condition.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
     Compare(Comparator, Operand, Operand),
@@ -93,11 +94,11 @@ pub(crate) enum Change {
     Add(String, Operand),
 }
 
-/// Nesting that an expression may have.
+/// The deepest nesting of an expression that is accepted.
 const MAX_DEPTH: u32 = 100;
 
 impl<'a> Expression<'a> {
-    /// Reads the expression that the member `kind` of a request holds, if it does.
+    /// Parses the expression in the member `kind` of a request, if it is present.
     pub(crate) fn of(
         input: &'a Map<String, Value>,
         kind: &'static str,
@@ -387,7 +388,7 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
 }
 
 impl Operand {
-    /// Its value in `item`; `None` where there is none.
+    /// Returns the operand's value in `item`, if there is one.
     fn of(&self, item: &Item) -> Option<Value> {
         match self {
             Self::Attribute(name) => item.get(name).cloned(),
@@ -411,7 +412,7 @@ impl Operand {
 }
 
 impl Condition {
-    /// Whether `item` meets it; an attribute that is not there compares with nothing.
+    /// Returns whether `item` meets the condition. A comparison with a missing attribute is false.
     pub(crate) fn holds(&self, item: &Item) -> bool {
         let order = |a: &Operand, b: &Operand| compare(&a.of(item)?, &b.of(item)?);
         let same = |a: &Operand, b: &Operand| match (a.of(item), b.of(item)) {
@@ -469,7 +470,7 @@ fn contains(whole: Option<&Value>, part: Option<&Value>) -> bool {
     }
 }
 
-/// Applies the changes of an UpdateExpression; all read the item as it was before.
+/// Applies the clauses of an UpdateExpression. All of them read the original item.
 pub(crate) fn apply(changes: &[Change], before: &Item) -> Result<Item, String> {
     let mut after = before.clone();
     let incorrect = || "An operand in the update expression has an incorrect data type".to_owned();

@@ -14,13 +14,13 @@ use crate::{
     wire::{Answer, ApiError},
 };
 
-/// What a write would do to one item.
+/// The result of a write to one item.
 pub(crate) struct Write {
     pub key: Key,
     pub before: Option<Item>,
-    /// `None` deletes it.
+    /// The new item; `None` deletes it.
     pub after: Option<Item>,
-    /// Whether the condition holds.
+    /// Whether the condition is met.
     pub allowed: bool,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Check,
 }
 
-/// Works out a write without doing it.
+/// Computes the result of a write without applying it.
 pub(crate) fn plan(
     table: &Table,
     kind: Kind,
@@ -67,7 +67,7 @@ pub(crate) fn plan(
         Kind::Put => input.get("Item").and_then(Value::as_object).cloned(),
         Kind::Delete => None,
         Kind::Check => before.clone(),
-        // A refused update is not worked out: DynamoDB checks the condition first.
+        // DynamoDB checks the condition before it evaluates the update.
         Kind::Update if !allowed => None,
         Kind::Update => {
             let old = before.clone().unwrap_or_else(|| table.key_item(&key));

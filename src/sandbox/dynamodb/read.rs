@@ -48,7 +48,7 @@ pub(crate) fn scan(region: &Region, input: &Map<String, Value>, ctx: &Context) -
     page(table, input, table.items.iter().collect(), ctx)
 }
 
-/// A key is never empty, so DynamoDB takes no empty text to compare one with.
+/// Keys are never empty, so DynamoDB refuses a comparison with an empty string.
 fn refuse_empty_keys(input: &Map<String, Value>) -> Result<(), ApiError> {
     let condition = input.get("KeyConditionExpression").and_then(Value::as_str);
     let values = input
@@ -66,8 +66,8 @@ fn refuse_empty_keys(input: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The value that the hash key must have: there must be one equality on it, and at most one condition on the range
-/// key.
+/// Returns the value that the hash key must equal. Exactly one equality on it is required, and at
+/// most one condition on the range key is allowed.
 fn hash_value<'a>(table: &Table, condition: &'a Condition) -> Result<&'a Value, ApiError> {
     let hash_of = |condition: &'a Condition| match condition {
         Condition::Compare(Comparator::Equal, Operand::Attribute(name), Operand::Value(value))
@@ -109,7 +109,7 @@ fn hash_value<'a>(table: &Table, condition: &'a Condition) -> Result<&'a Value, 
     }
 }
 
-/// One page of `found`: Limit counts before the filter, as DynamoDB does.
+/// Returns one page of `found`. Like DynamoDB it applies Limit before the filter.
 fn page(
     table: &Table,
     input: &Map<String, Value>,
@@ -132,7 +132,7 @@ fn page(
         Some(Some(limit @ 1..)) => usize::try_from(limit).unwrap_or(usize::MAX),
         Some(_) => return Err(invalid("Limit must be at least 1")),
     };
-    // A page without its last key could not be gone on from.
+    // A partial page without a last key could not be continued.
     let taken = ctx.page(limit, found.len()).max(found.len().min(1));
     let filter = Expression::of(input, "FilterExpression").map_err(invalid)?;
     let filter = filter
@@ -149,7 +149,7 @@ fn page(
     if input.get("Select") != Some(&json!("COUNT")) {
         out["Items"] = Value::Array(items);
     }
-    // A page that Limit filled has a last key even when nothing follows.
+    // A page that reached Limit has a last key even when nothing follows.
     let full = taken == limit || taken < found.len();
     if let (true, Some((key, _))) = (full, found[..taken].last()) {
         out["LastEvaluatedKey"] = Value::Object(table.key_item(key));
@@ -157,7 +157,7 @@ fn page(
     Ok(out)
 }
 
-/// The attributes of `item` that a ProjectionExpression asks for.
+/// Returns the attributes of `item` that a ProjectionExpression selects.
 pub(crate) fn project(input: &Map<String, Value>, item: &Item) -> Result<Item, ApiError> {
     let mut item = item.clone();
     if let Some(expression) = Expression::of(input, "ProjectionExpression").map_err(invalid)? {

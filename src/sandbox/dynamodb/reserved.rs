@@ -1,5 +1,5 @@
-//! The words that DynamoDB refuses as attribute names in expressions ("Reserved words in DynamoDB" in its developer
-//! guide): they must be written with a `#name`.
+//! The words that DynamoDB reserves ("Reserved words in DynamoDB" in its developer guide). In an
+//! expression an attribute of such a name needs a `#name` placeholder.
 
 const WORDS: &str = "abort absolute action add after agent aggregate all allocate alter analyze and any archive are array \
      as asc ascii asensitive assertion asymmetric at atomic attach attribute auth authorization authorize \
@@ -45,7 +45,7 @@ const WORDS: &str = "abort absolute action add after agent aggregate all allocat
      variance varint varying view views virtual void wait when whenever where while window with within \
      without work wrapped write year zone";
 
-/// Whether `word` is reserved, in any case of letters.
+/// Returns whether `word` is reserved, ignoring case.
 pub(crate) fn is_reserved(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     WORDS.split(' ').any(|reserved| reserved == word)

@@ -14,7 +14,7 @@ use crate::{
     wire::{Answer, ApiError},
 };
 
-/// A hash key's value and a range key's, if the table has one.
+/// The values of the hash key and, if the table has one, of the range key.
 pub(crate) type Key = (KeyPart, Option<KeyPart>);
 
 #[derive(Clone, Debug, Default)]
@@ -23,19 +23,19 @@ pub(crate) struct Tables {
     pub(crate) tokens: Tokens,
 }
 
-/// Transactions of late, by their token.
+/// Recent transactions by client token.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
     inputs: HashMap<String, Value>,
-    /// The oldest first.
+    /// Tokens, oldest first.
     order: VecDeque<(Timestamp, String)>,
 }
 
-/// Tokens that are remembered.
+/// The most tokens that are remembered.
 const TOKENS: usize = 10_000;
 
 impl Tokens {
-    /// Forgets what was before `fresh`; returns the input that came with the token.
+    /// Discards transactions from before `fresh`. Returns the input that came with the token.
     pub(crate) fn find(&mut self, token: &str, fresh: Timestamp) -> Option<&Value> {
         while self.order.front().is_some_and(|(at, _)| *at <= fresh) {
             self.forget_oldest();
@@ -67,7 +67,7 @@ impl Tables {
         self.by_name.insert(name.to_owned(), table);
     }
 
-    /// Stores an item without any condition; the error is AWS's.
+    /// Stores an item unconditionally. Returns AWS's error if it is refused.
     pub(crate) fn put(&mut self, table: &str, item: Item) -> Result<(), ApiError> {
         let table = self.find_mut(table)?;
         let key = table.key_of_item(&item)?;
@@ -106,7 +106,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A pay-per-request table with a string hash key and a string range key.
+    /// Creates a pay-per-request table with a string hash key and a string range key.
     pub(crate) fn new(hash: &str, range: &str, ttl: Option<&str>, now: Timestamp) -> Self {
         let attribute = |name: &str| KeyAttribute {
             name: name.to_owned(),
@@ -122,7 +122,7 @@ impl Table {
         }
     }
 
-    /// All items in the order of their keys.
+    /// Returns all items in the order of their keys.
     pub(crate) fn items(&self) -> impl Iterator<Item = &Item> {
         self.items.values()
     }
@@ -152,7 +152,7 @@ impl Table {
         }
     }
 
-    /// The key of a whole item.
+    /// Returns the key of an item.
     pub(crate) fn key_of_item(&self, item: &Item) -> Result<Key, ApiError> {
         item.values().try_for_each(check).map_err(invalid)?;
         let range = self.range.as_ref();
@@ -160,7 +160,7 @@ impl Table {
         Ok((Self::part(&self.hash, item)?, range))
     }
 
-    /// The key that a request's `Key` member holds: the key attributes and nothing else.
+    /// Returns the key in a request's `Key` member, which must have the key attributes only.
     pub(crate) fn key(&self, key: Option<&Value>) -> Result<Key, ApiError> {
         let key = key.and_then(Value::as_object);
         let key = key.ok_or_else(|| invalid("Key is required"))?;
@@ -173,7 +173,7 @@ impl Table {
             .map_err(|_| invalid("The provided key element does not match the schema"))
     }
 
-    /// The key attributes of an item.
+    /// Returns the key attributes of an item.
     pub(crate) fn key_item(&self, key: &Key) -> Item {
         let mut item = Item::new();
         item.insert(self.hash.name.clone(), key.0.0.clone());
@@ -206,7 +206,7 @@ impl Table {
     }
 }
 
-/// The TableName of a request; an ARN names the table too.
+/// Returns the table that TableName specifies, by name or by ARN.
 pub(crate) fn name_of(input: &Map<String, Value>) -> Result<&str, ApiError> {
     let name = input.get("TableName").and_then(Value::as_str);
     let name = name.ok_or_else(|| invalid("TableName is required"))?;
@@ -269,7 +269,7 @@ pub(crate) fn create(region: &mut Region, input: &Map<String, Value>, now: Times
         created: now,
         items: BTreeMap::new(),
     };
-    // It is ACTIVE when one looks again; a caller that does not look must wait for it all the same.
+    // Callers that do not wait until the table is ACTIVE fail against AWS, so it is CREATING first.
     let description = table.description(name, &region.table_arn(name), "CREATING");
     region.tables.insert(name, table);
     Ok(json!({"TableDescription": description}))

@@ -13,10 +13,10 @@ use crate::{
     wire::{Answer, ApiError},
 };
 
-/// Writes that one transaction may hold.
+/// The most writes in a transaction.
 const MAX_WRITES: usize = 100;
 
-/// How long a client token makes the same transaction happen once only.
+/// How long a client token makes a transaction idempotent.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
 pub(crate) fn write(region: &mut Region, input: &Map<String, Value>, now: Timestamp) -> Answer {

@@ -13,7 +13,7 @@ pub(crate) fn parts(value: &Value) -> Option<(&str, &Value)> {
     (members.len() == 1).then_some((tag.as_str(), content))
 }
 
-/// A number: exact where it is whole, as most are.
+/// A number, exact if it is whole.
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Whole(i128),
@@ -40,7 +40,7 @@ fn number_of(value: &Value) -> Option<Number> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "only where a part is no whole number anyway"
+    reason = "one of the operands has a fraction anyway"
 )]
 fn float(number: Number) -> f64 {
     match number {
@@ -56,7 +56,7 @@ fn compare_numbers(a: Number, b: Number) -> Option<Ordering> {
     }
 }
 
-/// `a + b`, or `a - b`; `None` when either is no number.
+/// Returns `a + b` or `a - b`; `None` if either is not a number.
 pub(crate) fn add(a: &Value, b: &Value, subtract: bool) -> Option<Value> {
     let sum = match (number_of(a)?, number_of(b)?) {
         (Number::Whole(a), Number::Whole(b)) => {
@@ -71,18 +71,18 @@ pub(crate) fn add(a: &Value, b: &Value, subtract: bool) -> Option<Value> {
     Some(json!({"N": sum}))
 }
 
-/// The order of two values of the same type; only numbers, strings and binaries have one.
+/// Compares two values of the same type. Only numbers, strings and binaries are ordered.
 pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match (parts(a)?, parts(b)?) {
         (("N", _), ("N", _)) => compare_numbers(number_of(a)?, number_of(b)?),
         (("S", a), ("S", b)) => Some(a.as_str()?.cmp(b.as_str()?)),
-        // Base64 keeps no order, but the sandbox's users have no binary keys.
+        // Base64 does not preserve the order of bytes; binary keys are not used here.
         (("B", a), ("B", b)) => Some(a.as_str()?.cmp(b.as_str()?)),
         _ => None,
     }
 }
 
-/// Whether two values are the same; `1.0` and `1` are.
+/// Returns whether two values are equal; `1.0` equals `1`.
 pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     match (parts(a), parts(b)) {
         (Some(("N", _)), Some(("N", _))) => compare(a, b) == Some(Ordering::Equal),
@@ -90,7 +90,7 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether a request's value is one: a known type tag over content of its kind.
+/// Checks that a value has a known type tag and content of that type.
 pub(crate) fn check(value: &Value) -> Result<(), String> {
     let (tag, content) = parts(value).ok_or(
         "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
@@ -131,11 +131,11 @@ pub(crate) fn check(value: &Value) -> Result<(), String> {
     if fine {
         Ok(())
     } else {
-        Err(format!("{value} is no AttributeValue"))
+        Err(format!("{value} is not an AttributeValue"))
     }
 }
 
-/// A key attribute's value, in the order of a table.
+/// A key attribute's value, ordered as in a table.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPart(pub Value);
 
@@ -155,7 +155,7 @@ impl PartialOrd for KeyPart {
 
 impl Ord for KeyPart {
     fn cmp(&self, other: &Self) -> Ordering {
-        // A table's keys are of one type, so that they always compare.
+        // All keys of a table have the same types, so they can always be compared.
         compare(&self.0, &other.0).unwrap_or(Ordering::Equal)
     }
 }

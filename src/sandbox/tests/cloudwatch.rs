@@ -17,7 +17,7 @@ async fn describe(world: &World, name: &str) -> MetricAlarm {
     page.metric_alarms.unwrap().remove(0)
 }
 
-/// PutMetricAlarm with all that DescribeAlarms gave.
+/// Returns a PutMetricAlarm request with all fields that DescribeAlarms returned.
 fn rewrite(world: &World, alarm: &MetricAlarm) -> PutMetricAlarmFluentBuilder {
     let call = world.cloudwatch().put_metric_alarm();
     let call = call
@@ -68,7 +68,7 @@ async fn a_rewrite_that_copies_all_fields_changes_only_the_timestamp() {
     );
     after["AlarmConfigurationUpdatedTimestamp"] =
         before["AlarmConfigurationUpdatedTimestamp"].clone();
-    // The field that the SDK does not know is lost: PutMetricAlarm replaces the whole alarm.
+    // PutMetricAlarm replaces the whole alarm, so the field that the SDK does not know is lost.
     let mut expected = before;
     expected.as_object_mut().unwrap().remove("SomethingNew");
     expected["Threshold"] = json!(1.0);
@@ -274,7 +274,7 @@ async fn a_state_set_by_hand_lasts_until_the_next_evaluation() {
         set_state(&world, "none", reset.clone(), "x".into()).await,
         "ResourceNotFound: Unknown alarm: none"
     );
-    // Without traffic nothing is evaluated.
+    // Alarms of streams without traffic are not evaluated.
     assert_eq!(
         set_state(&world, up, StateValue::Alarm, "by hand".into()).await,
         "ok"
@@ -339,7 +339,7 @@ async fn alarms_follow_traffic_and_shards() {
     assert_eq!(states(), are("OK", "ALARM"));
     world.pass(5);
     assert_eq!(states(), are("ALARM", "OK"));
-    // More shards, and alarms that know of them.
+    // More shards, and their new count in the alarms.
     world.region.reshard_externally("s", 4).unwrap();
     for name in [&names.scale_up, &names.scale_down] {
         world
@@ -348,7 +348,7 @@ async fn alarms_follow_traffic_and_shards() {
     }
     world.pass(1);
     assert_eq!(states(), are("OK", "OK"));
-    // A day later the low time is out of the window; the long way is skipped, not walked.
+    // Much later the low usage is out of the window. Most minutes in between are skipped.
     world.pass(60 * 24 * 400);
     assert_eq!(states(), are("OK", "OK"));
     world.pass(-60);
@@ -390,30 +390,6 @@ async fn thousands_of_silent_alarms_are_asked_for_in_one_call() {
     assert_eq!(world.sandbox.calls()["DescribeAlarms"], 2);
 }
 
-/// The usual pair, whose usage is at least 1 while more than 0.5 % of the records are rejected and
-/// half of the shards' capacity is used.
-fn add_throttle_signal(world: &World, name: &str, stream: &str) {
-    let signal = "IF(throttled/(incomingRecords+throttled) > 0.005 AND usageBase >= 0.5, \
-                  MAX([usageBase,1]), usageBase)";
-    world.region.edit_alarm(name, |alarm| {
-        let queries = alarm["Metrics"].as_array_mut().unwrap();
-        let usage = queries.pop().unwrap();
-        let base = json!({
-            "Id": "usageBase", "Expression": usage["Expression"], "ReturnData": false,
-        });
-        let throttled = json!({
-            "Id": "throttled", "ReturnData": false, "MetricStat": {
-                "Period": 300, "Stat": "Sum", "Metric": {
-                    "Namespace": "AWS/Kinesis", "MetricName": "WriteProvisionedThroughputExceeded",
-                    "Dimensions": [{"Name": "StreamName", "Value": stream}],
-                },
-            },
-        });
-        let usage = json!({"Id": "usage", "Expression": signal, "ReturnData": true});
-        queries.extend([base, throttled, usage]);
-    });
-}
-
 #[tokio::test(start_paused = true)]
 async fn alarms_with_the_throttle_signal_fire_where_plain_ones_do_not() {
     let world = World::new();
@@ -429,20 +405,22 @@ async fn alarms_with_the_throttle_signal_fire_where_plain_ones_do_not() {
         (0.0, 1.0, 0.0, "OK", "OK"),
     ];
     for (at, (used, skew, hot, plain, signal)) in cases.into_iter().enumerate() {
-        for (kind, expected) in [("plain", plain), ("signal", signal)] {
-            let stream = format!("{kind}{at}");
+        let kinds = [
+            (Pair::Usual, plain),
+            (Pair::ThrottleSignal, signal),
+            (Pair::Adaptive, signal),
+        ];
+        for (kind, expected) in kinds {
+            let stream = format!("{kind:?}{at}");
             world.region.create_stream(&stream, 10);
-            let names = world.region.pair(&stream, 10);
-            if kind == "signal" {
-                add_throttle_signal(&world, &names.scale_up, &stream);
-            }
+            let names = world.region.put_pair(kind, &stream, 10);
             let traffic = Traffic::constant(Load::of_shards(used));
             let traffic = traffic.skew(skew).hot_key(hot);
             world.region.set_traffic(&stream, traffic);
             world.pass(1);
             let alarm = describe(&world, &names.scale_up).await;
             let state = alarm.state_value.unwrap();
-            assert_eq!(state.as_str(), expected, "{kind}: {used}, {skew}, {hot}");
+            assert_eq!(state.as_str(), expected, "{kind:?}: {used}, {skew}, {hot}");
         }
     }
 }

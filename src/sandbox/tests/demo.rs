@@ -14,6 +14,8 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
         ("payments", 3, "2", "ALARM", "OK"),
         ("audit", 4, "4", "ALARM", "OK"),
         ("sessions", 4, "4", "OK", "OK"),
+        ("sensors", 4, "4", "ALARM", "OK"),
+        ("carts", 2, "2", "ALARM", "OK"),
     ];
     for minutes in [0, 1, 2] {
         world.pass(minutes);
@@ -55,7 +57,7 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
     }
 }
 
-/// Scales by the states of the alarms for a day, as roughly as can be, and tells what it did.
+/// Scales roughly by the states of the alarms for a day and returns the scalings.
 fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
     let mut done = Vec::new();
     for _ in 0..24 * 60 {

@@ -445,7 +445,7 @@ async fn a_transaction_happens_whole_or_not_at_all() {
     ])
     .client_request_token("t");
     assert_eq!(outcome(good.clone().send().await), "ok");
-    // The same token again does nothing, and says that it did.
+    // The same token again has no effect and succeeds.
     assert_eq!(outcome(good.send().await), "ok");
     let items = world.region.items(TABLE);
     let shards: Vec<_> = items.iter().map(|item| item["shards"].clone()).collect();

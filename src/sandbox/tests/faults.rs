@@ -4,7 +4,8 @@ use aws_sdk_kinesis::types::ScalingType;
 
 use super::*;
 
-/// One UpdateShardCount under `fault`: what the client sees, the stream's target, the request_log, calls counted.
+/// Calls UpdateShardCount under `fault`. Returns what the client sees, the stream's target, the
+/// outcomes in the request log, and the number of calls.
 async fn under(fault: Fault) -> (String, u32, Vec<String>, u64) {
     let world = World::new();
     world.region.create_stream("s", 2);
@@ -124,7 +125,7 @@ async fn partial_pages_go_on_with_a_token() {
         .await
         .unwrap();
     assert_eq!(rest.stream_names, ["b", "c"]);
-    // Of one result even an empty page with a token is left.
+    // With a single result, the partial page is empty and has a token.
     partial(&world);
     let alarms = || world.cloudwatch().describe_alarms().alarm_names("b");
     let page = alarms().send().await.unwrap();

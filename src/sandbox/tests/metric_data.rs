@@ -51,7 +51,8 @@ async fn metric_data_is_summed_by_aligned_period() {
         .metric_data_results
         .unwrap()
         .remove(0);
-    // Newest first; 12:00 minus the delay of a minute leaves 4 minutes in the last period; the gap has no point.
+    // Newest first. The last period has 4 minutes because metrics arrive a minute late. The gap has
+    // no point.
     assert_eq!(result.values(), [400.0, 1_000.0, 500.0]);
     let times: Vec<_> = result.timestamps().iter().map(DateTime::secs).collect();
     assert_eq!(
