@@ -261,6 +261,10 @@ pub struct Scale {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+
+    /// Why, for the scaling log
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
 }
 
 /// Where to scale to; clap sees to it that just one is given.

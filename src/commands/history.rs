@@ -139,7 +139,7 @@ impl<'a> From<&'a UnreadableRow> for Row<'a> {
 }
 
 impl Log {
-    fn take(&mut self, read: scaling::Log) {
+    fn take(&mut self, read: scaling::RecentScalings) {
         self.rows.extend(read.scalings);
         self.unreadable.extend(read.unreadable);
     }

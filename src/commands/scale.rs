@@ -1,4 +1,4 @@
-//! `scale`: a person's scaling, through the same hands as the autoscaler's own: logged before and after, alarms kept in sync.
+//! `scale`: a person's scaling, executed like the autoscaler's own: logged before and after, alarms kept in sync.
 
 mod plan;
 mod work;
@@ -22,13 +22,21 @@ use crate::{
         error::{Exit, Failure, Report},
         table::counted,
     },
-    reconcile::{context::Context, execute, inspect::Reader},
+    reconcile::{
+        context::Context,
+        execute,
+        execution::Execution,
+        inspect::{InspectError, Reader},
+    },
 };
 use autoscaler_core::{
     alarm::{Alarm, State},
-    decide::{Action, Decision, Fact, Verdict, decide, shards_used},
-    facts::{Fetched, Observation, StreamSummary},
+    decide::shards_used,
+    decision::{Action, Conclusion, Decision},
+    facts::{Facts, Fetched, StreamSummary},
     reason::Reason,
+    subscription::SubscriptionId,
+    trigger::Trigger,
 };
 
 /// Whether the person is asked first.
@@ -48,8 +56,8 @@ pub async fn run(
     output: Output,
     consent: Consent,
 ) -> Result<Exit, Failure> {
-    let number = find(context, args).await?;
-    let (plan, seen) = plan(context, number, args.target).await?;
+    let id = find(context, args).await?;
+    let plan = plan(context, id, args.target).await?;
     let width = output::terminal_width();
     if context.dry_run || plan.steps.is_empty() {
         let ending = match context.dry_run {
@@ -57,59 +65,94 @@ pub async fn run(
             false => "",
         };
         output::print(&match output {
-            Output::Json => told(&plan, &[], context.dry_run, None),
+            Output::Json => json(&plan, &[], context.dry_run, None),
             _ => plan.to_text(width) + ending,
         })?;
         return Ok(Exit::Done);
     }
     if output != Output::Json {
-        tell(&plan.to_text(width));
+        say(&plan.to_text(width));
     }
     if !agreed(&plan, consent)? {
-        tell("nothing was changed\n");
+        say("nothing was changed\n");
         return Ok(Exit::Failed);
     }
-    let mut done = Vec::new();
-    let result = Work::new(context, number, &plan)
-        .carry_out(seen, args.wait, &mut done)
-        .await;
+    let (done, result) = carry_out(context, id, &plan, note(args), args.wait).await;
     let error = result.as_ref().err().map(ToString::to_string);
     if output == Output::Json {
-        output::print(&told(&plan, &done, false, error))?;
+        output::print(&json(&plan, &done, false, error))?;
     }
     result?;
     if output != Output::Json {
-        let end = match args.wait {
-            true => "has",
-            false => "is being resharded to",
-        };
-        output::print(&format!(
-            "{} ({}) {end} {}; its alarms are in sync, and it is logged\n",
-            plan.stream,
-            plan.region,
-            counted(plan.to, "shard")
-        ))?;
+        output::print(&ending(context, &plan, args.wait))?;
     }
     Ok(Exit::Done)
 }
 
-/// Words for the person, beside the data on standard output.
-fn tell(text: &str) {
-    // With standard error closed there is nobody to tell.
+/// Makes the plan's calls; returns the counts that were reached, and what ended it early.
+///
+/// The stream is read again before each call. A count other than the plan's ends it.
+pub async fn carry_out(
+    context: &Arc<Context>,
+    id: SubscriptionId,
+    plan: &Plan,
+    note: String,
+    wait: bool,
+) -> (Vec<u32>, Result<(), Failure>) {
+    let mut done = Vec::new();
+    let work = Work::new(context, id, plan, note);
+    let result = work.carry_out(wait, &mut done).await;
+    (done, result)
+}
+
+/// What really happened, and what is still to come.
+fn ending(context: &Context, plan: &Plan, waited: bool) -> String {
+    let shards = counted(plan.to, "shard");
+    let stream = match waited {
+        true => format!("{} ({}) has {shards}", plan.stream, plan.region),
+        false => format!(
+            "{} ({}) is being resharded to {shards}, which takes AWS some minutes",
+            plan.stream, plan.region
+        ),
+    };
+    let logged = match context.scaling_log.spooled() {
+        0 => "the scaling is in the scaling log",
+        _ => "its row waits in the state directory until DynamoDB answers; the daemon delivers it",
+    };
+    format!("{stream}; both alarms record the new count; {logged}\n")
+}
+
+/// Who asked, and why, for the scaling log.
+fn note(args: &cli::Scale) -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let by = format!("by {}", user.as_deref().unwrap_or("an unknown user"));
+    match &args.note {
+        Some(note) => format!("{by}: {note}"),
+        None => by,
+    }
+}
+
+/// Writes to standard error, beside the data on standard output.
+fn say(text: &str) {
+    // With standard error closed there is no one to write to.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn told(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> String {
+fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> String {
     // A plan is strings, numbers and lists of them, which always serialize.
     let mut object = serde_json::to_value(plan).unwrap_or_default();
     object["dry_run"] = json!(dry_run);
     object["done"] = json!(done);
+    let left = plan.calls_left.map(|left| left.saturating_sub(done.len()));
+    object["calls_left"] = json!(left);
     object["error"] = json!(error);
     object.to_string() + "\n"
 }
 
 /// The one subscription that is meant.
-async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
+async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Failure> {
     let subscriptions = &context.config.subscriptions;
     let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
     if let Some(region) = &args.region {
@@ -118,7 +161,7 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
         });
     }
     match &found[..] {
-        [one] => Ok(*one),
+        [one] => Ok(SubscriptionId::new(*one)),
         [] => {
             let report = Report::new(format!(
                 "the stream {} is not subscribed in the Region {}",
@@ -127,7 +170,7 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
             ));
             Err(Failure::new(
                 Exit::Failed,
-                report.hint("leave --region out, or mend it"),
+                report.hint("omit --region, or correct it"),
             ))
         }
         many => {
@@ -145,7 +188,7 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
                 args.stream
             );
             let hint = format!(
-                "name one by --region, or by its alarm in clients of the stream: {}",
+                "name one with --region, or by one of its alarms instead of the stream: {}",
                 all_clients.join(", ")
             );
             Err(Failure::new(Exit::Usage, Report::new(text).hint(hint)))
@@ -153,84 +196,86 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<usize, Failure> {
     }
 }
 
-/// Looks at the stream, refuses what cannot be, and thinks the way through.
+/// Reads the stream, refuses what AWS or the scaling log would refuse, and plans the calls.
 pub async fn plan(
     context: &Arc<Context>,
-    number: usize,
+    id: SubscriptionId,
     wanted: cli::Target,
-) -> Result<(Plan, Observation), Failure> {
-    let subscription = &context.config.subscriptions[number];
-    let (seen, stream) = ready(context, number).await?;
+) -> Result<Plan, Failure> {
+    let subscription = context.subscription(id);
+    let (facts, stream) = current(context, id).await?.scalable(context, id)?;
     let n = stream.open_shards;
-    let refuse = |text: String, hint: String| {
-        Failure::new(Exit::Failed, on(context, number, text).hint(hint))
-    };
+    let refuse =
+        |text: String, hint: String| Failure::new(Exit::Failed, on(context, id, text).hint(hint));
     let to = plan::target(n, wanted)
         .map_err(|why| refuse(why.to_string(), "name the count with --to".to_owned()))?;
     let steps = plan::steps(n, to);
-    let log = seen.log.as_ref();
-    let log_failure = log.and_then(|log| log.unread.as_ref());
-    let budget = log
-        .filter(|log| log.unread.is_none())
-        .map(|log| plan::budget(log, context.clock.now()));
-    if let (Some(why), true) = (log_failure, to < n) {
-        let text = format!("nothing is scaled down while the log cannot be read: {why}");
-        let hint = "`kinesis-autoscaler check` tells what is wrong with the log";
+    let recent = facts.scalings.as_ref();
+    let unread = recent.and_then(|recent| recent.unread.as_ref());
+    let budget = recent
+        .filter(|recent| recent.unread.is_none())
+        .map(|recent| plan::budget(recent, context.clock.now()));
+    if let (Some(why), true) = (unread, to < n) {
+        let text = format!("no scale-down while the scaling log cannot be read: {why}");
+        let hint = "`kinesis-autoscaler check` says what is wrong with it";
         return Err(refuse(text, hint.to_owned()));
     }
     if let Some(budget) = budget.filter(|budget| steps.len() > budget.left) {
         let (text, hint) = plan::too_many_calls(n, &steps, budget);
         return Err(refuse(text, hint));
     }
+    let name = facts.stream_name(subscription);
+    let clients = context.clients_of(subscription);
     let mut warnings = plan::warnings(subscription, to, steps.len(), budget);
-    warnings
-        .extend(log_failure.map(|why| {
-            format!("the log cannot be read; the row may have to wait in the state directory for the daemon: {why}")
-        }));
-    warnings.extend(alarm_warning(&seen, to > n));
-    warnings.extend(sync_warning(&seen, n, to));
-    let clients = context.aws.clients(&subscription.account);
+    warnings.extend(unread.map(|why| {
+        format!(
+            "the scaling log cannot be read; the row may have to wait in the state directory: {why}"
+        )
+    }));
+    warnings.extend(alarm_warning(&facts, to > n));
+    warnings.extend(sync_warning(&facts, n, to));
     warnings.extend(limit_warning(clients, n, to).await);
-    warnings.extend(usage_warning(context, clients, seen.stream_name(subscription), n, to).await);
-    let plan = Plan {
-        stream: seen.stream_name(subscription).to_owned(),
+    warnings.extend(usage_warning(context, clients, name, n, to).await);
+    Ok(Plan {
+        stream: name.to_owned(),
         region: clients.region.clone(),
         from: n,
         to,
         steps,
         calls_left: budget.map(|budget| budget.left),
         warnings,
-    };
-    Ok((plan, seen))
+    })
 }
 
-/// An alarm that asks for the opposite will have its way at the next tick.
-fn alarm_warning(seen: &Observation, up: bool) -> Option<String> {
-    let (against, mend) = match up {
-        true => (&seen.down, "raise min_shards to keep them"),
-        false => (&seen.up, "lower max_shards to keep it so"),
+/// An alarm that asks for the opposite scales the stream back at the next tick.
+fn alarm_warning(facts: &Facts, up: bool) -> Option<String> {
+    let (against, hint) = match up {
+        true => (&facts.down, "raise min_shards to keep the shards"),
+        false => (&facts.up, "lower max_shards to keep the count down"),
     };
     let alarm = against
         .found()
         .filter(|alarm| alarm.state == State::Alarm)?;
     Some(format!(
-        "{} is in ALARM: the autoscaler may take this back; {mend}",
+        "{} is in ALARM: the autoscaler may undo this scaling; {hint}",
         alarm.name
     ))
 }
 
-/// A scaling rewrites the alarms, but where there is none they stay as they are.
-fn sync_warning(seen: &Observation, n: u32, to: u32) -> Option<String> {
-    let alarms = [&seen.up, &seen.down]
+/// Alarms that record another count are set to the stream's own before anything is scaled.
+fn sync_warning(facts: &Facts, n: u32, to: u32) -> Option<String> {
+    let alarms = [&facts.up, &facts.down]
         .into_iter()
         .filter_map(Fetched::found);
     let other = alarms
         .filter_map(Alarm::recorded_count)
-        .find(|recorded| *recorded != n)
-        .filter(|_| to == n)?;
-    Some(format!(
-        "its alarms record {other}: the audit mends it within audit_interval, unless that is \"0s\""
-    ))
+        .find(|recorded| *recorded != n)?;
+    Some(match to == n {
+        true => format!(
+            "its alarms record {other}: the audit corrects them within audit_interval, unless that is \"0s\""
+        ),
+        false => format!("its alarms record {other}; they are set to {n} first"),
+    })
 }
 
 async fn limit_warning(clients: &RegionClients, n: u32, to: u32) -> Option<String> {
@@ -273,91 +318,125 @@ async fn usage_warning(
     })
 }
 
-/// Reads the stream, and settles what an earlier scaling has left open; refuses unless the stream can be resharded now.
-///
-/// The decision itself judges that, with both alarms taken for quiet.
-async fn ready(
-    context: &Arc<Context>,
-    number: usize,
-) -> Result<(Observation, StreamSummary), Failure> {
-    let subscription = &context.config.subscriptions[number];
-    // A second round, after settling.
-    for round in 0..2 {
-        let mut seen = read_pair(context, number).await?;
-        let decision = quiet_decision(context, number, &mut seen).await?;
-        if let Some(error) = &decision.error {
-            let report = on(context, number, error.clone()).hint(decision.detail.clone());
-            return Err(Failure::new(Exit::Failed, report));
-        }
-        if !decision.settles.is_empty() && !context.dry_run && round == 0 {
-            let settled = execute::apply(context, subscription, &seen, None, None, decision).await;
-            if let Some(error) = settled.error {
-                return Err(Failure::new(Exit::Failed, on(context, number, error)));
+/// A stream as it is now, and what the autoscaler would do about it if neither alarm asked.
+struct Current {
+    facts: Facts,
+    conclusion: Conclusion,
+}
+
+impl Current {
+    /// Whether alarms or scaling log have to be corrected before the stream is scaled.
+    fn needs_repair(&self) -> bool {
+        let action = self.conclusion.decision.action();
+        !self.conclusion.settlements.is_empty() || matches!(action, Some(Action::SyncAlarms { .. }))
+    }
+
+    /// The stream, unless it cannot be resharded now.
+    fn scalable(
+        self,
+        context: &Context,
+        id: SubscriptionId,
+    ) -> Result<(Facts, StreamSummary), Failure> {
+        let Self { facts, conclusion } = self;
+        let refuse = |text: &str, hint: &str| {
+            let report = on(context, id, text.to_owned());
+            Err(Failure::new(Exit::Failed, report.hint(hint)))
+        };
+        let decision = &conclusion.decision;
+        let wait = "try again in a few minutes";
+        match decision {
+            Decision::Fail { error, hint, .. } => return refuse(error, hint),
+            Decision::Hold {
+                reason: Reason::OnDemand,
+                detail,
+                ..
+            } => {
+                return refuse(detail, "only provisioned streams have shards to scale");
             }
-            continue;
-        }
-        let holds = decision.action == Action::Hold && decision.reason != Reason::NoAlarm;
-        match seen.stream.found().cloned() {
-            Some(stream) if !holds => return Ok((seen, stream)),
-            _ => {
-                let hint = match decision.reason {
-                    Reason::OnDemand => "only provisioned streams have shards to scale",
-                    _ => "try again in a few minutes",
-                };
-                let report = on(context, number, decision.detail).hint(hint);
-                return Err(Failure::new(Exit::Failed, report));
+            // Switches and bounds hold the autoscaler, not a person.
+            Decision::Hold {
+                reason: Reason::NoAlarm | Reason::Paused | Reason::DailyLimit,
+                ..
+            } => {}
+            Decision::Hold { detail, .. } => return refuse(detail, wait),
+            Decision::Act { detail, .. } if conclusion.resumes.is_some() => {
+                return refuse(detail, wait);
             }
+            Decision::Act { .. } => {}
+        }
+        match facts.stream.found().cloned() {
+            Some(stream) => Ok((facts, stream)),
+            None => refuse(decision.detail(), wait),
         }
     }
-    let text = "an earlier scaling cannot be settled";
-    let report = on(context, number, text.to_owned()).hint("try again in a few minutes");
+}
+
+/// Reads the stream, with both alarms taken for quiet.
+async fn current(context: &Context, id: SubscriptionId) -> Result<Current, Failure> {
+    let mut facts = read_pair(context, id).await?;
+    let states = [&facts.up, &facts.down].map(|alarm| alarm.found().map(|alarm| alarm.state));
+    set_states(&mut facts, [Some(State::Ok); 2]);
+    let reader = Reader {
+        context,
+        subscription: context.subscription(id),
+        now: context.clock.now(),
+    };
+    let inspected = reader.inspect(&Trigger::Recovery(None), &mut facts).await;
+    let conclusion = inspected.map_err(|error| match error {
+        InspectError::Aws(error) => call_failed(context, id, error),
+        bug => Failure::new(Exit::Failed, on(context, id, bug.to_string())),
+    })?;
+    set_states(&mut facts, states);
+    Ok(Current { facts, conclusion })
+}
+
+fn set_states(facts: &mut Facts, states: [Option<State>; 2]) {
+    for (alarm, state) in [&mut facts.up, &mut facts.down].into_iter().zip(states) {
+        if let (Fetched::Found(alarm), Some(state)) = (alarm, state) {
+            alarm.state = state;
+        }
+    }
+}
+
+/// The stream, after its alarms and its earlier scalings were put right.
+async fn ready(
+    context: &Arc<Context>,
+    id: SubscriptionId,
+) -> Result<(Facts, StreamSummary), Failure> {
+    // A second look, after the repair.
+    for _ in 0..2 {
+        let current = current(context, id).await?;
+        if !current.needs_repair() {
+            return current.scalable(context, id);
+        }
+        let Current { facts, conclusion } = current;
+        let subscription = context.subscription(id);
+        let executed = execute::execute(context, subscription, &facts, None, None, &conclusion);
+        let failed = match executed.await {
+            None | Some(Execution::Done) => continue,
+            Some(execution) => execution,
+        };
+        let hold = failed.hold();
+        let why = failed.error().or(hold.as_ref().map(Decision::detail));
+        let text = format!(
+            "its alarms could not be corrected: {}",
+            why.unwrap_or_default()
+        );
+        return Err(Failure::new(Exit::Failed, on(context, id, text)));
+    }
+    let text = "an earlier scaling cannot be settled".to_owned();
+    let report = on(context, id, text).hint("try again in a few minutes");
     Err(Failure::new(Exit::Failed, report))
 }
 
-async fn read_pair(context: &Context, number: usize) -> Result<Observation, Failure> {
-    let mut pairs = subscriptions::pairs(context, &[number], |_| ()).await;
-    match pairs.remove(&number) {
-        Some(Ok(pair)) => Ok(pair.observation()),
-        Some(Err(error)) => Err(call_failed(context, number, error)),
-        // Every number that is asked for has a result.
-        None => Ok(Observation::default()),
+async fn read_pair(context: &Context, id: SubscriptionId) -> Result<Facts, Failure> {
+    let mut pairs = subscriptions::pairs(context, &[id.index()], |_| ()).await;
+    match pairs.remove(&id.index()) {
+        Some(Ok(pair)) => Ok(pair.facts()),
+        Some(Err(error)) => Err(call_failed(context, id, error)),
+        // Every subscription that is asked for has a result.
+        None => Ok(Facts::default()),
     }
-}
-
-/// What the decision says of the stream when no alarm asks for anything; what it needs is read into `seen` too.
-async fn quiet_decision(
-    context: &Context,
-    number: usize,
-    seen: &mut Observation,
-) -> Result<Decision, Failure> {
-    let subscription = &context.config.subscriptions[number];
-    let now = context.clock.now();
-    let reader = Reader {
-        aws: &context.aws,
-        scaling_log: &context.scaling_log,
-        subscription,
-        now,
-    };
-    (seen.needs_inspection, seen.must_settle) = (true, true);
-    loop {
-        let verdict = decide(subscription, &quiet(seen), now);
-        let fact: Fact = match verdict {
-            Verdict::Decided(decision) => return Ok(decision),
-            Verdict::Need(fact) => fact,
-        };
-        let read = reader.read(fact, seen).await;
-        read.map_err(|error| call_failed(context, number, error))?;
-    }
-}
-
-fn quiet(seen: &Observation) -> Observation {
-    let mut seen = seen.clone();
-    for alarm in [&mut seen.up, &mut seen.down] {
-        if let Fetched::Found(alarm) = alarm {
-            alarm.state = State::Ok;
-        }
-    }
-    seen
 }
 
 /// Asks on the terminal, unless consent is given.
@@ -370,7 +449,7 @@ fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
             Err(Failure::new(Exit::Usage, report.hint(hint)))
         }
         Consent::Ask => {
-            tell(&format!(
+            say(&format!(
                 "scale {} from {} to {} shards? [y/N] ",
                 plan.stream, plan.from, plan.to
             ));
@@ -383,17 +462,15 @@ fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
     }
 }
 
-fn on(context: &Context, number: usize, why: String) -> Report {
-    let subscription = &context.config.subscriptions[number];
+fn on(context: &Context, id: SubscriptionId, why: String) -> Report {
+    let subscription = context.subscription(id);
     let region = subscriptions::region(context, subscription);
     Report::new(OnStream::new(subscription.label(), region, why))
 }
 
-fn call_failed(context: &Context, number: usize, error: aws::Error) -> Failure {
-    let subscription = &context.config.subscriptions[number];
+fn call_failed(context: &Context, id: SubscriptionId, error: aws::Error) -> Failure {
+    let subscription = context.subscription(id);
     let region = subscriptions::region(context, subscription);
-    Failure::new(
-        Exit::Failed,
-        failed_call(subscription.label(), region, error),
-    )
+    let report = failed_call(subscription.label(), region, error);
+    Failure::new(Exit::Failed, report)
 }

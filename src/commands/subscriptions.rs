@@ -21,7 +21,7 @@ use crate::{
     reconcile::context::Context,
 };
 use autoscaler_core::{
-    facts::{Fetched, Observation, StreamSummary},
+    facts::{Facts, Fetched, StreamSummary},
     limits::PAIRS_PER_CALL,
     subscription::{Account, Subscription},
 };
@@ -75,15 +75,15 @@ impl Pair {
     }
 
     /// The pair as the decision sees it.
-    pub fn observation(&self) -> Observation {
+    pub fn facts(&self) -> Facts {
         let seen = |definition: &Option<Definition>| match definition {
             Some(definition) => Fetched::Found(definition.alarm.clone()),
             None => Fetched::Missing,
         };
-        Observation {
+        Facts {
             up: seen(&self.up),
             down: seen(&self.down),
-            ..Observation::default()
+            ..Facts::default()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What has been read of one stream: values alone, which decisions are made on.
+//! What was read of one stream, and nothing else: a decision is a function of these values.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use crate::{
     alarm::{Alarm, Direction, State},
     priority::Priority,
-    scaling::{Log, Scaling},
+    scaling::RecentScalings,
     subscription::Subscription,
 };
 
-/// A fact that may not have been asked for, or may turn out not to exist.
+/// A fact that may not have been read yet, or may turn out not to exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Fetched<T> {
     #[default]
@@ -21,7 +21,7 @@ pub enum Fetched<T> {
 }
 
 impl<T> Fetched<T> {
-    /// The value, if it was asked for and is there.
+    /// The value, if it was read and exists.
     pub fn found(&self) -> Option<&T> {
         match self {
             Self::Found(value) => Some(value),
@@ -30,23 +30,17 @@ impl<T> Fetched<T> {
     }
 }
 
-/// All that has been read of one stream in one tick.
+/// What was read of one stream in one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observation {
+pub struct Facts {
     pub up: Fetched<Alarm>,
     pub down: Fetched<Alarm>,
-    /// When the alarms were read, where that is not now.
-    pub polled_at: Option<Timestamp>,
+    /// When the alarms were read, where that was before the rest.
+    pub alarms_read_at: Option<Timestamp>,
     pub stream: Fetched<StreamSummary>,
-    /// The scalings of the last day.
-    pub log: Option<Log>,
+    /// The stream's scalings of the last day, or of the longest cooldown.
+    pub scalings: Option<RecentScalings>,
     pub traffic: Option<Traffic>,
-    /// The stream is looked at although no alarm may be in ALARM: its audit is due, or something was left undone.
-    pub needs_inspection: bool,
-    /// The log is to be read, for a scaling may have been left open.
-    pub must_settle: bool,
-    /// The scaling that was left open, where it is known.
-    pub open: Option<Scaling>,
 }
 
 /// What DescribeStreamSummary tells.
@@ -96,7 +90,7 @@ pub struct Traffic {
     pub records: Series,
 }
 
-impl Observation {
+impl Facts {
     /// The stream's name, from the subscription or from an alarm that was read.
     pub fn stream_name<'a>(&'a self, subscription: &'a Subscription) -> &'a str {
         let from_alarm = || {
@@ -128,6 +122,12 @@ impl Observation {
         let mut take = |name: &str| found.remove(name).map_or(Fetched::Missing, Fetched::Found);
         self.up = take(&subscription.alarms.scale_up);
         self.down = take(&subscription.alarms.scale_down);
+    }
+
+    /// Usage as the alarm in ALARM computed it last, or else as the scale-up alarm did.
+    pub fn usage(&self) -> Option<f64> {
+        let firing = self.firing().map(|(_, alarm)| alarm);
+        firing.or(self.up.found()).and_then(|alarm| alarm.usage)
     }
 
     /// The alarm that asks for something; when both do, scaling up goes first.

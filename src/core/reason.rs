@@ -6,9 +6,28 @@ macro_rules! reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
+        impl serde::Serialize for Reason {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.code())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for Reason {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let code = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::from_code(&code)
+                    .ok_or_else(|| serde::de::Error::custom(format!("unknown reason `{code}`")))
+            }
+        }
+
         impl Reason {
-            /// Every reason there is.
+            /// Every reason.
             pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The reason with this code.
+            pub fn from_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.code() == code)
+            }
 
             /// The stable code of reports, logs and metrics.
             pub fn code(self) -> &'static str {
@@ -43,6 +62,8 @@ reasons! {
     Settling = "settling",
     /// The alarm's state is older than its definition.
     StaleAlarm = "stale_alarm",
+    /// The stream has fewer shards than `min_shards`.
+    BelowMin = "below_min",
     AtMinShards = "at_min_shards",
     AtMaxShards = "at_max_shards",
     Cooldown = "cooldown",

@@ -1,4 +1,4 @@
-//! One scaling of one stream, as the log tells it.
+//! One scaling of one stream, as the scaling log records it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ impl Outcome {
     }
 }
 
-/// A row of the log.
+/// A row of the scaling log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaling {
     pub stream_name: String,
@@ -88,20 +88,20 @@ pub struct UnreadableRow {
     pub at: Option<Timestamp>,
 }
 
-/// What is known of a stream's scalings of late.
+/// A stream's recent scalings, as far as they could be read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Log {
+pub struct RecentScalings {
     /// Oldest first.
     pub scalings: Vec<Scaling>,
     /// Rows of which only the key could be read.
     pub unreadable: Vec<UnreadableRow>,
-    /// Why the table could not be read; the scalings are then only those that this process knows of.
+    /// Why the table could not be read. The scalings are then only those that this process knows.
     pub unread: Option<String>,
 }
 
-impl Log {
+impl RecentScalings {
     /// The scalings as the table has them.
-    pub fn whole(scalings: Vec<Scaling>) -> Self {
+    pub fn complete(scalings: Vec<Scaling>) -> Self {
         Self {
             scalings,
             ..Self::default()
@@ -141,4 +141,11 @@ impl Scaling {
             Direction::Down => "SCALE_DOWN",
         }
     }
+}
+
+/// How a scaling that was left open turned out to have ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    pub scaling: Scaling,
+    pub outcome: Outcome,
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::alarm::AlarmNames;
 
@@ -12,6 +12,23 @@ pub struct Account {
     pub region: Option<String>,
     pub profile: Option<String>,
     pub role_arn: Option<String>,
+}
+
+/// A subscription's place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SubscriptionId(usize);
+
+impl SubscriptionId {
+    /// The subscription at `index`.
+    pub fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Counted from 0, in the order of the configuration.
+    pub fn index(self) -> usize {
+        self.0
+    }
 }
 
 /// One subscribed stream.

@@ -27,9 +27,10 @@ use crate::{
     aws::Counts,
     reconcile::{
         context::Context,
-        report::{Report, StreamReport},
+        report::{Done, Report, StreamReport},
     },
 };
+use autoscaler_core::reason::Reason;
 
 /// Seconds; a tick is a single call when nothing is to be done, and ends at `tick_timeout`, by default 50 s.
 const TICK_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
@@ -144,7 +145,7 @@ impl Metrics {
             state.streams.values_mut().for_each(Stream::forget);
         }
         for stream in &report.streams {
-            let key = (stream.stream.clone(), stream.region.clone());
+            let key = (stream.name().to_owned(), stream.region.clone());
             let known = state.streams.entry(key).or_default();
             known.take_in(stream, report.dry_run);
         }
@@ -196,13 +197,13 @@ impl Stream {
         }
         match (report.action, report.reason) {
             // Resting is no hold.
-            ("hold", "no_alarm") => {}
-            ("hold", reason) => *self.holds.entry(reason).or_default() += 1,
+            (Done::Hold, Reason::NoAlarm) => {}
+            (Done::Hold, reason) => *self.holds.entry(reason.code()).or_default() += 1,
             _ if dry_run || report.error.is_some() => {}
-            ("sync_alarms", _) => self.syncs += 1,
+            (Done::SyncAlarms, _) => self.syncs += 1,
             (action, _) => {
                 match action {
-                    "scale_up" => self.scalings_up += 1,
+                    Done::ScaleUp => self.scalings_up += 1,
                     _ => self.scalings_down += 1,
                 }
                 // AWS takes minutes; until the next look this is the count to reckon with.

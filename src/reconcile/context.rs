@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use autoscaler_core::subscription::{Subscription, SubscriptionId};
+
 use crate::{
-    aws::Aws,
+    aws::{Aws, RegionClients},
     config::Config,
     reconcile::{clock::Clock, lease::Lease, scaling_log::ScalingLog},
 };
 
-/// The configuration, and what was made from it: clients, log, clock, lease.
+/// The configuration, and what was made from it: clients, scaling log, clock, lease.
 #[derive(Debug)]
 pub struct Context {
     pub config: Config,
@@ -17,6 +19,23 @@ pub struct Context {
     pub clock: Clock,
     /// Everything but writes.
     pub dry_run: bool,
-    /// Where several hosts stand by for each other.
+    /// Set where several hosts stand by for each other.
     pub lease: Option<Arc<Lease>>,
+}
+
+impl Context {
+    /// The subscription with this id, which has to come from this configuration.
+    pub fn subscription(&self, id: SubscriptionId) -> &Subscription {
+        &self.config.subscriptions[id.index()]
+    }
+
+    /// Every subscription's id, in the order of the configuration.
+    pub fn subscription_ids(&self) -> impl Iterator<Item = SubscriptionId> + use<> {
+        (0..self.config.subscriptions.len()).map(SubscriptionId::new)
+    }
+
+    /// The AWS clients of a subscription's account and Region.
+    pub fn clients_of(&self, subscription: &Subscription) -> &Arc<RegionClients> {
+        self.aws.clients(&subscription.account)
+    }
 }

@@ -1,125 +1,57 @@
 //! Carries out one decision, with no choices of its own: intent, resharding, both alarms, outcome.
 //!
-//! Whatever is cut short stays open in the scaling log, and the next look at the stream brings it to its end.
+//! What is cut short stays open in the scaling log, and the next look at the stream finishes it.
 
-use autoscaler_core::priority::Priority;
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use autoscaler_core::{
+    alarm::{Alarm, ContractError, Direction, actions_after_rewrite},
+    decide::SEND_WITHIN,
+    decision::{Action, Conclusion, Decision},
+    facts::{Facts, Fetched, StreamStatus, StreamSummary},
+    priority::Priority,
+    reason::Reason,
+    scaling::{Outcome, Scaling, Settlement},
+    subscription::Subscription,
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
-    aws::{self, Definition, Kind, PreSendCheck, RegionClients, Rewrite, SemaphorePermit},
+    aws::{self, Definition, Kind, RegionClients, Rewrite, SemaphorePermit},
     output::error::chain,
     reconcile::{
         context::Context,
-        lease::{Lease, LeaseTerm},
+        execution::Execution,
+        lease::LeaseTerm,
+        lease_guard::{LeaseGuard, LeaseLost},
         scaling_log::Opened,
     },
 };
-use autoscaler_core::{
-    alarm::{Alarm, ContractError, Direction, actions_after_rewrite},
-    decide::{Action, Decision},
-    facts::{Fetched, Observation, StreamStatus, StreamSummary},
-    reason::Reason,
-    scaling::{Outcome, Scaling},
-    subscription::Subscription,
-};
 
-/// So often a resharding is tried that AWS refuses for its rate.
-const TRIES_WHEN_THROTTLED: u32 = 5;
+/// How often a resharding is sent that AWS refuses for its rate.
+const ATTEMPTS_WHEN_THROTTLED: u32 = 5;
 
 /// When a scaling that AWS refused is tried again.
-const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+const RETRY_REFUSED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// An intent that is older is not carried out any more: others would take it for one that never was, and settle it.
-const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+/// After a wait this long for a quota, the stream is read again before anything is sent.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// After so long a wait for the quota, what was decided on is looked at once more.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
-/// LeaseGuard to write, asked for again before every write: it ends when another host takes the lease over.
-#[derive(Clone, Debug)]
-pub struct LeaseGuard {
-    pub lease: Option<Arc<Lease>>,
-    pub term: Option<LeaseTerm>,
-    pub direction: Direction,
-}
-
-/// The lease was lost between two writes; whoever has it now finds the rest open in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this host does not hold the lease any more")]
-pub struct LeaseLost;
-
-impl LeaseGuard {
-    /// LeaseGuard under the lease's `term`, where there is a lease.
-    pub fn new(context: &Context, term: Option<LeaseTerm>, direction: Direction) -> Self {
-        Self {
-            lease: context.lease.clone(),
-            term,
-            direction,
-        }
-    }
-
-    /// Whether there still is leave.
-    pub fn ask(&self) -> Result<(), LeaseLost> {
-        match (&self.lease, self.term) {
-            (Some(lease), Some(term)) if !lease.allows(term, self.direction) => Err(LeaseLost),
-            (Some(_), None) => Err(LeaseLost),
-            _ => Ok(()),
-        }
-    }
-
-    fn permit(&self) -> PreSendCheck {
-        let leave = self.clone();
-        PreSendCheck::new(move || leave.ask().is_ok())
-    }
-
-    /// Goes on with a call, its wait for the quota and its retries only while there is leave.
-    ///
-    /// Asking once beforehand is not enough: a process that is frozen in between would send the call when it is thawed. The call itself
-    /// carries a [`Self::permit`], for what is between here and its way out.
-    async fn during<T>(&self, call: impl Future<Output = T>) -> Result<T, LeaseLost> {
-        let mut call = pin!(call);
-        poll_fn(|waker| match self.ask() {
-            Ok(()) => call.as_mut().poll(waker).map(Ok),
-            Err(lost) => Poll::Ready(Err(lost)),
-        })
-        .await
-    }
-}
-
-/// What a shard count goes by, which a wait for the quota can overtake.
+/// What a shard count rests on while its write waits for a quota.
 #[derive(Clone, Copy)]
-enum Ground<'a> {
-    /// The stream, as it was decided on at the time.
-    Stream(Instant),
-    /// This scaling.
-    Scaling(&'a Scaling),
-}
-
-impl Ground<'_> {
-    /// Whether the alarm records the count of another scaling, which the log may not tell of.
-    fn is_gone_by(self, alarm: &Alarm) -> bool {
-        match self {
-            Ground::Stream(_) => false,
-            Ground::Scaling(row) => alarm
-                .recorded_count()
-                .is_some_and(|count| count != row.from && count != row.to),
-        }
-    }
-}
-
-/// How the rewriting of a pair ended.
-enum Rewritten {
-    Both,
-    /// The count does not hold any more; nothing was written.
-    Overtaken,
+enum Precondition<'a> {
+    /// The stream is as it was when the action was decided, at this instant.
+    StreamUnchanged(Instant),
+    /// No other process has settled this scaling.
+    ScalingOpen(&'a Scaling),
 }
 
 /// Why a pair could not be rewritten.
 #[derive(Debug, thiserror::Error)]
-pub enum RewriteError {
+enum RewriteError {
+    #[error("the precondition no longer holds")]
+    Stale,
     #[error(transparent)]
     Contract(#[from] ContractError),
     #[error(transparent)]
@@ -133,67 +65,59 @@ impl RewriteError {
         match self {
             Self::Contract(error) => Some(error.hint()),
             Self::Aws(error) => error.hint(),
-            Self::Lease(_) => None,
+            Self::Stale | Self::Lease(_) => None,
         }
     }
 }
 
-/// Carries out `decision` on one stream and tells what came of it; a failure is in the result's `error`.
-pub async fn apply(
+/// Carries out `conclusion` on one stream; `None` where it is no action.
+///
+/// Settlements are written to the scaling log in any case. `permit` is the stream's place among those
+/// that may reshard.
+pub async fn execute(
     context: &Arc<Context>,
     subscription: &Subscription,
-    seen: &Observation,
-    admitted: Option<SemaphorePermit>,
+    facts: &Facts,
+    permit: Option<SemaphorePermit>,
     term: Option<LeaseTerm>,
-    decision: Decision,
-) -> Decision {
-    let direction = match decision.action {
-        Action::Hold if decision.settles.is_empty() => return decision,
-        Action::Hold => Direction::Down,
-        Action::ScaleUp { .. } => Direction::Up,
-        Action::ScaleDown { .. } | Action::SyncAlarms { .. } => Direction::Down,
-    };
-    let leave = LeaseGuard::new(context, term, direction);
-    // A sync logs them when the alarms are mended; otherwise there is nothing to mend.
-    if !matches!(decision.action, Action::SyncAlarms { .. }) {
-        log_outcomes(context, &leave, &decision).await;
+    conclusion: &Conclusion,
+) -> Option<Execution> {
+    let action = conclusion.decision.action();
+    let direction = action.and_then(Action::direction);
+    let guard = LeaseGuard::new(context, term, direction.unwrap_or(Direction::Down));
+    let syncs = matches!(action, Some(Action::SyncAlarms { .. }));
+    // After a sync they are written when the alarms are right.
+    if !syncs {
+        settle(context, &guard, &conclusion.settlements).await;
     }
-    let Some(stream) = seen.stream.found() else {
-        return decision;
-    };
-    let hands = Executor {
+    let (action, stream) = (action?, facts.stream.found()?);
+    let executor = Executor {
         context,
         subscription,
         clients: context.aws.clients(&subscription.account),
-        seen,
+        facts,
         stream,
-        leave,
+        guard,
     };
-    match decision.action {
-        Action::Hold => decision,
+    Some(match action {
         Action::SyncAlarms { to } => {
-            drop(admitted);
-            hands.sync(to, decision).await
+            drop(permit);
+            executor.sync(to, &conclusion.settlements).await
         }
-        Action::ScaleUp { to } => hands.scale(Direction::Up, to, admitted, decision).await,
-        Action::ScaleDown { to } => hands.scale(Direction::Down, to, admitted, decision).await,
-    }
+        Action::ScaleUp { to } => executor.scale(Direction::Up, to, permit, conclusion).await,
+        Action::ScaleDown { to } => {
+            executor
+                .scale(Direction::Down, to, permit, conclusion)
+                .await
+        }
+    })
 }
 
-struct Executor<'a> {
-    context: &'a Context,
-    subscription: &'a Subscription,
-    clients: &'a RegionClients,
-    seen: &'a Observation,
-    stream: &'a StreamSummary,
-    leave: LeaseGuard,
-}
-
-/// Closes the earlier scalings that the decision settles.
-async fn log_outcomes(context: &Context, leave: &LeaseGuard, decision: &Decision) {
-    for (scaling, outcome) in &decision.settles {
-        // Whoever has the lease now may have seen more.
-        if leave.ask().is_ok() {
+/// Writes how earlier scalings ended.
+async fn settle(context: &Context, guard: &LeaseGuard, settlements: &[Settlement]) {
+    for Settlement { scaling, outcome } in settlements {
+        // A host that took the lease over may have seen more.
+        if guard.check().is_ok() {
             close(context, scaling.clone(), *outcome, None).await;
         }
     }
@@ -201,7 +125,7 @@ async fn log_outcomes(context: &Context, leave: &LeaseGuard, decision: &Decision
 
 async fn close(context: &Context, row: Scaling, outcome: Outcome, note: Option<String>) {
     if let Err(error) = context.scaling_log.close(row, outcome, note).await {
-        tracing::error!(error = %chain(&error), "the outcome of a scaling cannot be logged");
+        tracing::error!(error = %chain(&error), "could not record the outcome of a scaling");
     }
 }
 
@@ -211,155 +135,194 @@ enum Resharding {
     Refused(aws::Error),
     /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have caused.
     InDoubt(aws::Error),
-    /// The lease was lost before it was sent.
+    /// The intent is too old, or the lease was lost, before it was sent.
     NotSent,
     /// The lease was lost before its answer came.
     LeaseLost,
 }
 
+/// What a look at the stream shows after an answer was lost.
+enum Effect {
+    Applied,
+    /// The stream is ACTIVE at the old count.
+    None,
+    Unknown,
+}
+
+struct Executor<'a> {
+    context: &'a Context,
+    subscription: &'a Subscription,
+    clients: &'a RegionClients,
+    facts: &'a Facts,
+    stream: &'a StreamSummary,
+    guard: LeaseGuard,
+}
+
 impl Executor<'_> {
-    async fn sync(&self, to: u32, decision: Decision) -> Decision {
-        let reason = format!(
-            "kinesis-autoscaler: the stream has {to} shards; the alarm is set to that count"
-        );
-        let ground = Ground::Stream(Instant::now());
-        match self.rewrite_pair(to, &reason, ground).await {
-            Ok(Rewritten::Both) => {}
-            Ok(Rewritten::Overtaken) => return overtaken(&decision),
-            Err(error) => return failed(decision, &error, error.hint()),
-        }
-        log_outcomes(self.context, &self.leave, &decision).await;
-        decision
+    fn priority(&self) -> Priority {
+        self.facts.priority()
     }
 
-    /// Whether the stream is as it was when it was decided on.
-    async fn unchanged(&self) -> Result<bool, aws::Error> {
-        let name = self.seen.stream_name(self.subscription);
-        let now = self.clients.kinesis.summary(name, Priority::FIRST);
-        Ok(now.await? == *self.stream)
+    fn stream_name(&self) -> &str {
+        self.facts.stream_name(self.subscription)
+    }
+
+    async fn sync(&self, to: u32, settlements: &[Settlement]) -> Execution {
+        let reason = format!("kinesis-autoscaler: the stream has {to} shards");
+        let precondition = Precondition::StreamUnchanged(Instant::now());
+        match self.rewrite_pair(to, &reason, precondition).await {
+            Ok(()) => {
+                settle(self.context, &self.guard, settlements).await;
+                Execution::Done
+            }
+            Err(RewriteError::Stale) => Execution::Stale,
+            Err(error) => started(&error, error.hint()),
+        }
     }
 
     async fn scale(
         &self,
         direction: Direction,
         to: u32,
-        admitted: Option<SemaphorePermit>,
-        decision: Decision,
-    ) -> Decision {
+        permit: Option<SemaphorePermit>,
+        conclusion: &Conclusion,
+    ) -> Execution {
         let decided = Instant::now();
-        let priority = self.seen.priority();
-        self.clients
-            .kinesis
-            .acquire_update_shard_count(priority, admitted)
+        let kinesis = &self.clients.kinesis;
+        kinesis
+            .acquire_update_shard_count(self.priority(), permit)
             .await;
-        match self.holds(Ground::Stream(decided), false).await {
+        let precondition = Precondition::StreamUnchanged(decided);
+        match self.still_valid(precondition, false).await {
             Ok(true) => {}
-            Ok(false) => return overtaken(&decision),
-            Err(error) => {
-                let hint = error.hint();
-                let mut hold = failed(decision, &error, hint);
-                hold.action = Action::Hold;
-                return hold;
-            }
+            Ok(false) => return Execution::Stale,
+            Err(error) => return Execution::Refused(read_failed(&error)),
         }
-        let fence = self
-            .leave
-            .lease
-            .as_ref()
-            .zip(self.leave.term)
-            .map(|(lease, term)| lease.fence(term));
-        let row = self
-            .context
-            .scaling_log
-            .begin(self.row(direction, to, &decision));
-        let turn = match &self.leave.lease {
-            Some(lease) => lease.acquire().await,
-            None => None,
-        };
-        let may_spool = direction == Direction::Up;
-        let opened = self.context.scaling_log.open(row.clone(), may_spool, fence);
-        let opened = opened.await;
-        drop(turn);
-        let row = match opened {
-            Ok(Opened::Logged(row)) => row,
-            Ok(Opened::Spooled(row, error)) => {
-                tracing::warn!(%error, hint = error.hint(), "the log does not answer; the row waits in the spool");
-                row
-            }
-            Ok(Opened::AlreadyOpen) => return already_open(&decision),
-            Err(error) if direction == Direction::Up => {
-                tracing::error!(error = %chain(&error), "scaling up without a row in the log");
-                row
-            }
-            Err(error) => return log_unavailable(&decision, &chain(&error)),
+        let row = match &conclusion.resumes {
+            Some(row) => row.clone(),
+            None => match self.open_intent(direction, to, conclusion).await {
+                Ok(row) => row,
+                Err(not_sent) => return not_sent,
+            },
         };
         match self.reshard(to, row.at).await {
-            Resharding::Begun => self.finish(row, to, decision).await,
-            Resharding::Refused(error) => self.refused(row, &error, &decision).await,
-            Resharding::NotSent => {
-                // Whoever looks next need not wait to see whether it takes effect.
-                let why = "it was not sent: the lease was lost, or the quota kept it waiting";
-                let note = Some(why.to_owned());
-                close(self.context, row, Outcome::NotApplied, note).await;
-                not_sent(&decision, self.leave.ask())
-            }
-            Resharding::LeaseLost => lease_lost(&decision),
-            Resharding::InDoubt(error) => {
-                let text = format!(
-                    "{error}; whether the stream is being resharded is found out at the next look"
-                );
-                let mut decision = decision;
-                decision.error = Some(text);
-                decision
-            }
+            Resharding::Begun => self.finish(row, to).await,
+            Resharding::Refused(error) => self.refused(row, &error, &conclusion.decision).await,
+            Resharding::NotSent => self.give_up(row).await,
+            Resharding::LeaseLost => Execution::LeaseLost,
+            Resharding::InDoubt(error) => Execution::InDoubt {
+                error: format!(
+                    "{error}; the next look at the stream finds out whether it is being resharded"
+                ),
+            },
         }
     }
 
-    fn row(&self, direction: Direction, to: u32, decision: &Decision) -> Scaling {
-        let alarm = self.seen.firing().map(|(_, alarm)| alarm);
+    /// Writes the intent before anything is sent. A scale-up is never blocked by the scaling log, a
+    /// scale-down is.
+    async fn open_intent(
+        &self,
+        direction: Direction,
+        to: u32,
+        conclusion: &Conclusion,
+    ) -> Result<Scaling, Execution> {
+        let scaling_log = &self.context.scaling_log;
+        let row = scaling_log.begin(self.row(direction, to, conclusion));
+        let (lease, may_spool) = (&self.guard.lease, direction == Direction::Up);
+        let fence = lease.as_ref().zip(self.guard.term);
+        let fence = fence.map(|(lease, term)| lease.fence(term));
+        let turn = match lease {
+            Some(lease) => lease.intent_turn().await,
+            None => None,
+        };
+        let opened = scaling_log.open(row.clone(), may_spool, fence).await;
+        drop(turn);
+        match opened {
+            Ok(Opened::Logged(row)) => Ok(row),
+            Ok(Opened::Spooled(row, error)) => {
+                tracing::warn!(
+                    %error,
+                    hint = error.hint(),
+                    "DynamoDB does not answer; the row waits in the spool"
+                );
+                Ok(row)
+            }
+            Ok(Opened::AlreadyOpen) => Err(Execution::NotSent {
+                reason: Reason::Settling,
+                detail: "another scaling of the stream is open, perhaps by another host".into(),
+            }),
+            Err(error) if may_spool => {
+                tracing::error!(
+                    error = %chain(&error),
+                    "scaling up without a row in the scaling log"
+                );
+                Ok(row)
+            }
+            Err(error) => Err(Execution::NotSent {
+                reason: Reason::LogUnavailable,
+                detail: format!(
+                    "no scale-down while the scaling log takes no rows: {}",
+                    chain(&error)
+                ),
+            }),
+        }
+    }
+
+    fn row(&self, direction: Direction, to: u32, conclusion: &Conclusion) -> Scaling {
+        let reason = conclusion.decision.reason();
+        let by_alarm = reason == Reason::Alarm;
+        let alarm = by_alarm.then(|| self.subscription.alarms.of(direction).to_owned());
         Scaling {
-            stream_name: self.seen.stream_name(self.subscription).to_owned(),
+            stream_name: self.stream_name().to_owned(),
             at: self.context.clock.now(),
             from: self.stream.open_shards,
             to,
-            expires_at: jiff::Timestamp::MAX,
+            expires_at: Timestamp::MAX,
             outcome: Outcome::Open,
             stream_arn: self.stream.arn.clone(),
-            reason: Some(decision.reason.code().to_owned()),
-            alarm: Some(self.subscription.alarms.of(direction).to_owned()),
-            usage: alarm.and_then(|alarm| alarm.usage),
-            note: None,
+            reason: Some(reason.code().to_owned()),
+            alarm,
+            usage: self.facts.usage(),
+            note: conclusion.note.clone(),
             host: None,
             version: None,
             intent_id: None,
         }
     }
 
-    /// Sends the one call; only a refusal for its rate, which surely did nothing, is followed by another.
+    /// Sends UpdateShardCount.
+    ///
+    /// A refusal for its rate did nothing and is followed by another attempt. After a lost answer the
+    /// stream is read: if it is ACTIVE at the old count, the same target is asked for once more, which
+    /// cannot scale it twice (`decide::settle`). Anything else stays in doubt.
     async fn reshard(&self, to: u32, begun: Timestamp) -> Resharding {
         let kinesis = &self.clients.kinesis;
-        let mut tries = 1;
+        let (mut throttled, mut lost) = (0, None);
         loop {
-            if self.leave.ask().is_err() || self.age(begun) >= SEND_WITHIN {
-                return Resharding::NotSent;
+            if self.guard.check().is_err() || self.age(begun) >= SEND_WITHIN {
+                return lost.map_or(Resharding::NotSent, Resharding::InDoubt);
             }
-            let call = kinesis.update_shard_count(&self.stream.arn, to, self.leave.permit());
-            let error = match self.leave.during(call).await {
+            let check = self.guard.pre_send_check();
+            let call = kinesis.update_shard_count(&self.stream.arn, to, check);
+            let error = match self.guard.run_while_held(call).await {
                 Ok(Ok(())) => return Resharding::Begun,
-                Ok(Err(error)) if self.leave.ask().is_ok() => error,
+                Ok(Err(error)) if self.guard.check().is_ok() => error,
                 Ok(Err(_)) | Err(LeaseLost) => return Resharding::LeaseLost,
             };
             match error.kind {
-                Kind::Throttled if tries < TRIES_WHEN_THROTTLED => {
-                    tries += 1;
-                    kinesis
-                        .acquire_update_shard_count(self.seen.priority(), None)
-                        .await;
+                Kind::Throttled if throttled + 1 < ATTEMPTS_WHEN_THROTTLED => throttled += 1,
+                kind if kind.is_refusal() && kind != Kind::InUse => {
+                    return Resharding::Refused(error);
                 }
-                Kind::InUse => return self.find_out(to, error).await,
-                kind if kind.is_refusal() => return Resharding::Refused(error),
-                _ => return self.find_out(to, error).await,
+                _ => match self.effect(to).await {
+                    Effect::Applied => return Resharding::Begun,
+                    Effect::None if lost.is_none() => lost = Some(error),
+                    Effect::None | Effect::Unknown => return Resharding::InDoubt(error),
+                },
             }
+            kinesis
+                .acquire_update_shard_count(self.priority(), None)
+                .await;
         }
     }
 
@@ -368,32 +331,27 @@ impl Executor<'_> {
         self.context.clock.now().duration_since(intent_at).abs()
     }
 
-    /// A stream that is ACTIVE with the target count was resharded; anything else is not known yet.
-    async fn find_out(&self, to: u32, error: aws::Error) -> Resharding {
-        let name = self.seen.stream_name(self.subscription);
-        match self
-            .clients
-            .kinesis
-            .summary(name, self.seen.priority())
-            .await
-        {
-            Ok(now) if now.status == StreamStatus::Active && now.open_shards == to => {
-                Resharding::Begun
-            }
-            _ => Resharding::InDoubt(error),
+    /// Whether a call took effect whose answer was lost.
+    async fn effect(&self, to: u32) -> Effect {
+        let kinesis = &self.clients.kinesis;
+        match kinesis.summary(self.stream_name(), self.priority()).await {
+            Ok(now) if now.status != StreamStatus::Active => Effect::Unknown,
+            Ok(now) if now.open_shards == to => Effect::Applied,
+            Ok(now) if now.open_shards == self.stream.open_shards => Effect::None,
+            _ => Effect::Unknown,
         }
     }
 
-    async fn finish(&self, row: Scaling, to: u32, decision: Decision) -> Decision {
-        let reason = format!(
-            "kinesis-autoscaler: scaling from {} to {to} shards",
-            self.stream.open_shards
-        );
-        match self.rewrite_pair(to, &reason, Ground::Scaling(&row)).await {
-            Ok(Rewritten::Both) => {}
-            // Who settled the row has mended the alarms, and the stream may have been scaled again since.
-            Ok(Rewritten::Overtaken) => return decision,
-            Err(error) => return failed(decision, &error, error.hint()),
+    async fn finish(&self, row: Scaling, to: u32) -> Execution {
+        let from = self.stream.open_shards;
+        let reason = format!("kinesis-autoscaler: scaling from {from} to {to} shards");
+        let precondition = Precondition::ScalingOpen(&row);
+        match self.rewrite_pair(to, &reason, precondition).await {
+            Ok(()) => {}
+            // The process that settled the row has rewritten the alarms, and the stream may have been
+            // scaled again since.
+            Err(RewriteError::Stale) => return Execution::Done,
+            Err(error) => return started(&error, error.hint()),
         }
         match self
             .context
@@ -401,164 +359,163 @@ impl Executor<'_> {
             .close(row, Outcome::Done, None)
             .await
         {
-            Ok(()) => decision,
-            Err(error) => failed(decision, &error, None),
+            Ok(()) => Execution::Done,
+            Err(error) => started(&error, None),
         }
     }
 
-    /// AWS's own limit keeps us from asking again for a while, which the row tells every process; other refusals did just nothing.
-    async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Decision {
+    /// Nothing was sent, so the next look at the stream need not wait for an effect.
+    async fn give_up(&self, row: Scaling) -> Execution {
+        let note = "not sent: the lease was lost, or the quota kept it waiting";
+        close(self.context, row, Outcome::NotApplied, Some(note.into())).await;
+        match self.guard.check() {
+            Err(LeaseLost) => Execution::LeaseLost,
+            Ok(()) => Execution::NotSent {
+                reason: Reason::InProgress,
+                detail: "AWS throttled the scaling; it is decided again at the next tick".into(),
+            },
+        }
+    }
+
+    /// AWS's own limit keeps every process from asking again for a while, which the row tells them.
+    /// Other refusals did nothing.
+    async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Execution {
         let (outcome, reason) = match error.kind {
             Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
             _ => (Outcome::NotApplied, Reason::AwsError),
         };
         close(self.context, row, outcome, Some(error.to_string())).await;
-        let mend = error.hint().unwrap_or_else(|| decision.detail.clone());
-        let mut hold = Decision::failed(reason, error.to_string(), mend);
-        hold.shards = decision.shards;
-        if !matches!(error.kind, Kind::Throttled | Kind::NoCredentials) {
-            // What a person has to mend is not mended in a minute, and every try is a row in the log.
-            hold.recheck_at = self.context.clock.now().saturating_add(TRY_AGAIN).ok();
-        }
-        hold
+        let hint = error.hint();
+        let hint = hint.unwrap_or_else(|| decision.detail().to_owned());
+        let failure = Decision::fail(reason, error.to_string(), hint);
+        // What a person has to fix is not fixed within a tick, and every attempt is a row.
+        let at_once = matches!(error.kind, Kind::Throttled | Kind::NoCredentials);
+        let now = self.context.clock.now();
+        let retry = now.saturating_add(RETRY_REFUSED_AFTER).ok();
+        Execution::Refused(match retry.filter(|_| !at_once) {
+            Some(at) => failure.until(at),
+            None => failure,
+        })
     }
 
-    /// Whether a count still holds; `rewritten`: someone has written the alarms since they were decided on.
-    async fn holds(&self, ground: Ground<'_>, rewritten: bool) -> Result<bool, aws::Error> {
-        let recent = match ground {
-            Ground::Stream(decided) => decided.elapsed() < LOOK_AGAIN_AFTER,
-            // Whoever settles a scaling writes the alarms first, but for one that is old and looks as if it had never been carried out.
-            Ground::Scaling(row) => self.age(row.at) < SEND_WITHIN,
-        };
-        match ground {
-            _ if recent && !rewritten => Ok(true),
-            Ground::Stream(_) => self.unchanged().await,
-            Ground::Scaling(row) => Ok(!self.context.scaling_log.is_settled(row).await),
+    /// Whether the shard count to be written is still right; `pair_changed`: the alarms were written
+    /// since they were read for the decision.
+    async fn still_valid(
+        &self,
+        precondition: Precondition<'_>,
+        pair_changed: bool,
+    ) -> Result<bool, aws::Error> {
+        match precondition {
+            Precondition::StreamUnchanged(decided) => {
+                if decided.elapsed() < READ_AGAIN_AFTER && !pair_changed {
+                    return Ok(true);
+                }
+                let kinesis = &self.clients.kinesis;
+                let now = kinesis.summary(self.stream_name(), Priority::FIRST).await?;
+                Ok(now == *self.stream)
+            }
+            // A process that settles a scaling writes the alarms first, except for one that is old and
+            // looks as if it was never sent.
+            Precondition::ScalingOpen(row) => {
+                let recent = self.age(row.at) < SEND_WITHIN && !pair_changed;
+                Ok(recent || !self.context.scaling_log.is_settled(row).await)
+            }
         }
     }
 
-    /// Whether someone has written the alarms since they were decided on.
-    fn rewritten(&self, now: &[Definition]) -> bool {
+    /// Whether an alarm was written since it was read for the decision.
+    fn pair_changed(&self, now: &[Definition]) -> bool {
         let same = |now: &Alarm, then: &Fetched<Alarm>| {
             then.found().map(|then| then.configured_at) == Some(now.configured_at)
         };
         let names = &self.subscription.alarms;
         now.iter()
             .any(|now| match now.alarm.name == names.scale_up {
-                true => !same(&now.alarm, &self.seen.up),
-                false => !same(&now.alarm, &self.seen.down),
+                true => !same(&now.alarm, &self.facts.up),
+                false => !same(&now.alarm, &self.facts.down),
             })
     }
 
+    /// Reads both alarms when the quota allows the write, and not before, so that what a person writes
+    /// during the wait is kept. The precondition is checked then, and again if they were written
+    /// meanwhile.
+    async fn pair_to_rewrite(
+        &self,
+        precondition: Precondition<'_>,
+    ) -> Result<Vec<Definition>, RewriteError> {
+        let cloudwatch = &self.clients.cloudwatch;
+        // Side by side, so that no other stream's alarms come between them in the queue.
+        let tokens = async {
+            let token = || cloudwatch.acquire_put_metric_alarm(self.priority());
+            tokio::join!(token(), token())
+        };
+        self.guard.run_while_held(tokens).await?;
+        if !self.still_valid(precondition, false).await? {
+            return Err(RewriteError::Stale);
+        }
+        let names = self.subscription.alarms.both();
+        let mut pair = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
+        if self.pair_changed(&pair) {
+            if !self.still_valid(precondition, true).await? {
+                return Err(RewriteError::Stale);
+            }
+            pair = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
+        }
+        if let Precondition::ScalingOpen(row) = precondition {
+            // The count of another scaling, of which the scaling log may not know.
+            let others = |count: u32| count != row.from && count != row.to;
+            let recorded = pair.iter().filter_map(|it| it.alarm.recorded_count());
+            if recorded.into_iter().any(others) {
+                return Err(RewriteError::Stale);
+            }
+        }
+        Ok(pair)
+    }
+
     /// Sets both alarms to `shard_count` and resets them. Doing it twice does no harm.
-    ///
-    /// They are read when the quota allows the write, and not before: what a person writes during the wait is kept. Whether the count still
-    /// holds is asked then too, and once more if the alarms turn out to have been written since they were decided on.
     async fn rewrite_pair(
         &self,
         shard_count: u32,
         reason: &str,
-        ground: Ground<'_>,
-    ) -> Result<Rewritten, RewriteError> {
-        let (cloudwatch, priority) = (&self.clients.cloudwatch, self.seen.priority());
-        let names = &self.subscription.alarms;
-        // Side by side, so that no other stream's alarms come between in the queue for the quota.
-        let turns = async {
-            let turn = || cloudwatch.acquire_put_metric_alarm(priority);
-            tokio::join!(turn(), turn())
-        };
-        self.leave.during(turns).await?;
-        if !self.holds(ground, false).await? {
-            return Ok(Rewritten::Overtaken);
-        }
-        let both = names.both();
-        let mut definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
-        if self.rewritten(&definitions) {
-            if !self.holds(ground, true).await? {
-                return Ok(Rewritten::Overtaken);
-            }
-            definitions = cloudwatch.alarms(&both, false, Priority::FIRST).await?;
-        }
-        if definitions.iter().any(|it| ground.is_gone_by(&it.alarm)) {
-            return Ok(Rewritten::Overtaken);
-        }
-        let [up, down] = [Direction::Up, Direction::Down].map(|direction| {
-            let name = names.of(direction);
-            let definition = definitions
-                .iter()
-                .find(|definition| definition.alarm.name == name);
-            definition.ok_or_else(|| ContractError::Missing(name.to_owned()))
-        });
-        let stream = self.seen.stream_name(self.subscription);
-        let rewrite = async |definition: &Result<&Definition, ContractError>, direction| {
-            let definition = definition.clone()?;
-            definition.alarm.terms(Some(stream))?;
-            let actions_enabled = actions_after_rewrite(&definition.alarm, direction, shard_count);
+        precondition: Precondition<'_>,
+    ) -> Result<(), RewriteError> {
+        let pair = self.pair_to_rewrite(precondition).await?;
+        let cloudwatch = &self.clients.cloudwatch;
+        let rewrite = async |direction| {
+            let name = self.subscription.alarms.of(direction);
+            let definition = pair.iter().find(|it| it.alarm.name == name);
+            let definition = definition.ok_or_else(|| ContractError::Missing(name.into()))?;
+            definition.alarm.terms(Some(self.stream_name()))?;
             let rewrite = Rewrite {
                 shard_count,
-                actions_enabled,
+                actions_enabled: actions_after_rewrite(&definition.alarm, direction, shard_count),
             };
-            let call = cloudwatch.rewrite(definition, rewrite, self.leave.permit());
-            Ok::<_, RewriteError>(self.leave.during(call).await??)
+            let call = cloudwatch.rewrite(definition, rewrite, self.guard.pre_send_check());
+            Ok::<_, RewriteError>(self.guard.run_while_held(call).await??)
         };
-        let (of_up, of_down) =
-            tokio::join!(rewrite(&up, Direction::Up), rewrite(&down, Direction::Down));
+        let (of_up, of_down) = tokio::join!(rewrite(Direction::Up), rewrite(Direction::Down));
         of_up.and(of_down)?;
-        let reset = async |name: &str| {
-            let call = cloudwatch.reset(name, reason, priority, self.leave.permit());
-            Ok::<_, RewriteError>(self.leave.during(call).await??)
+        let reset = async |direction| {
+            let name = self.subscription.alarms.of(direction);
+            let check = self.guard.pre_send_check();
+            let call = cloudwatch.reset(name, reason, self.priority(), check);
+            Ok::<_, RewriteError>(self.guard.run_while_held(call).await??)
         };
-        let (of_up, of_down) = tokio::join!(reset(&names.scale_up), reset(&names.scale_down));
-        of_up.and(of_down)?;
-        Ok(Rewritten::Both)
+        let (of_up, of_down) = tokio::join!(reset(Direction::Up), reset(Direction::Down));
+        of_up.and(of_down)
     }
 }
 
-fn failed(mut decision: Decision, error: &dyn std::error::Error, hint: Option<String>) -> Decision {
+fn started(error: &dyn std::error::Error, hint: Option<String>) -> Execution {
     let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-    decision.error = Some(format!("{}{hint}", chain(error)));
-    decision
-}
-
-/// The lease is gone, or the intent grew old in the queue and is made anew at the next tick.
-fn not_sent(decision: &Decision, leave: Result<(), LeaseLost>) -> Decision {
-    if leave.is_err() {
-        return lease_lost(decision);
+    Execution::Started {
+        error: format!("{}{hint}", chain(error)),
     }
-    let again = "AWS throttled the scaling; it is decided on anew at the next tick";
-    let mut hold = Decision::hold(Reason::InProgress, again);
-    hold.shards = decision.shards;
-    hold
 }
 
-fn lease_lost(decision: &Decision) -> Decision {
-    let mut hold = Decision::hold(Reason::Standby, LeaseLost.to_string());
-    hold.shards = decision.shards;
-    hold
-}
-
-/// What the decision was made on has changed while it waited for the quota.
-fn overtaken(decision: &Decision) -> Decision {
-    let why = "the stream has changed while this waited for the quota; it is decided on anew at the next tick";
-    let mut hold = Decision::hold(Reason::InProgress, why);
-    hold.shards = decision.shards;
-    hold
-}
-
-fn already_open(decision: &Decision) -> Decision {
-    let mut hold = Decision::hold(
-        Reason::Settling,
-        "another scaling of the stream is open, perhaps by another host",
-    );
-    hold.shards = decision.shards;
-    hold
-}
-
-fn log_unavailable(decision: &Decision, why: &str) -> Decision {
-    let mut hold = Decision::hold(
-        Reason::LogUnavailable,
-        format!("nothing is scaled down while the log takes no rows: {why}"),
-    );
-    hold.shards = decision.shards;
-    hold
+/// A stream of which something could not be read.
+pub fn read_failed(error: &aws::Error) -> Decision {
+    let hint = error.hint();
+    let hint = hint.unwrap_or_else(|| "it is tried again at the next tick".to_owned());
+    Decision::fail(Reason::AwsError, error.to_string(), hint)
 }

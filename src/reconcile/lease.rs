@@ -319,7 +319,7 @@ impl Lease {
     }
 
     /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does not answer, not for long.
-    pub async fn acquire(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    pub async fn intent_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         timeout(TURN_WITHIN, self.turn.lock()).await.ok()
     }
 
@@ -364,7 +364,7 @@ impl Lease {
             item,
             condition: Some(condition),
         };
-        let _turn = self.acquire().await;
+        let _turn = self.intent_turn().await;
         self.table.write(vec![put]).await
     }
 

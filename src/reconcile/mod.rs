@@ -3,9 +3,13 @@
 pub mod clock;
 pub mod context;
 pub mod execute;
+pub mod execution;
 pub mod inspect;
 pub mod lease;
+pub mod lease_guard;
+pub mod poll;
 pub mod report;
 pub mod scaling_log;
 pub mod spool;
+pub mod state_file;
 pub mod tick;

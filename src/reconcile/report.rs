@@ -8,77 +8,113 @@ use serde::Serialize;
 use crate::output::table::{and_more, millis, rows, wrap};
 
 use autoscaler_core::{
-    decide::{Action, Decision},
+    decision::{Action, Decision},
     reason::Reason,
+    subscription::Subscription,
 };
+
+/// What was done to a stream, as reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    ScaleUp,
+    ScaleDown,
+    SyncAlarms,
+    Hold,
+}
+
+impl Done {
+    /// The stable code of reports and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ScaleUp => "scale_up",
+            Self::ScaleDown => "scale_down",
+            Self::SyncAlarms => "sync_alarms",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+impl From<Option<Action>> for Done {
+    fn from(action: Option<Action>) -> Self {
+        match action {
+            Some(Action::ScaleUp { .. }) => Self::ScaleUp,
+            Some(Action::ScaleDown { .. }) => Self::ScaleDown,
+            Some(Action::SyncAlarms { .. }) => Self::SyncAlarms,
+            None => Self::Hold,
+        }
+    }
+}
 
 /// What became of one stream in one tick. The field names are a promise to users' scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamReport {
-    pub stream: String,
+    /// The name or the alarm as the configuration has it, the same at every tick.
+    pub subscription: String,
+    /// Null where a subscription by alarm has not been read yet.
+    pub stream: Option<String>,
     pub region: String,
-    pub action: &'static str,
+    pub action: Done,
     pub shards_before: Option<u32>,
     pub shards_after: Option<u32>,
-    pub reason: &'static str,
+    pub reason: Reason,
     pub detail: String,
     pub error: Option<String>,
-    /// The calls of the last 24 h that count, where the log was read.
+    /// The calls of the last 24 h that count, where the scaling log was read.
     #[serde(skip)]
     pub calls: Option<Vec<Timestamp>>,
 }
 
 impl StreamReport {
-    /// A decision on a stream, in the report's words.
-    pub fn new(stream: &str, region: &str, decision: &Decision) -> Self {
+    /// What was decided on a stream, or done about it.
+    pub fn new(subscription: &Subscription, region: &str, decision: &Decision) -> Self {
         Self {
-            stream: stream.to_owned(),
+            subscription: subscription.label().to_owned(),
+            stream: subscription.stream.as_deref().map(str::to_owned),
             region: region.to_owned(),
-            action: decision.action.code(),
-            shards_before: decision.shards,
-            shards_after: decision.action.target(),
-            reason: decision.reason.code(),
-            detail: decision.detail.clone(),
-            error: decision.error.clone(),
+            action: decision.action().into(),
+            shards_before: None,
+            shards_after: decision.action().map(Action::target),
+            reason: decision.reason(),
+            detail: decision.detail().to_owned(),
+            error: decision.error().map(str::to_owned),
             calls: None,
         }
     }
 
     /// A stream without an alarm in ALARM.
-    pub fn at_rest(stream: &str, region: &str) -> Self {
-        Self::new(
-            stream,
-            region,
-            &Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM"),
-        )
+    pub fn at_rest(subscription: &Subscription, region: &str) -> Self {
+        let at_rest = Decision::hold(Reason::NoAlarm, "neither alarm is in ALARM");
+        Self::new(subscription, region, &at_rest)
     }
 
-    /// Writes it to the log; the span that this runs in carries the stream.
-    pub fn log(&self, dry_run: bool) {
-        let Self {
-            action,
-            reason,
-            detail,
-            shards_before: before,
-            shards_after: after,
-            error,
-            ..
-        } = self;
-        match error {
+    /// What to call the stream: its name, or the subscription while that is not known.
+    pub fn name(&self) -> &str {
+        self.stream.as_deref().unwrap_or(&self.subscription)
+    }
+
+    /// Writes it to the log; `held_for` is how long a hold that is logged again has lasted.
+    pub fn log(&self, dry_run: bool, held_for: Option<Duration>) {
+        let (action, reason) = (self.action.code(), self.reason.code());
+        let (before, after) = (self.shards_before, self.shards_after);
+        let detail = &self.detail;
+        let held_for = held_for.map(|it| humantime::format_duration(it).to_string());
+        match &self.error {
             Some(error) => tracing::error!(
                 action,
                 reason,
                 before,
                 after,
                 dry_run,
+                held_for,
                 hint = detail,
                 "{error}"
             ),
             None if self.acts() => {
-                tracing::info!(action, reason, before, after, dry_run, "{detail}")
+                tracing::info!(action, reason, before, after, dry_run, "{detail}");
             }
-            None if LOUD.iter().any(|loud| loud.code() == *reason) => {
-                tracing::warn!(action, reason, before, "{detail}")
+            None if self.is_urgent() => {
+                tracing::warn!(action, reason, before, held_for, "{detail}");
             }
             None => tracing::info!(action, reason, before, "{detail}"),
         }
@@ -86,10 +122,16 @@ impl StreamReport {
 
     /// Whether something was done.
     pub fn acts(&self) -> bool {
-        self.action != Action::Hold.code()
+        self.action != Done::Hold
     }
 
-    fn tells(&self) -> bool {
+    /// Whether a person has to know of it, for as long as it lasts.
+    pub fn is_urgent(&self) -> bool {
+        self.error.is_some() || URGENT.contains(&self.reason)
+    }
+
+    /// Whether something was done, or failed.
+    pub fn is_notable(&self) -> bool {
         self.acts() || self.error.is_some()
     }
 
@@ -103,7 +145,7 @@ impl StreamReport {
 }
 
 /// Holds that a person has to know of.
-const LOUD: &[Reason] = &[
+const URGENT: &[Reason] = &[
     Reason::DailyLimit,
     Reason::AtMaxShards,
     Reason::LogUnavailable,
@@ -126,6 +168,12 @@ pub struct Report {
     /// The Regions whose alarms could not be polled, and why.
     #[serde(skip)]
     pub unpolled: Vec<String>,
+    /// Subscriptions that this process has not inspected yet.
+    #[serde(skip)]
+    pub uninspected: usize,
+    /// Why the scaling log cannot work until a person fixes it, such as a missing table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling_log_error: Option<String>,
     /// How much later than the schedule has it the tick began, if that was much.
     #[serde(skip)]
     pub late_by: Option<Duration>,
@@ -143,6 +191,8 @@ impl Report {
             at_rest: 0,
             standby: None,
             unpolled: Vec::new(),
+            uninspected: 0,
+            scaling_log_error: None,
             late_by: None,
         }
     }
@@ -160,26 +210,29 @@ impl Report {
         // Ticks that end list every subscription, in their order; one that was stopped only those it has come to.
         let whole = self.streams.len() == later.streams.len();
         for (place, news) in later.streams.into_iter().enumerate() {
-            let same =
-                |told: &StreamReport| told.stream == news.stream && told.region == news.region;
+            let same = |known: &StreamReport| {
+                known.subscription == news.subscription && known.region == news.region
+            };
             let place = if whole {
                 Some(place)
             } else {
                 self.streams.iter().position(same)
             };
             match place.and_then(|place| self.streams.get_mut(place)) {
-                Some(told) if news.tells() || !told.tells() => *told = news,
+                Some(known) if news.is_notable() || !known.is_notable() => *known = news,
                 Some(_) => {}
                 None => self.streams.push(news),
             }
         }
         self.unpolled.extend(later.unpolled);
+        self.uninspected = later.uninspected;
+        self.scaling_log_error = later.scaling_log_error;
         self
     }
 
-    /// Whether a stream failed.
+    /// Whether a stream failed, or the scaling log cannot work.
     pub fn failed(&self) -> bool {
-        self.streams.iter().any(|stream| stream.error.is_some())
+        self.scaling_log_error.is_some() || self.streams.iter().any(|it| it.error.is_some())
     }
 
     /// The object that `--output json` prints.
@@ -193,20 +246,22 @@ impl Report {
         if let Some(holder) = &self.standby {
             return format!("standby; the lease is held by {holder}");
         }
-        let count = |action: &str| {
-            self.streams
-                .iter()
-                .filter(|stream| stream.action == action)
-                .count()
+        let count = |done: Done| {
+            let streams = self.streams.iter();
+            streams.filter(|stream| stream.action == done).count()
         };
         let failed = self
             .streams
             .iter()
             .filter(|stream| stream.error.is_some())
             .count();
-        let at_rest = |stream: &&StreamReport| stream.reason == Reason::NoAlarm.code();
+        let at_rest = |stream: &&StreamReport| stream.reason == Reason::NoAlarm;
         let resting = self.at_rest + self.streams.iter().filter(at_rest).count();
-        let (ups, downs, syncs) = (count("scale_up"), count("scale_down"), count("sync_alarms"));
+        let (ups, downs, syncs) = (
+            count(Done::ScaleUp),
+            count(Done::ScaleDown),
+            count(Done::SyncAlarms),
+        );
         let held = self.streams.len() + self.at_rest - resting - ups - downs - syncs;
         let failed_holds = self
             .streams
@@ -245,7 +300,7 @@ impl Report {
         let told = self
             .streams
             .iter()
-            .filter(|stream| stream.reason != "no_alarm" || self.streams.len() <= 20);
+            .filter(|stream| stream.reason != Reason::NoAlarm || self.streams.len() <= 20);
         let told: Vec<[String; 4]> = folded(told)
             .into_iter()
             .map(|(stream, more)| {
@@ -254,10 +309,10 @@ impl Report {
                     None => stream.detail.clone(),
                 };
                 let action = match stream.action {
-                    "hold" => format!("hold: {}", stream.reason),
-                    action => action.replace('_', " "),
+                    Done::Hold => format!("hold: {}", stream.reason.code()),
+                    done => done.code().replace('_', " "),
                 };
-                let name = format!("{}{}", stream.stream, and_more(more));
+                let name = format!("{}{}", stream.name(), and_more(more));
                 [name, action, stream.shards(), why]
             })
             .collect();
@@ -313,12 +368,25 @@ mod tests {
         }
     }
 
+    fn of(stream: &str, decision: &Decision) -> StreamReport {
+        StreamReport {
+            subscription: stream.to_owned(),
+            stream: Some(stream.to_owned()),
+            region: "eu-west-1".to_owned(),
+            action: decision.action().into(),
+            shards_before: Some(2),
+            shards_after: decision.action().map(Action::target),
+            reason: decision.reason(),
+            detail: decision.detail().to_owned(),
+            error: decision.error().map(str::to_owned),
+            calls: None,
+        }
+    }
+
     fn scaled(stream: &str) -> StreamReport {
         let detail = format!("{stream}-scale-up-alarm has been in ALARM since noon");
-        let mut decision = Decision::hold(Reason::Alarm, detail);
-        decision.action = Action::ScaleUp { to: 4 };
-        decision.shards = Some(2);
-        StreamReport::new(stream, "eu-west-1", &decision)
+        let up = Decision::act(Action::ScaleUp { to: 4 }, Reason::Alarm, detail);
+        of(stream, &up)
     }
 
     #[test]
@@ -342,10 +410,12 @@ mod tests {
     }
 
     #[test]
-    fn streams_that_fail_for_one_cause_are_told_together() {
+    fn streams_that_fail_for_one_cause_share_a_row() {
         let failed = |stream: &str| {
-            let away = Decision::failed(Reason::AwsError, "AWS cannot be reached", "wait");
-            StreamReport::new(stream, "eu-west-1", &away)
+            of(
+                stream,
+                &Decision::fail(Reason::AwsError, "AWS cannot be reached", "wait"),
+            )
         };
         let streams = ["a", "b", "c"].map(failed);
         let text = report([&streams[..], &[scaled("d")]].concat()).to_text(None);

@@ -25,7 +25,7 @@ use crate::{
     config::Config,
 };
 use autoscaler_core::datetime::format_datetime;
-use autoscaler_core::scaling::{Log, Outcome, Scaling};
+use autoscaler_core::scaling::{Outcome, RecentScalings, Scaling};
 
 use row::Row;
 
@@ -326,7 +326,7 @@ impl ScalingLog {
         stream: &str,
         stream_arn: &str,
         since: Timestamp,
-    ) -> (Log, Option<aws::Error>) {
+    ) -> (RecentScalings, Option<aws::Error>) {
         let (rows, error) = match self.rows(stream, since).await {
             Ok(rows) => (rows, None),
             Err(error) => (Vec::new(), Some(error)),
@@ -346,12 +346,12 @@ impl ScalingLog {
                 Row::Scaling(_) | Row::Unreadable(_) => {}
             }
         }
-        let log = Log {
+        let recent = RecentScalings {
             scalings: scalings.into_values().collect(),
             unreadable,
             unread: error.as_ref().map(ToString::to_string),
         };
-        (log, error)
+        (recent, error)
     }
 
     /// The rows of the table under the stream's name since `since`.
@@ -389,7 +389,11 @@ impl ScalingLog {
 
     /// The rows under the stream's name from `since` on, oldest first, whatever their ARN: those of the table,
     /// and those in this host's spool.
-    pub async fn history(&self, stream: &str, since: Timestamp) -> Result<Log, aws::Error> {
+    pub async fn history(
+        &self,
+        stream: &str,
+        since: Timestamp,
+    ) -> Result<RecentScalings, aws::Error> {
         let mut scalings: BTreeMap<(Timestamp, String), Scaling> = BTreeMap::new();
         let mut unreadable = Vec::new();
         let of_spool = self.spooled_rows(stream).into_iter();
@@ -402,7 +406,7 @@ impl ScalingLog {
                 Row::Unreadable(row) => unreadable.push(row),
             }
         }
-        Ok(Log {
+        Ok(RecentScalings {
             scalings: scalings.into_values().collect(),
             unreadable,
             unread: None,

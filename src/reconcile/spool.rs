@@ -8,7 +8,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use crate::reconcile::state_file;
 use autoscaler_core::scaling::{Outcome, Scaling};
 
 /// The names of commands' files: between these two stands the process id.
@@ -52,7 +53,7 @@ pub struct Spool {
 
 #[derive(Debug)]
 enum Own {
-    Unread,
+    Unopened,
     Locked(#[expect(dead_code, reason = "it is held for its lock")] File),
 }
 
@@ -60,7 +61,7 @@ impl Spool {
     /// Reads the spool of a state directory; where there is none, it is empty and nothing is created.
     pub fn open(state_dir: &Path) -> Result<Self, SpoolError> {
         let path = spool_file(state_dir);
-        let text = match fs::read(&path) {
+        let text = match state_file::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error)
                 if matches!(
@@ -117,7 +118,7 @@ impl Spool {
     /// What can be read of a spool that another process may be writing; it takes nothing, and is never mended.
     pub fn peek(state_dir: &Path) -> Self {
         let path = spool_file(state_dir);
-        let bytes = fs::read(&path).unwrap_or_else(|error| {
+        let bytes = state_file::read(&path).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::debug!(%error, path = %path.display(), "the spool cannot be read");
             }
@@ -136,7 +137,7 @@ impl Spool {
         let file = format!("{APART}{}.{LINES}", std::process::id());
         Self {
             path: Some(state_dir.join(file)),
-            own: Some(Own::Unread),
+            own: Some(Own::Unopened),
             ..Self::peek(state_dir)
         }
     }
@@ -169,7 +170,7 @@ impl Spool {
         if self.rows.len() >= MOST_ROWS && !self.has(&row) {
             return Err(SpoolError::Full(self.path()?.to_owned()));
         }
-        if let Some(own @ Own::Unread) = &mut self.own {
+        if let Some(own @ Own::Unopened) = &mut self.own {
             let path = self.path.as_deref().ok_or(SpoolError::None)?;
             *own = Own::Locked(locked(path)?);
         }
@@ -207,13 +208,16 @@ impl Spool {
                 source,
             }
         };
-        let file = File::open(path).map_err(io("read"))?;
+        let file = state_file::options()
+            .read(true)
+            .open(path)
+            .map_err(io("read"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(io("locked")(error)),
         }
-        let text = fs::read(path).map_err(io("read"))?;
+        let text = state_file::read(path).map_err(io("read"))?;
         for row in parse(&String::from_utf8_lossy(&text)).rows.into_values() {
             let known = self.rows.get(&key(&row)).map(|known| known.outcome);
             // What is known to have ended does not begin again.
@@ -242,17 +246,8 @@ impl Spool {
     /// Replaces the file by one with just the rows that wait.
     fn write_all(&self) -> Result<(), SpoolError> {
         let path = self.path()?;
-        let replace = || {
-            let new = path.with_extension("new");
-            let text: String = self.rows.values().map(|row| line(row) + "\n").collect();
-            let mut file = File::create(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, path)?;
-            path.parent()
-                .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-        };
-        replace().map_err(|source| SpoolError::Io {
+        let text: String = self.rows.values().map(|row| line(row) + "\n").collect();
+        state_file::replace(path, text.as_bytes()).map_err(|source| SpoolError::Io {
             doing: "written",
             path: path.to_owned(),
             source,
@@ -271,7 +266,7 @@ fn locked(path: &Path) -> Result<File, SpoolError> {
             fs::create_dir_all(folder)?;
         }
         loop {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            let file = state_file::options().create(true).append(true).open(path)?;
             file.lock()?;
             // The daemon runs as another user, and reads it.
             file.set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -293,7 +288,7 @@ fn append(path: &Path, line: &str) -> Result<(), SpoolError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = state_file::options().create(true).append(true).open(path)?;
         // The leading line end closes a line that a full disk may have cut short.
         file.write_all(format!("\n{line}\n").as_bytes())?;
         file.sync_all()

@@ -1,7 +1,10 @@
-//! One tick: observe -> decide -> apply -> record, for all subscriptions, streams side by side.
+//! One tick for all subscriptions, streams side by side: poll, inspect, execute, report.
 
-mod look;
+mod dispatch;
 mod memory;
+mod notices;
+mod stream;
+mod upkeep;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,40 +13,34 @@ use std::{
     time::Duration,
 };
 
+use autoscaler_core::{
+    decision::Decision,
+    reason::Reason,
+    subscription::{Account, SubscriptionId},
+};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
-    task::{Id, JoinSet},
+    task::{Id, JoinError, JoinSet},
     time::{Instant, timeout_at},
 };
 
 use crate::{
-    aws,
-    output::{error::chain, table::millis},
+    output::table::millis,
     reconcile::{
         context::Context,
-        execute::{self, LeaseGuard},
-        inspect::{Index, PollMode, Reader},
-        lease::{Lease, LeaseTerm, Standing},
+        lease::{Lease, Standing},
+        poll::{Index, PollMode},
         report::{Report, StreamReport},
     },
 };
-use autoscaler_core::{
-    alarm::{Alarm, Direction},
-    decide::{Action, Decision, Verdict, decide, may_reshard},
-    facts::Observation,
-    reason::Reason,
-    scaling::Scaling,
-    subscription::Account,
-};
 use memory::Memory;
+use stream::StreamOutcome;
+use upkeep::Upkeep;
 
-/// So much of a tick goes to rows that wait in the spool: a scale-up never waits long for the log.
-const DELIVER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a tick of the daemon waits for the upkeep of the scaling log, after it has started streams.
+const UPKEEP_GRACE: Duration = Duration::from_secs(1);
 
-/// How often the log is asked for scalings that were left open, where no audit interval says it.
-const LOOK_FOR_OPEN: Duration = Duration::from_mins(15);
-
-/// Without word of an earlier tick, the audit takes those whose turn was in this time.
+/// Without state of an earlier tick, the audit takes the streams whose turn was in this time.
 const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
@@ -52,17 +49,31 @@ pub struct Autoscaler {
     context: Arc<Context>,
     groups: Vec<Group>,
     memory: Memory,
-    /// Reports list every subscription, not only those that anything is to be told of.
+    /// Reports list every subscription, not only those with something to report.
     report_all: bool,
-    /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no other stream waits for it.
+    /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no
+    /// other stream waits for it.
     under_way: JoinSet<StreamOutcome>,
-    busy: HashMap<Id, usize>,
-    /// What the tick under way has to tell, by the subscriptions' numbers.
-    reports: BTreeMap<usize, StreamReport>,
+    /// The subscriptions of the tasks under way.
+    tasks: HashMap<Id, SubscriptionId>,
+    upkeep: Option<Upkeep>,
+    stands_by: bool,
+    /// The reports of the tick under way.
+    reports: BTreeMap<SubscriptionId, StreamReport>,
     /// The Regions that it could not poll, and why.
     unpolled: Vec<String>,
-    /// What the earlier ticks of a run from cron had to tell.
+    /// The report of the earlier ticks of a run from cron.
     earlier: Option<Report>,
+}
+
+/// An account and Region of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupId(usize);
+
+impl GroupId {
+    fn index(self) -> usize {
+        self.0
+    }
 }
 
 /// The subscriptions of one account and Region.
@@ -74,27 +85,14 @@ struct Group {
     mode: PollMode,
 }
 
-/// One stream, looked after.
-#[derive(Debug)]
-struct StreamOutcome {
-    number: usize,
-    stream: String,
-    polled: Vec<Alarm>,
-    needs_inspection: bool,
-    decision: Decision,
-    /// The calls of the last 24 h that count, where the log was read.
-    calls: Option<Vec<Timestamp>>,
-}
-
 impl Autoscaler {
     /// An autoscaler that has not ticked yet.
     pub fn new(context: Arc<Context>, report_all: bool) -> Self {
         let mut indexes: BTreeMap<&Account, Index> = BTreeMap::new();
-        for (number, subscription) in context.config.subscriptions.iter().enumerate() {
-            indexes
-                .entry(&subscription.account)
-                .or_default()
-                .add(number, subscription);
+        for id in context.subscription_ids() {
+            let subscription = context.subscription(id);
+            let index = indexes.entry(&subscription.account).or_default();
+            index.add(id, subscription);
         }
         let group = |(account, index): (&Account, Index)| Group {
             account: account.clone(),
@@ -109,69 +107,108 @@ impl Autoscaler {
             memory: Memory::default(),
             report_all,
             under_way: JoinSet::new(),
-            busy: HashMap::new(),
+            tasks: HashMap::new(),
+            upkeep: None,
+            stands_by: false,
             reports: BTreeMap::new(),
             unpolled: Vec::new(),
             earlier: None,
         }
     }
 
-    /// Looks after every stream that may need it, and tells what was done. Never fails as a whole: what fails is told per stream.
+    /// Has every stream inspected once, whatever its alarms say: at the start of a daemon, after a
+    /// reload, and in a dry run.
+    pub fn inspect_all(&mut self) {
+        self.memory.overdue.extend(self.context.subscription_ids());
+    }
+
+    /// Looks after every stream that may need it, and reports what was done. Never fails as a whole:
+    /// failures are reported per stream.
     pub async fn tick(&mut self, wait: Duration) -> Report {
+        self.tick_with(wait, UPKEEP_GRACE).await
+    }
+
+    async fn tick_with(&mut self, wait: Duration, upkeep_grace: Duration) -> Report {
         let started = Instant::now();
+        let deadline = started + wait;
         let now = self.context.clock.now();
         let calls = self.context.aws.meter.read();
+        self.reports.clear();
         let term = match self.context.lease.as_deref().map(Lease::standing) {
             None => None,
             Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
             Some(Standing::Standby(holder)) => {
-                // What this host did while it held the lease is in no other host's reach.
-                self.deliver().await;
+                self.stands_by = true;
+                // Rows that this host spooled while it held the lease are out of every other host's reach.
+                self.start_upkeep(now);
+                self.finish_upkeep(deadline, now).await;
                 return self.stand_by(now, holder);
             }
         };
+        self.stands_by = false;
         if self.memory.term != term {
-            // Whoever acted before may have left something open.
+            // The host that acted before may have left something open.
             self.memory = Memory::default();
             self.memory.term = term;
         }
-        self.deliver().await;
-        self.tend_journal(now).await;
-        self.reports.clear();
-        self.look(now, term, started + wait).await;
-        self.wait(started + wait).await;
+        self.reap(now);
+        self.start_upkeep(now);
+        self.poll_and_start(now, term, deadline).await;
+        let grace = deadline.min(Instant::now() + upkeep_grace);
+        self.finish_upkeep(grace, now).await;
+        self.start_recoveries(now, term, deadline).await;
+        self.wait(deadline).await;
         self.memory.last_tick = Some(now);
-        if self
-            .reports
-            .values()
-            .any(|report| report.reason == Reason::Settling.code())
-        {
-            // Something is open that this process may not know of.
-            self.memory.open_read_at = None;
-        }
-        self.tell_of_busy();
-        self.memory.keep_told();
-        if self.report_all {
-            for (number, subscription) in self.context.config.subscriptions.iter().enumerate() {
-                let region = &self.context.aws.clients(&subscription.account).region;
-                self.reports
-                    .entry(number)
-                    .or_insert_with(|| StreamReport::at_rest(subscription.label(), region));
-            }
-        }
+        self.report_rest(now);
         let calls = self.context.aws.meter.since(&calls);
         self.report(now, millis(started.elapsed()), calls)
     }
 
-    /// Ticks until no work is under way, up to `within`; what is then left stays open in the log.
+    /// Reports what the tick did not come to: streams still under way, failures that last, and, where
+    /// every subscription is reported, those at rest.
+    fn report_rest(&mut self, now: Timestamp) {
+        let settling = |report: &StreamReport| report.reason == Reason::Settling;
+        if self.reports.values().any(settling) {
+            // Something is open that this process may not know of.
+            self.memory.open_read_at = None;
+        }
+        for id in self.busy() {
+            if !self.reports.contains_key(&id) {
+                let detail = "the work on it outlasts the tick and continues";
+                let decision = Decision::hold(Reason::InProgress, detail);
+                self.report_stream(id, self.stream_report(id, &decision), now);
+            }
+        }
+        for id in self.context.subscription_ids() {
+            if self.reports.contains_key(&id) {
+                continue;
+            }
+            if let Some(failure) = self.memory.lasting_failure(&self.key(id)) {
+                self.report_stream(id, self.stream_report(id, &failure), now);
+            } else if self.report_all {
+                let subscription = self.context.subscription(id);
+                let region = &self.context.clients_of(subscription).region;
+                let at_rest = StreamReport::at_rest(subscription, region);
+                self.reports.insert(id, at_rest);
+            }
+        }
+        self.memory.notices.end_tick();
+    }
+
+    /// Ticks until no work is left, up to `within`; what is left then stays open in the scaling log.
     ///
-    /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it goes on looking at the alarms meanwhile.
+    /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it goes
+    /// on polling meanwhile.
     pub async fn run_once(&mut self, wait: Duration, within: Duration) -> Report {
         let end = Instant::now() + within;
         loop {
-            let report = self.tick(wait).await;
+            let overdue = self.memory.overdue.len();
+            let report = self.tick_with(wait, wait).await;
             let report = self.after_earlier(report);
-            if self.under_way() == 0 || Instant::now() >= end {
+            let left = self.memory.overdue.len();
+            let progresses = left > 0 && left < overdue;
+            let is_done = self.under_way() == 0 && !progresses;
+            if is_done || Instant::now() >= end {
                 self.cut().await;
                 return report;
             }
@@ -196,15 +233,15 @@ impl Autoscaler {
         self.memory = Memory::default();
         Report {
             at_rest: self.context.config.subscriptions.len(),
-            standby: Some(holder.unwrap_or_else(|| "nobody that is known".to_owned())),
+            standby: Some(holder.unwrap_or_else(|| "no known host".to_owned())),
             ..Report::of_nothing(started_at, self.context.dry_run)
         }
     }
 
-    /// Waits for the work that ticks have left under way, cuts what is left of it at the deadline, and tells how many streams that were, and
-    /// what was done since the last report.
+    /// Waits for the work that ticks left under way, ends what is left of it at the deadline, and
+    /// returns how many streams that were, and what was done since the last report.
     ///
-    /// What is cut stays open in the log, and whoever looks next settles it.
+    /// What is cut short stays open in the scaling log, and the next look settles it.
     pub async fn stop(&mut self, deadline: Instant) -> (usize, Report) {
         self.wait(deadline).await;
         let cut = self.cut().await;
@@ -212,31 +249,34 @@ impl Autoscaler {
         (cut, self.after_earlier(report))
     }
 
-    /// Takes over what an earlier process left in the state directory about its last tick.
+    /// Takes over what an earlier process saved in the state directory about its last tick.
     ///
-    /// Without word every audit is due: a run that comes seldom, or whose state directory does not last, would never get to some streams.
+    /// Without it every audit is due: a run that comes seldom, or whose state directory does not last,
+    /// would never get to some streams.
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
         self.memory.load(state_dir, now);
-        let all = 0..self.context.config.subscriptions.len();
-        let keys: BTreeSet<String> = all.map(|number| self.key(number)).collect();
+        let keys = self.context.subscription_ids().map(|id| self.key(id));
+        let keys: BTreeSet<String> = keys.collect();
         self.memory.forget_unknown(&keys);
         if self.memory.last_tick.is_none() {
             let interval = self.context.config.audit_interval.unwrap_or_default();
             self.memory.last_tick = now.saturating_sub(interval).ok();
+            self.inspect_all();
         }
     }
 
-    /// Leaves word for the next process.
+    /// Saves state for the next process.
     pub fn save_state(&self, state_dir: &Path) {
-        let nothing_is_open = self.under_way.is_empty() && self.left_open().is_empty();
+        let open = self.context.scaling_log.open_scalings();
+        let nothing_is_open = self.under_way.is_empty() && open.is_empty();
         self.memory.save(state_dir, nothing_is_open);
     }
 
     async fn cut(&mut self) -> usize {
         let cut = self.under_way.len();
         self.under_way.shutdown().await;
-        self.busy.clear();
+        self.tasks.clear();
         cut
     }
 
@@ -245,132 +285,88 @@ impl Autoscaler {
         self.under_way.len()
     }
 
-    /// Delivers spooled rows.
-    async fn deliver(&mut self) {
-        let scaling_log = &self.context.scaling_log;
-        if self.context.dry_run {
-            return;
-        }
-        if let Err(error) = scaling_log.take_in() {
-            self.memory
-                .tell_of_log("a command's rows wait", &chain(&error), None);
-        }
-        if scaling_log.spooled() > 0 {
-            match scaling_log.deliver(DELIVER_WITHIN).await {
-                Ok(rows) => tracing::info!(rows, "the spool's rows are delivered to the log"),
-                Err(error) => {
-                    self.memory
-                        .tell_of_log("rows wait in the spool", &chain(&error), None);
-                }
-            }
-        }
+    /// The streams that are being worked on.
+    fn busy(&self) -> BTreeSet<SubscriptionId> {
+        self.tasks.values().copied().collect()
     }
 
-    /// Finds out at the start, and once per audit interval, what any process has left open.
-    async fn tend_journal(&mut self, now: Timestamp) {
-        let Context {
-            config,
-            scaling_log,
-            ..
-        } = &*self.context;
-        let interval = config.audit_interval.unwrap_or(LOOK_FOR_OPEN);
-        let due = |last: Timestamp| now.duration_since(last).unsigned_abs() >= interval;
-        if self.memory.open_read_at.is_none_or(due) {
-            match scaling_log.refresh_open().await {
-                Ok(()) => self.memory.open_read_at = Some(now),
-                Err(error) => self.memory.tell_of_log(
-                    "the log cannot be read for scalings left open",
-                    &error.to_string(),
-                    error.hint(),
-                ),
-            }
+    /// Takes in what ended since the last tick.
+    fn reap(&mut self, now: Timestamp) {
+        while let Some(joined) = self.under_way.try_join_next_with_id() {
+            self.take_in(joined, now);
         }
-    }
-
-    /// Subscriptions with a scaling that was left open; those of streams that only other processes subscribe are theirs.
-    fn left_open(&self) -> Vec<(usize, Scaling)> {
-        let open = self.context.scaling_log.open_scalings();
-        let find = |scaling: Scaling| {
-            let region = scaling.stream_arn.split(':').nth(3).unwrap_or_default();
-            let groups = self.groups.iter().filter(|group| group.region == region);
-            let numbers = groups.filter_map(|group| group.index.find(&scaling));
-            let found: Vec<_> = numbers.map(|number| (number, scaling.clone())).collect();
-            found
-        };
-        open.into_iter().flat_map(find).collect()
+        // What was begun before this tick is part of its report, but does not keep it from looking again.
+        self.reports.retain(|_, report| report.acts());
     }
 
     async fn wait(&mut self, deadline: Instant) {
         while let Ok(Some(joined)) = timeout_at(deadline, self.under_way.join_next_with_id()).await
         {
-            match joined {
-                Ok((id, settled)) => {
-                    self.busy.remove(&id);
-                    let mut report =
-                        self.stream_report(settled.number, &settled.stream, &settled.decision);
-                    report.calls = settled.calls;
-                    let (now, number) = (self.context.clock.now(), settled.number);
-                    let reason = settled.decision.reason;
-                    if settled.needs_inspection
-                        && matches!(reason, Reason::InProgress | Reason::Standby)
-                    {
-                        self.memory.overdue.insert(number);
-                    }
-                    // At once: a tick that is cut short has still told what it did.
-                    self.tell(number, report);
-                    self.memory
-                        .remember(number, settled.polled, settled.decision, now);
+            self.take_in(joined, self.context.clock.now());
+        }
+    }
+
+    /// Reports an outcome at once: a tick that is cut short has still reported what it did.
+    fn take_in(&mut self, joined: Result<(Id, StreamOutcome), JoinError>, now: Timestamp) {
+        match joined {
+            Ok((task, outcome)) => {
+                self.tasks.remove(&task);
+                let StreamOutcome {
+                    id,
+                    polled,
+                    trigger,
+                    decision,
+                    report,
+                } = outcome;
+                let postponed = matches!(decision.reason(), Reason::InProgress | Reason::Standby);
+                if postponed && trigger.needs_inspection() {
+                    self.memory.overdue.insert(id);
                 }
-                Err(error) => {
-                    if let Some(number) = self.busy.remove(&error.id()) {
-                        let decision = Decision::failed(
-                            Reason::AwsError,
-                            format!("internal error: {error}"),
-                            "please report this as a bug",
-                        );
-                        let label = self.context.config.subscriptions[number].label().to_owned();
-                        self.tell(number, self.stream_report(number, &label, &decision));
-                    }
-                }
+                self.memory.note_failure(id, self.key(id), &decision);
+                self.report_stream(id, report, now);
+                self.memory.remember(id, polled, decision, now);
+            }
+            Err(error) => {
+                let Some(id) = self.tasks.remove(&error.id()) else {
+                    return;
+                };
+                let error = format!("internal error: {error}");
+                let hint = "please report this as a bug";
+                let decision = Decision::fail(Reason::AwsError, error, hint);
+                self.report_stream(id, self.stream_report(id, &decision), now);
             }
         }
     }
 
-    /// Logs what is new of a stream, and reports it.
-    fn tell(&mut self, number: usize, report: StreamReport) {
-        let key = self.key(number);
-        self.memory.tell(key, &report, self.context.dry_run);
-        self.reports.insert(number, report);
+    /// Logs what is new of a stream, and adds it to the tick's report.
+    fn report_stream(&mut self, id: SubscriptionId, report: StreamReport, now: Timestamp) {
+        let (key, dry_run) = (self.key(id), self.context.dry_run);
+        self.memory.notices.report(key, &report, dry_run, now);
+        let known = self.reports.get(&id);
+        // What was done, or failed, is not hidden by a later hold of the same tick.
+        if report.is_notable() || !known.is_some_and(StreamReport::is_notable) {
+            self.reports.insert(id, report);
+        }
     }
 
-    /// Names a subscription from run to run.
-    fn key(&self, number: usize) -> String {
-        let subscription = &self.context.config.subscriptions[number];
+    /// Identifies a subscription from run to run.
+    fn key(&self, id: SubscriptionId) -> String {
+        let subscription = self.context.subscription(id);
         format!("{}/{}", subscription.account, subscription.alarms.scale_up)
     }
 
-    fn stream_report(&self, number: usize, stream: &str, decision: &Decision) -> StreamReport {
-        let region = &self
-            .context
-            .aws
-            .clients(&self.context.config.subscriptions[number].account)
-            .region;
-        StreamReport::new(stream, region, decision)
+    fn stream_report(&self, id: SubscriptionId, decision: &Decision) -> StreamReport {
+        let subscription = self.context.subscription(id);
+        let region = &self.context.clients_of(subscription).region;
+        StreamReport::new(subscription, region, decision)
     }
 
-    /// Tells of the streams whose work outlasts the tick.
-    fn tell_of_busy(&mut self) {
-        let busy: Vec<usize> = self.busy.values().copied().collect();
-        for number in busy {
-            if !self.reports.contains_key(&number) {
-                let decision = Decision::hold(
-                    Reason::InProgress,
-                    "work on it outlasts the tick, and goes on",
-                );
-                let label = self.context.config.subscriptions[number].label().to_owned();
-                self.tell(number, self.stream_report(number, &label, &decision));
-            }
-        }
+    fn group(&self, id: GroupId) -> &Group {
+        &self.groups[id.index()]
+    }
+
+    fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..self.groups.len()).map(GroupId)
     }
 
     fn report(
@@ -380,100 +376,16 @@ impl Autoscaler {
         api_calls: BTreeMap<String, u64>,
     ) -> Report {
         let reports = std::mem::take(&mut self.reports);
+        let all = self.context.config.subscriptions.len();
         Report {
-            started_at,
             duration_ms,
-            dry_run: self.context.dry_run,
             api_calls,
-            at_rest: self.context.config.subscriptions.len() - reports.len(),
+            at_rest: all - reports.len(),
             streams: reports.into_values().collect(),
-            standby: None,
             unpolled: std::mem::take(&mut self.unpolled),
-            late_by: None,
+            uninspected: all.saturating_sub(self.memory.inspected.len()),
+            scaling_log_error: self.memory.scaling_log_error.clone(),
+            ..Report::of_nothing(started_at, self.context.dry_run)
         }
     }
-}
-
-/// Reads what the decision needs, and carries it out.
-async fn look_after(
-    context: Arc<Context>,
-    number: usize,
-    mut seen: Observation,
-    mut now: Timestamp,
-    term: Option<LeaseTerm>,
-) -> StreamOutcome {
-    let subscription = &context.config.subscriptions[number];
-    let polled = seen.alarms_in_alarm();
-    let mut admitted = None;
-    let decision = loop {
-        match decide(subscription, &seen, now) {
-            Verdict::Decided(decision) => break decision,
-            Verdict::Need(_) if admitted.is_none() && may_reshard(subscription, &seen, now) => {
-                let kinesis = &context.aws.clients(&subscription.account).kinesis;
-                admitted = Some(kinesis.admission(seen.priority()).await);
-                // In a storm that is long after the tick has begun.
-                (seen.polled_at, now) = (Some(now), context.clock.now());
-                // A scale-up needs the least; what is decided asks for its own.
-                let leave = LeaseGuard::new(&context, term, Direction::Up);
-                if let Err(lost) = leave.ask() {
-                    break Decision::hold(Reason::Standby, lost.to_string());
-                }
-            }
-            Verdict::Need(fact) => {
-                let reader = Reader {
-                    aws: &context.aws,
-                    scaling_log: &context.scaling_log,
-                    subscription,
-                    now,
-                };
-                let read = reader.read(fact, &mut seen);
-                if let Err(error) = Box::pin(read).await {
-                    break failure(&error);
-                }
-            }
-        }
-    };
-    let decision = if context.dry_run {
-        decision
-    } else {
-        let applied = execute::apply(&context, subscription, &seen, admitted, term, decision);
-        Box::pin(applied).await
-    };
-    let stream = match seen.stream_name(subscription) {
-        "" => subscription.label(),
-        name => name,
-    };
-    StreamOutcome {
-        number,
-        stream: stream.to_owned(),
-        polled,
-        needs_inspection: seen.needs_inspection,
-        calls: calls(&context, &seen, &decision, now),
-        decision,
-    }
-}
-
-/// The calls that count of those in the log, with the one that was just made.
-fn calls(
-    context: &Context,
-    seen: &Observation,
-    decision: &Decision,
-    now: Timestamp,
-) -> Option<Vec<Timestamp>> {
-    let log = seen.log.as_ref().filter(|log| log.unread.is_none())?;
-    let mut calls: Vec<Timestamp> = log.calls().collect();
-    let scaled = matches!(
-        decision.action,
-        Action::ScaleUp { .. } | Action::ScaleDown { .. }
-    );
-    calls.extend((scaled && !context.dry_run).then_some(now));
-    Some(calls)
-}
-
-/// A stream of which something could not be read.
-pub(crate) fn failure(error: &aws::Error) -> Decision {
-    let mend = error
-        .hint()
-        .unwrap_or_else(|| "it is tried again".to_owned());
-    Decision::failed(Reason::AwsError, error.to_string(), mend)
 }

@@ -2,6 +2,7 @@
 
 use std::{hint::black_box, time::Duration};
 
+use autoscaler_core::trigger::Trigger;
 use autoscaler_core::{
     decide::{decide, scale_down_target, scale_up_target},
     facts::{Series, Traffic},
@@ -22,10 +23,24 @@ fn decision(c: &mut Criterion) {
     let subscription = scene::subscription();
     let (up, down) = (scene::up(4), scene::down(10, 2.6));
     c.bench_function("decide: scale up", |b| {
-        b.iter(|| decide(black_box(&subscription), black_box(&up), scene::now()))
+        b.iter(|| {
+            decide(
+                black_box(&subscription),
+                &Trigger::Alarm,
+                black_box(&up),
+                scene::now(),
+            )
+        })
     });
     c.bench_function("decide: scale down", |b| {
-        b.iter(|| decide(black_box(&subscription), black_box(&down), scene::now()))
+        b.iter(|| {
+            decide(
+                black_box(&subscription),
+                &Trigger::Alarm,
+                black_box(&down),
+                scene::now(),
+            )
+        })
     });
     let traffic = day_of_traffic();
     c.bench_function("scale-down target from a day of traffic", |b| {
@@ -109,7 +124,10 @@ fn ticks(c: &mut Criterion) {
                 || runtime.block_on(prepare(streams, firing)),
                 |(_world, mut autoscaler)| {
                     let report = runtime.block_on(world::tick(&mut autoscaler));
-                    let scaled = report.streams.iter().filter(|it| it.action == "scale_up");
+                    let scaled = report
+                        .streams
+                        .iter()
+                        .filter(|it| it.action.code() == "scale_up");
                     assert_eq!(scaled.count(), firing, "what is measured is done");
                     assert!(!report.failed());
                 },

@@ -141,6 +141,7 @@ fn commands_parse() {
             region: None,
             wait,
             yes,
+            note: None,
         })
     };
     let to = Target {

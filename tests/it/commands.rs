@@ -134,7 +134,7 @@ fn the_sandbox_serves_every_command() {
     check(
         "scale sessions --by +1 --yes --sandbox",
         0,
-        &["its alarms are in sync"],
+        &["both alarms record the new count"],
         &["in 1 call"],
     );
     check(

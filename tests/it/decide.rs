@@ -2,11 +2,13 @@
 
 use autoscaler_core::{
     alarm::{Alarm, State},
-    decide::{Action, Decision, Fact, Verdict, decide, scale_up_target},
-    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary},
+    decide::{Inquiry, ReadTwice, decide, scale_up_target},
+    decision::{Action, Conclusion, Decision, Fact, Verdict},
+    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary},
     reason::Reason,
-    scaling::{Log, Outcome, Scaling},
+    scaling::{Outcome, RecentScalings, Scaling},
     subscription::Subscription,
+    trigger::Trigger,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -35,39 +37,43 @@ fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
 }
 
 /// The log cannot be read, and this process knows of nothing.
-fn away() -> Log {
+fn away() -> RecentScalings {
     known(Vec::new())
 }
 
 /// The log cannot be read, and this process knows of these.
-fn known(scalings: Vec<Scaling>) -> Log {
-    Log {
+fn known(scalings: Vec<Scaling>) -> RecentScalings {
+    RecentScalings {
         scalings,
         unread: Some("away".to_owned()),
-        ..Log::default()
+        ..RecentScalings::default()
     }
 }
 
-fn decided(subscription: &Subscription, seen: &Observation) -> Decision {
-    match decide(subscription, seen, now()) {
-        Verdict::Decided(decision) => decision,
+fn concluded(subscription: &Subscription, trigger: &Trigger, facts: &Facts) -> Conclusion {
+    match decide(subscription, trigger, facts, now()) {
+        Verdict::Concluded(conclusion) => *conclusion,
         Verdict::Need(fact) => panic!("nothing is missing, and still {fact:?} is asked for"),
     }
 }
 
-#[track_caller]
-fn check(seen: &Observation, action: Action, reason: Reason) {
-    check_with(&subscription(), seen, action, reason);
+fn decided(subscription: &Subscription, facts: &Facts) -> Decision {
+    concluded(subscription, &Trigger::Alarm, facts).decision
 }
 
 #[track_caller]
-fn check_with(subscription: &Subscription, seen: &Observation, action: Action, reason: Reason) {
-    let decision = decided(subscription, seen);
+fn check(facts: &Facts, action: Option<Action>, reason: Reason) {
+    check_with(&subscription(), facts, action, reason);
+}
+
+#[track_caller]
+fn check_with(subscription: &Subscription, facts: &Facts, action: Option<Action>, reason: Reason) {
+    let decision = decided(subscription, facts);
     assert_eq!(
-        (decision.action, decision.reason),
+        (decision.action(), decision.reason()),
         (action, reason),
         "{}",
-        decision.detail
+        decision.detail()
     );
 }
 
@@ -85,7 +91,7 @@ fn scale_up_targets_are_the_originals() {
         (1000, 1250),
     ] {
         assert_eq!(scale_up_target(n), target, "from {n}");
-        check(&up(n), Action::ScaleUp { to: target }, Reason::Alarm);
+        check(&up(n), Some(Action::ScaleUp { to: target }), Reason::Alarm);
     }
 }
 
@@ -102,11 +108,15 @@ fn scale_down_aims_for_half_usage_and_never_more_than_halves() {
         (9, 0.0, Some(5)),
     ] {
         match expected {
-            Some(to) => check(&down(n, used), Action::ScaleDown { to }, Reason::Alarm),
-            None => check(&down(n, used), Action::Hold, Reason::AtTarget),
+            Some(to) => check(
+                &down(n, used),
+                Some(Action::ScaleDown { to }),
+                Reason::Alarm,
+            ),
+            None => check(&down(n, used), None, Reason::AtTarget),
         }
     }
-    check(&down(1, 0.0), Action::Hold, Reason::AtMinShards);
+    check(&down(1, 0.0), None, Reason::AtMinShards);
 }
 
 #[test]
@@ -117,22 +127,24 @@ fn records_count_as_bytes_do() {
         points,
         complete: true,
     };
-    check(&seen, Action::ScaleDown { to: 6 }, Reason::Alarm);
+    check(&seen, Some(Action::ScaleDown { to: 6 }), Reason::Alarm);
 }
 
 #[test]
 fn every_count_that_a_stream_can_have_scales_within_the_limits_of_aws() {
     for n in 1..=10_000 {
-        match decided(&subscription(), &up(n)).action {
-            Action::ScaleUp { to } => {
+        match decided(&subscription(), &up(n)).action() {
+            Some(Action::ScaleUp { to }) => {
                 assert!(to > n && to <= 2 * n && to <= 10_000, "{n} up to {to}")
             }
-            Action::Hold => assert_eq!(n, 10_000, "only a stream at the limit cannot grow"),
+            None => assert_eq!(n, 10_000, "only a stream at the limit cannot grow"),
             other => panic!("{n}: {other:?}"),
         }
-        match decided(&subscription(), &down(n, 0.0)).action {
-            Action::ScaleDown { to } => assert!(to < n && to >= n.div_ceil(2), "{n} down to {to}"),
-            Action::Hold => assert_eq!(n, 1, "only a stream of one shard cannot shrink"),
+        match decided(&subscription(), &down(n, 0.0)).action() {
+            Some(Action::ScaleDown { to }) => {
+                assert!(to < n && to >= n.div_ceil(2), "{n} down to {to}")
+            }
+            None => assert_eq!(n, 1, "only a stream of one shard cannot shrink"),
             other => panic!("{n}: {other:?}"),
         }
     }
@@ -142,22 +154,22 @@ fn every_count_that_a_stream_can_have_scales_within_the_limits_of_aws() {
 fn states_of_the_pair() {
     use State::{Alarm, InsufficientData, Ok};
     for (up, down, action, reason) in [
-        (Ok, Ok, Action::Hold, Reason::NoAlarm),
-        (
-            InsufficientData,
-            InsufficientData,
-            Action::Hold,
-            Reason::NoAlarm,
-        ),
-        (Alarm, Ok, Action::ScaleUp { to: 15 }, Reason::Alarm),
-        (Ok, Alarm, Action::ScaleDown { to: 5 }, Reason::Alarm),
+        (Ok, Ok, None, Reason::NoAlarm),
+        (InsufficientData, InsufficientData, None, Reason::NoAlarm),
+        (Alarm, Ok, Some(Action::ScaleUp { to: 15 }), Reason::Alarm),
+        (Ok, Alarm, Some(Action::ScaleDown { to: 5 }), Reason::Alarm),
         (
             InsufficientData,
             Alarm,
-            Action::ScaleDown { to: 5 },
+            Some(Action::ScaleDown { to: 5 }),
             Reason::Alarm,
         ),
-        (Alarm, Alarm, Action::ScaleUp { to: 15 }, Reason::Alarm),
+        (
+            Alarm,
+            Alarm,
+            Some(Action::ScaleUp { to: 15 }),
+            Reason::Alarm,
+        ),
     ] {
         check(&scene(10, up, down, 0.0), action, reason);
     }
@@ -166,15 +178,15 @@ fn states_of_the_pair() {
 #[test]
 fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
     for (n, min, max, action, reason) in [
-        (4, 1, 5, Action::ScaleUp { to: 5 }, Reason::Alarm),
-        (4, 1, 4, Action::Hold, Reason::AtMaxShards),
-        (4, 1, 3, Action::Hold, Reason::AtMaxShards),
-        (10_000, 1, 10_000, Action::Hold, Reason::AtMaxShards),
+        (4, 1, 5, Some(Action::ScaleUp { to: 5 }), Reason::Alarm),
+        (4, 1, 4, None, Reason::AtMaxShards),
+        (4, 1, 3, None, Reason::AtMaxShards),
+        (10_000, 1, 10_000, None, Reason::AtMaxShards),
         (
             9_000,
             1,
             10_000,
-            Action::ScaleUp { to: 10_000 },
+            Some(Action::ScaleUp { to: 10_000 }),
             Reason::Alarm,
         ),
     ] {
@@ -186,9 +198,9 @@ fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
         check_with(&bounded, &up(n), action, reason);
     }
     for (n, min, action, reason) in [
-        (10, 7, Action::ScaleDown { to: 7 }, Reason::Alarm),
-        (10, 10, Action::Hold, Reason::AtMinShards),
-        (10, 12, Action::Hold, Reason::AtMinShards),
+        (10, 7, Some(Action::ScaleDown { to: 7 }), Reason::Alarm),
+        (10, 10, None, Reason::AtMinShards),
+        (10, 12, None, Reason::AtMinShards),
     ] {
         let bounded = Subscription {
             min_shards: min,
@@ -208,31 +220,31 @@ fn both_bounds_count_for_both_directions() {
     check_with(
         &bounded(8, 100),
         &up(4),
-        Action::ScaleUp { to: 8 },
+        Some(Action::ScaleUp { to: 8 }),
         Reason::Alarm,
     );
     check_with(
         &bounded(20, 100),
         &up(10),
-        Action::ScaleUp { to: 20 },
+        Some(Action::ScaleUp { to: 20 }),
         Reason::Alarm,
     );
     check_with(
         &bounded(30, 100),
         &up(10),
-        Action::ScaleUp { to: 20 },
+        Some(Action::ScaleUp { to: 20 }),
         Reason::Alarm,
     );
     check_with(
         &bounded(1, 60),
         &down(100, 45.0),
-        Action::ScaleDown { to: 60 },
+        Some(Action::ScaleDown { to: 60 }),
         Reason::Alarm,
     );
     check_with(
         &bounded(1, 40),
         &down(100, 10.0),
-        Action::ScaleDown { to: 50 },
+        Some(Action::ScaleDown { to: 50 }),
         Reason::Alarm,
     );
 }
@@ -244,49 +256,44 @@ fn cooldowns_hold_their_own_direction() {
         cooldown_down: std::time::Duration::from_secs(down),
         ..subscription()
     };
-    let scaled = |mut seen: Observation| {
-        seen.log = Some(Log::whole(vec![row(ago(600), 2, 4, Outcome::Done)]));
+    let scaled = |mut seen: Facts| {
+        seen.scalings = Some(RecentScalings::complete(vec![row(
+            ago(600),
+            2,
+            4,
+            Outcome::Done,
+        )]));
         seen
     };
-    check_with(
-        &with(900, 0),
-        &scaled(up(4)),
-        Action::Hold,
-        Reason::Cooldown,
-    );
+    check_with(&with(900, 0), &scaled(up(4)), None, Reason::Cooldown);
     check_with(
         &with(600, 0),
         &scaled(up(4)),
-        Action::ScaleUp { to: 6 },
+        Some(Action::ScaleUp { to: 6 }),
         Reason::Alarm,
     );
     check_with(
         &with(0, 900),
         &scaled(up(4)),
-        Action::ScaleUp { to: 6 },
+        Some(Action::ScaleUp { to: 6 }),
         Reason::Alarm,
     );
-    check_with(
-        &with(0, 900),
-        &scaled(down(4, 0.0)),
-        Action::Hold,
-        Reason::Cooldown,
-    );
+    check_with(&with(0, 900), &scaled(down(4, 0.0)), None, Reason::Cooldown);
     check_with(
         &with(900, 0),
         &scaled(down(4, 0.0)),
-        Action::ScaleDown { to: 2 },
+        Some(Action::ScaleDown { to: 2 }),
         Reason::Alarm,
     );
 }
 
 #[test]
 fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
-    let after = |calls: i64, outcome: Outcome, mut seen: Observation| {
+    let after = |calls: i64, outcome: Outcome, mut seen: Facts| {
         let rows = (0..calls)
             .map(|i| row(ago(80_000 - i * 3600), 2, 4, outcome))
             .collect();
-        seen.log = Some(Log::whole(rows));
+        seen.scalings = Some(RecentScalings::complete(rows));
         seen
     };
     for (calls, ups, downs) in [
@@ -299,82 +306,116 @@ fn the_days_calls_are_counted_and_some_kept_for_scale_ups() {
         let up = decided(&subscription(), &after(calls, Outcome::Done, up(4)));
         let down = decided(&subscription(), &after(calls, Outcome::Done, down(4, 0.0)));
         assert_eq!(
-            up.action != Action::Hold,
+            up.action().is_some(),
             ups,
             "scale up after {calls}: {}",
-            up.detail
+            up.detail()
         );
         assert_eq!(
-            down.action != Action::Hold,
+            down.action().is_some(),
             downs,
             "scale down after {calls}: {}",
-            down.detail
+            down.detail()
         );
     }
     let spent = decided(&subscription(), &after(10, Outcome::Done, up(4)));
-    assert_eq!(spent.reason, Reason::DailyLimit);
+    assert_eq!(spent.reason(), Reason::DailyLimit);
     assert_eq!(
-        spent.recheck_at,
+        spent.recheck_at(),
         Some(ago(80_000) + SignedDuration::from_mins(24 * 60 + 1)),
         "the next slot: {}",
-        spent.detail
+        spent.detail()
     );
     check(
         &after(10, Outcome::NotApplied, up(4)),
-        Action::ScaleUp { to: 6 },
+        Some(Action::ScaleUp { to: 6 }),
         Reason::Alarm,
     );
     let none_left = Subscription {
         reserved_scale_ups: 10,
         ..subscription()
     };
-    check_with(&none_left, &down(4, 0.0), Action::Hold, Reason::DailyLimit);
+    check_with(&none_left, &down(4, 0.0), None, Reason::DailyLimit);
     let mut refused = up(4);
-    refused.log = Some(Log::whole(vec![row(ago(600), 4, 6, Outcome::Refused)]));
-    check(&refused, Action::Hold, Reason::DailyLimit);
-    refused.log = Some(Log::whole(vec![row(ago(900), 4, 6, Outcome::Refused)]));
-    check(&refused, Action::ScaleUp { to: 6 }, Reason::Alarm);
+    refused.scalings = Some(RecentScalings::complete(vec![row(
+        ago(600),
+        4,
+        6,
+        Outcome::Refused,
+    )]));
+    check(&refused, None, Reason::DailyLimit);
+    refused.scalings = Some(RecentScalings::complete(vec![row(
+        ago(900),
+        4,
+        6,
+        Outcome::Refused,
+    )]));
+    check(&refused, Some(Action::ScaleUp { to: 6 }), Reason::Alarm);
 }
 
 #[test]
-fn what_was_left_open_is_settled_by_the_count_that_aws_tells() {
+fn an_open_scaling_is_settled_by_the_count_of_an_active_stream() {
     for (n, begun, settled) in [
-        (4, ago(5), Some(Outcome::Done)),
-        (5, ago(5), Some(Outcome::Superseded)),
-        (2, ago(59), None),
-        (2, ago(60), Some(Outcome::NotApplied)),
+        (4, ago(5), Outcome::Done),
+        (5, ago(5), Outcome::Superseded),
+        (2, ago(60), Outcome::NotApplied),
     ] {
-        let mut seen = scene(n, State::Ok, State::Ok, 0.0);
-        (seen.needs_inspection, seen.must_settle) = (true, true);
-        seen.log = Some(Log::whole(vec![row(begun, 2, 4, Outcome::Open)]));
-        let decision = decided(&subscription(), &seen);
-        match settled {
-            None => assert_eq!(
-                decision.reason,
-                Reason::Settling,
-                "{n}: {}",
-                decision.detail
-            ),
-            Some(outcome) => {
-                // What never took effect leaves nothing to mend.
-                let action = match outcome {
-                    Outcome::NotApplied => Action::Hold,
-                    _ => Action::SyncAlarms { to: n },
-                };
-                assert_eq!(decision.action, action, "{n}: {}", decision.detail);
-                let outcomes: Vec<Outcome> = decision
-                    .settles
-                    .iter()
-                    .map(|(_, outcome)| *outcome)
-                    .collect();
-                assert_eq!(outcomes, [outcome], "with {n} shards");
-            }
-        }
+        let mut facts = scene(n, State::Ok, State::Ok, 0.0);
+        facts.scalings = Some(RecentScalings::complete(vec![row(
+            begun,
+            2,
+            4,
+            Outcome::Open,
+        )]));
+        let conclusion = concluded(&subscription(), &Trigger::Recovery(None), &facts);
+        // What never took effect needs no repair.
+        let action = match settled {
+            Outcome::NotApplied => None,
+            _ => Some(Action::SyncAlarms { to: n }),
+        };
+        let decision = &conclusion.decision;
+        assert_eq!(decision.action(), action, "{n}: {}", decision.detail());
+        let outcomes = conclusion.settlements.iter().map(|it| it.outcome);
+        assert_eq!(outcomes.collect::<Vec<_>>(), [settled], "with {n} shards");
     }
 }
 
 #[test]
-fn a_scaling_left_open_ends_when_its_stream_is_gone_or_on_demand() {
+fn a_lost_call_is_repeated_for_the_same_target_and_given_up_after_a_minute() {
+    let open = |age: i64, from: u32, to: u32| {
+        let mut facts = up(from);
+        let open = row(ago(age), from, to, Outcome::Open);
+        facts.scalings = Some(RecentScalings::complete(vec![open]));
+        concluded(&subscription(), &Trigger::Alarm, &facts)
+    };
+    for (age, from, to, action) in [
+        (0, 4, 6, Some(Action::ScaleUp { to: 6 })),
+        (29, 4, 8, Some(Action::ScaleUp { to: 8 })),
+        (29, 4, 2, Some(Action::ScaleDown { to: 2 })),
+        // Another process may give it up soon: too late to send it.
+        (30, 4, 8, None),
+        (59, 4, 8, None),
+    ] {
+        let conclusion = open(age, from, to);
+        let decision = &conclusion.decision;
+        assert_eq!(decision.action(), action, "{age} s: {}", decision.detail());
+        let resumed = conclusion.resumes.map(|row| row.to);
+        assert_eq!(
+            resumed,
+            action.map(Action::target),
+            "the same intent, {age} s"
+        );
+        assert_eq!(conclusion.settlements, [], "{age} s: it is still open");
+    }
+    let given_up = open(60, 4, 8);
+    assert_eq!(given_up.decision.action(), Some(Action::ScaleUp { to: 6 }));
+    assert_eq!(given_up.resumes, None, "decided anew, under a new intent");
+    let outcomes = given_up.settlements.iter().map(|it| it.outcome);
+    assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::NotApplied]);
+}
+
+#[test]
+fn an_open_scaling_ends_when_its_stream_is_gone_or_on_demand() {
     let on_demand = StreamSummary {
         on_demand: true,
         ..up(4).stream.found().expect("it is there").clone()
@@ -384,36 +425,69 @@ fn a_scaling_left_open_ends_when_its_stream_is_gone_or_on_demand() {
         (Fetched::Found(on_demand), Reason::OnDemand),
     ] {
         for (age, ended) in [(59, 0), (60, 1)] {
-            let mut seen = up(4);
-            (seen.needs_inspection, seen.must_settle) = (true, true);
-            seen.stream = stream.clone();
-            seen.open = Some(row(ago(age), 2, 4, Outcome::Open));
-            let decision = decided(&subscription(), &seen);
-            assert_eq!(decision.reason, reason);
-            let superseded = |(_, outcome): &&_| *outcome == Outcome::Superseded;
-            let settled = decision.settles.iter().filter(superseded).count();
-            assert_eq!(settled, ended, "{reason:?}, {age} s after it began");
+            let mut facts = up(4);
+            facts.stream = stream.clone();
+            let open = Box::new(row(ago(age), 2, 4, Outcome::Open));
+            let trigger = Trigger::Recovery(Some(open));
+            let conclusion = concluded(&subscription(), &trigger, &facts);
+            assert_eq!(conclusion.decision.reason(), reason);
+            let outcomes = conclusion.settlements.iter().map(|it| it.outcome);
+            let superseded = outcomes.filter(|it| *it == Outcome::Superseded).count();
+            assert_eq!(superseded, ended, "{reason:?}, {age} s after it began");
         }
     }
 }
 
 #[test]
-fn a_scaling_that_never_took_effect_does_not_keep_the_alarm_waiting() {
-    let mut seen = up(4);
-    seen.log = Some(Log::whole(vec![row(ago(59), 4, 6, Outcome::Open)]));
-    check(&seen, Action::Hold, Reason::Settling);
-    seen.log = Some(Log::whole(vec![row(ago(61), 4, 6, Outcome::Open)]));
-    check(&seen, Action::ScaleUp { to: 6 }, Reason::Alarm);
+fn a_stream_below_its_minimum_is_scaled_up_to_it_in_steps_that_aws_allows() {
+    let at_least = |min_shards| Subscription {
+        min_shards,
+        ..subscription()
+    };
+    let resting = |n| scene(n, State::Ok, State::Ok, 0.0);
+    for (n, min, to) in [
+        (4, 6, Some(6)),
+        (4, 20, Some(8)),
+        (4, 4, None),
+        (5, 4, None),
+    ] {
+        let conclusion = concluded(&at_least(min), &Trigger::Audit, &resting(n));
+        let action = conclusion.decision.action();
+        let expected = to.map(|to| Action::ScaleUp { to });
+        assert_eq!(action, expected, "{n} shards, min_shards = {min}");
+        if to.is_some() {
+            assert_eq!(conclusion.decision.reason(), Reason::BelowMin);
+        }
+    }
+    // A scale-down alarm does not keep it from growing; a paused scale-up alarm does.
+    let low = scene(4, State::Ok, State::Alarm, 0.0);
+    let conclusion = concluded(&at_least(6), &Trigger::Audit, &low);
     assert_eq!(
-        decided(&subscription(), &seen).settles.len(),
-        1,
-        "it is logged as well"
+        conclusion.decision.action(),
+        Some(Action::ScaleUp { to: 6 })
     );
+    let mut paused = resting(4);
+    if let Fetched::Found(alarm) = &mut paused.up {
+        alarm.actions_enabled = false;
+    }
+    let conclusion = concluded(&at_least(6), &Trigger::Audit, &paused);
+    assert_eq!(conclusion.decision.reason(), Reason::Paused);
 }
 
 #[test]
-fn nothing_is_read_that_an_earlier_rule_makes_needless() {
-    let of_poll = |direction: fn(u32) -> Observation, n: u32| {
+fn no_fact_is_asked_for_twice() {
+    let (subscription, facts) = (subscription(), Facts::default());
+    let mut inquiry = Inquiry::new(&subscription, &Trigger::Audit);
+    let first = inquiry.next(&facts, now());
+    assert_eq!(first, Ok(Verdict::Need(Fact::Pair)));
+    // Nothing was read into the facts.
+    let second = inquiry.next(&facts, now());
+    assert_eq!(second, Err(ReadTwice(Fact::Pair)));
+}
+
+#[test]
+fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
+    let of_poll = |direction: fn(u32) -> Facts, n: u32| {
         let whole = direction(n);
         let in_alarm = |seen: Fetched<Alarm>| {
             if seen.found().is_some_and(|a| a.state == State::Alarm) {
@@ -422,27 +496,28 @@ fn nothing_is_read_that_an_earlier_rule_makes_needless() {
                 Fetched::Unread
             }
         };
-        Observation {
+        Facts {
             up: in_alarm(whole.up),
             down: in_alarm(whole.down),
-            ..Observation::default()
+            ..Facts::default()
         }
     };
-    let reads = |mut seen: Observation, whole: Observation| {
+    let reads_by = |trigger: &Trigger, mut seen: Facts, whole: Facts| {
         let mut reads = Vec::new();
-        while let Verdict::Need(fact) = decide(&subscription(), &seen, now()) {
+        while let Verdict::Need(fact) = decide(&subscription(), trigger, &seen, now()) {
             match fact {
                 Fact::Pair => (seen.up, seen.down) = (whole.up.clone(), whole.down.clone()),
                 Fact::Stream => seen.stream = whole.stream.clone(),
-                Fact::Log => seen.log = whole.log.clone(),
+                Fact::Scalings => seen.scalings = whole.scalings.clone(),
                 Fact::Traffic => seen.traffic = whole.traffic.clone(),
             }
             reads.push(fact);
         }
         reads
     };
+    let reads = |seen, whole| reads_by(&Trigger::Alarm, seen, whole);
     let low = |n| down(n, 0.0);
-    assert_eq!(reads(Observation::default(), up(4)), [], "a stream at rest");
+    assert_eq!(reads(Facts::default(), up(4)), [], "a stream at rest");
     assert_eq!(
         reads(of_poll(low, 1), low(1)),
         [],
@@ -450,20 +525,17 @@ fn nothing_is_read_that_an_earlier_rule_makes_needless() {
     );
     assert_eq!(
         reads(of_poll(up, 4), up(4)),
-        [Fact::Pair, Fact::Stream, Fact::Log],
+        [Fact::Pair, Fact::Stream, Fact::Scalings],
         "a scale-up"
     );
     assert_eq!(
         reads(of_poll(low, 4), low(4)),
-        [Fact::Pair, Fact::Stream, Fact::Log, Fact::Traffic],
+        [Fact::Pair, Fact::Stream, Fact::Scalings, Fact::Traffic],
         "a scale-down"
     );
-    let audit = Observation {
-        needs_inspection: true,
-        ..Observation::default()
-    };
+    let resting = scene(4, State::Ok, State::Ok, 0.0);
     assert_eq!(
-        reads(audit, scene(4, State::Ok, State::Ok, 0.0)),
+        reads_by(&Trigger::Audit, Facts::default(), resting),
         [Fact::Pair, Fact::Stream],
         "an audit"
     );
@@ -487,16 +559,16 @@ proptest! {
         let bounded = Subscription { min_shards: min, max_shards: (min + span).min(10_000), ..subscription() };
         let mut seen = scene(if same { n } else { recorded }, up, down, used);
         seen.stream = Fetched::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n });
-        seen.log = Some(Log::whole((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
+        seen.scalings = Some(RecentScalings::complete((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
         let decision = decided(&bounded, &seen);
-        match decision.action {
-            Action::ScaleUp { to } => prop_assert!(up == State::Alarm && to > n && to <= 2 * n && to <= bounded.max_shards),
-            Action::ScaleDown { to } => prop_assert!(
+        match decision.action() {
+            Some(Action::ScaleUp { to }) => prop_assert!(up == State::Alarm && to > n && to <= 2 * n && to <= bounded.max_shards),
+            Some(Action::ScaleDown { to }) => prop_assert!(
                 up != State::Alarm && down == State::Alarm && to < n && 2 * to >= n && to >= bounded.min_shards
                     && (f64::from(to) + 1e-6 >= used * 2.0 || to >= bounded.max_shards)
             ),
-            Action::SyncAlarms { to } => prop_assert!(to == n && !same),
-            Action::Hold => prop_assert!(!decision.detail.is_empty()),
+            Some(Action::SyncAlarms { to }) => prop_assert!(to == n && !same),
+            None => prop_assert!(!decision.detail().is_empty()),
         }
     }
 }

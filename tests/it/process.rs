@@ -117,7 +117,8 @@ fn the_json_report_is_one_object_with_the_promised_fields() {
                 "region",
                 "shards_after",
                 "shards_before",
-                "stream"
+                "stream",
+                "subscription"
             ]
         );
     }

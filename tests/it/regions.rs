@@ -87,7 +87,7 @@ async fn pairs_are_read_fifty_at_a_time_and_none_waits_for_the_others() {
     assert_eq!(first, Some(2), "when the first fifty pairs were read");
     let scaled = |report: &Report| {
         let streams = report.streams.iter();
-        streams.filter(|it| it.action == "scale_up").count()
+        streams.filter(|it| it.action.code() == "scale_up").count()
     };
     assert!(scaled(&report) >= 100, "{}", scaled(&report));
 }

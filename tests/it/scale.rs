@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use autoscaler_core::subscription::SubscriptionId;
 use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
@@ -36,6 +37,7 @@ fn args(stream: &str, target: Target) -> Scale {
         region: None,
         wait: false,
         yes: true,
+        note: None,
     }
 }
 
@@ -249,7 +251,9 @@ async fn a_stream_that_has_the_count_already_needs_nothing() {
     world.place.reshard_externally("orders", 3).expect("ACTIVE");
     world.pass(SignedDuration::from_mins(5)).await;
     let context = context(&world, &named(&["orders"])).await;
-    let (plan, _) = scale::plan(&context, 0, to(3)).await.expect("it may");
+    let plan = scale::plan(&context, SubscriptionId::new(0), to(3))
+        .await
+        .expect("it may");
     let text = plan.to_text(None);
     for words in ["has 3 shards already", "its alarms record 2"] {
         assert!(text.contains(words), "{words}: {text}");
@@ -328,7 +332,7 @@ const REFUSALS: &[(&str, Seed, &str, u32, &[&str])] = &[
         "orders",
         1,
         &[
-            "nothing is scaled down while the log cannot be read",
+            "no scale-down while the scaling log cannot be read",
             "check",
         ],
     ),
@@ -394,7 +398,10 @@ async fn what_an_earlier_scaling_has_left_open_is_settled_first() {
         .await
         .expect_err("it is in doubt")
         .to_string();
-    assert!(failure.contains("found out at the next look"), "{failure}");
+    assert!(
+        failure.contains("the next look at the stream finds out"),
+        "{failure}"
+    );
     world.sandbox.clear_faults();
     assert_eq!(world.rows()[0]["outcome"]["S"], "open");
     let failure = scaled(&world, "orders", to(6))
@@ -556,7 +563,7 @@ async fn a_person_is_warned_and_not_stopped() {
             "",
             |w| w.sandbox.deny("dynamodb:Query"),
             7,
-            "the log cannot be read",
+            "the scaling log cannot be read",
         ),
     ];
     for (setting, seed, count, words) in cases {
@@ -564,11 +571,59 @@ async fn a_person_is_warned_and_not_stopped() {
         world.stream("orders", 6);
         seed(&world);
         let context = context(&world, &format!("{}{setting}\n", named(&["orders"]))).await;
-        let (plan, _) = scale::plan(&context, 0, to(*count))
+        let plan = scale::plan(&context, SubscriptionId::new(0), to(*count))
             .await
             .expect("it can be planned");
         let text = plan.to_text(None);
         assert_eq!(plan.warnings.len(), 1, "{text}");
         assert!(text.contains(words), "{words:?} in {text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_is_out_of_sync_is_corrected_before_the_scaling() {
+    let world = World::new();
+    world.place.create_stream("orders", 3);
+    world.place.pair("orders", 2);
+    scaled(&world, "orders", to(5)).await.expect("it is scaled");
+    assert_eq!(world.shards("orders"), 5);
+    assert_eq!(world.recorded("orders-scale-up-alarm"), "5");
+    assert_eq!(world.recorded("orders-scale-down-alarm"), "5");
+    assert_eq!(world.rows()[0]["outcome"]["S"], "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_became_stale_while_the_person_was_asked_is_not_carried_out() {
+    let world = World::new();
+    world.stream("orders", 4);
+    let context = context(&world, &named(&["orders"])).await;
+    let id = SubscriptionId::new(0);
+    let plan = scale::plan(&context, id, by("+1")).await.expect("a plan");
+    // The autoscaler doubles the stream while the question is on the screen.
+    world.place.reshard_externally("orders", 8).expect("it may");
+    world.pass(SignedDuration::from_mins(5)).await;
+    let (done, result) = scale::carry_out(&context, id, &plan, "by a test".into(), false).await;
+    assert!(done.is_empty(), "no call was made: {done:?}");
+    let failure = result.expect_err("the plan was for 4 shards").to_string();
+    assert!(failure.contains("has 8 shards now"), "{failure}");
+    assert_eq!(world.shards("orders"), 8, "nothing was shrunk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manual_scaling_is_logged_with_its_note_and_without_an_alarm() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let context = context(&world, &named(&["orders"])).await;
+    let args = Scale {
+        note: Some("for the launch".to_owned()),
+        ..args("orders", to(4))
+    };
+    scale::run(&context, &args, Output::Json, Consent::Given)
+        .await
+        .expect("it is scaled");
+    let row = &world.rows()[0];
+    let note = row["note"]["S"].as_str().unwrap_or_default();
+    assert!(note.ends_with(": for the launch"), "{row}");
+    assert_eq!(row["reason"]["S"], "manual");
+    assert!(row.get("alarm").is_none(), "no alarm asked for it: {row}");
 }

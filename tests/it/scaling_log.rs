@@ -67,7 +67,7 @@ async fn a_slot_of_the_day_is_free_a_minute_after_a_day() {
         }
         world.fire("orders", "scale-up");
         let report = tick(&mut world.start(&named(&["orders"])).await).await;
-        assert_eq!(of(&report, "orders").reason, reason, "{report:#?}");
+        assert_eq!(of(&report, "orders").reason.code(), reason, "{report:#?}");
     }
 }
 

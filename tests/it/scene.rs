@@ -2,8 +2,8 @@
 
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, State},
-    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary, Traffic},
-    scaling::Log,
+    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
+    scaling::RecentScalings,
     subscription::{Account, Permille, Policy, Subscription},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -54,12 +54,12 @@ pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
 }
 
 /// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the given states.
-pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
+pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
     let series = |sum: f64| Series {
         points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)],
         complete: true,
     };
-    Observation {
+    Facts {
         up: Fetched::Found(alarm("orders-scale-up-alarm", up, n)),
         down: Fetched::Found(alarm("orders-scale-down-alarm", down, n)),
         stream: Fetched::Found(StreamSummary {
@@ -68,22 +68,19 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Observation {
             on_demand: false,
             open_shards: n,
         }),
-        log: Some(Log::default()),
+        scalings: Some(RecentScalings::default()),
         traffic: Some(Traffic {
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
         }),
-        polled_at: None,
-        needs_inspection: false,
-        must_settle: false,
-        open: None,
+        alarms_read_at: None,
     }
 }
 
-pub fn up(n: u32) -> Observation {
+pub fn up(n: u32) -> Facts {
     scene(n, State::Alarm, State::Ok, 0.0)
 }
 
-pub fn down(n: u32, used: f64) -> Observation {
+pub fn down(n: u32, used: f64) -> Facts {
     scene(n, State::Ok, State::Alarm, used)
 }

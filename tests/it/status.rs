@@ -96,9 +96,9 @@ async fn the_reason_is_the_one_that_the_tick_has() {
         assert_eq!(
             (row.action, row.target, row.reason, &row.detail, &row.error),
             (
-                told.action,
+                told.action.code(),
                 told.shards_after,
-                told.reason,
+                told.reason.code(),
                 &told.detail,
                 &told.error
             ),

@@ -182,7 +182,7 @@ pub async fn tick(autoscaler: &mut Autoscaler) -> Report {
 
 /// The report of one stream.
 pub fn of<'a>(report: &'a Report, stream: &str) -> &'a StreamReport {
-    let found = report.streams.iter().find(|entry| entry.stream == stream);
+    let found = report.streams.iter().find(|entry| entry.name() == stream);
     found.unwrap_or_else(|| panic!("{stream} is not in the report: {report:#?}"))
 }
 
@@ -191,7 +191,7 @@ pub fn of<'a>(report: &'a Report, stream: &str) -> &'a StreamReport {
 pub fn acted(report: &Report, stream: &str, action: &str, before: u32, after: u32) {
     let entry = of(report, stream);
     let seen = (
-        entry.action,
+        entry.action.code(),
         entry.shards_before,
         entry.shards_after,
         entry.error.as_deref(),
@@ -208,7 +208,11 @@ pub fn acted(report: &Report, stream: &str, action: &str, before: u32, after: u3
 pub fn held(report: &Report, stream: &str, reason: &str) {
     let entry = of(report, stream);
     assert_eq!(
-        (entry.action, entry.reason, entry.error.as_deref()),
+        (
+            entry.action.code(),
+            entry.reason.code(),
+            entry.error.as_deref()
+        ),
         ("hold", reason, None),
         "{stream}: {entry:#?}"
     );
@@ -219,7 +223,7 @@ pub fn held(report: &Report, stream: &str, reason: &str) {
 pub fn failed(report: &Report, stream: &str, reason: &str, error: &str) {
     let entry = of(report, stream);
     assert_eq!(
-        (entry.action, entry.reason),
+        (entry.action.code(), entry.reason.code()),
         ("hold", reason),
         "{stream}: {entry:#?}"
     );

@@ -20,7 +20,7 @@ use crate::{
         inspect::{self},
     },
 };
-use autoscaler_core::{facts::Observation, limits::PAIRS_PER_CALL, scaling::Scaling};
+use autoscaler_core::{facts::Facts, limits::PAIRS_PER_CALL, scaling::Scaling};
 
 /// So many streams are read side by side.
 const AT_ONCE: usize = 16;
@@ -164,7 +164,7 @@ async fn names(context: &Context, failed: &mut Vec<(String, aws::Error)>) -> BTr
             match inspect::pairs(clients, &alarms, Priority::FIRST).await {
                 Ok(mut found) => {
                     for subscription in batch {
-                        let mut seen = Observation::default();
+                        let mut seen = Facts::default();
                         seen.take_pair(subscription, &mut found);
                         let name = seen.stream_name(subscription);
                         names.extend((!name.is_empty()).then(|| name.to_owned()));

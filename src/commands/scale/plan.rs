@@ -10,7 +10,7 @@ use crate::{
 use autoscaler_core::{
     datetime::at,
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
-    scaling::Log,
+    scaling::RecentScalings,
     subscription::Subscription,
 };
 
@@ -83,8 +83,8 @@ pub struct Budget {
 }
 
 /// Counts the calls of the last 24 h that the log knows of.
-pub fn budget(log: &Log, now: Timestamp) -> Budget {
-    let mut calls: Vec<Timestamp> = log
+pub fn budget(recent: &RecentScalings, now: Timestamp) -> Budget {
+    let mut calls: Vec<Timestamp> = recent
         .calls()
         .filter(|call| now.duration_since(*call).abs() < BUDGET_DAY)
         .collect();

@@ -1,6 +1,5 @@
 //! Carries out a plan, call by call.
 
-use autoscaler_core::priority::Priority;
 use std::{sync::Arc, time::Duration};
 
 use super::{call_failed, on, plan::Plan, ready};
@@ -10,26 +9,30 @@ use crate::{
         error::{Exit, Failure},
         progress::Progress,
     },
-    reconcile::{context::Context, execute},
+    reconcile::{context::Context, execute, execution::Execution},
 };
 use autoscaler_core::{
-    decide::{Action, Decision},
-    facts::{Observation, StreamStatus},
+    decision::{Action, Conclusion, Decision},
+    facts::{Facts, StreamStatus},
+    priority::Priority,
     reason::Reason,
+    subscription::SubscriptionId,
 };
 
-/// How often a stream that is being resharded is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a stream that is being resharded is read.
+const READ_EVERY: Duration = Duration::from_secs(5);
 /// A resharding of thousands of shards takes its time; beyond this something is wrong.
-const LOOKS: u32 = 4 * 720;
-/// So many looks in a row may fail.
-const FAILED_LOOKS: u32 = 12;
+const MAX_READS: u32 = 4 * 720;
+/// How many reads in a row may fail.
+const MAX_FAILED_READS: u32 = 12;
 
 /// A plan being carried out.
 pub(super) struct Work<'a> {
     context: &'a Arc<Context>,
-    number: usize,
+    id: SubscriptionId,
     plan: &'a Plan,
+    /// For the scaling log.
+    note: String,
     progress: Progress,
 }
 
@@ -43,39 +46,42 @@ struct Step {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(context: &'a Arc<Context>, number: usize, plan: &'a Plan) -> Self {
+    pub(super) fn new(
+        context: &'a Arc<Context>,
+        id: SubscriptionId,
+        plan: &'a Plan,
+        note: String,
+    ) -> Self {
         let progress = Progress::steps(plan.steps.len());
         Self {
             context,
-            number,
+            id,
             plan,
+            note,
             progress,
         }
     }
 
-    /// Makes one call after the other, waiting for the stream in between, and at the end too if `wait`; `done` grows with each.
-    pub(super) async fn carry_out(
-        &self,
-        mut seen: Observation,
-        wait: bool,
-        done: &mut Vec<u32>,
-    ) -> Result<(), Failure> {
+    /// Makes one call after the other, waiting for the stream in between, and at the end too if
+    /// `wait`; `done` grows with each.
+    ///
+    /// The stream is read before every call: what the person agreed to was a scaling from the count
+    /// that the plan shows.
+    pub(super) async fn carry_out(&self, wait: bool, done: &mut Vec<u32>) -> Result<(), Failure> {
         let all = self.plan.steps.len();
         for (number, to) in self.plan.steps.iter().copied().enumerate() {
             let from = done.last().copied().unwrap_or(self.plan.from);
             let step = Step { number, from, to };
-            if number > 0 {
-                let (fresh, stream) = ready(self.context, self.number).await?;
-                if stream.open_shards != from {
-                    let now = stream.open_shards;
-                    let why =
-                        format!("the stream has {now} shards, for somebody else has resharded it");
-                    return Err(self.stopped(step, &why, None));
-                }
-                seen = fresh;
+            let (facts, stream) = ready(self.context, self.id).await?;
+            if stream.open_shards != from {
+                let why = format!(
+                    "the stream has {} shards now: it was resharded by someone else, or by the autoscaler",
+                    stream.open_shards
+                );
+                return Err(self.stopped(step, &why, Some("run `scale` again to plan anew")));
             }
             self.progress.say(self.words(step));
-            self.call(step, &seen, done).await?;
+            self.call(step, &facts, done).await?;
             if wait || number + 1 < all {
                 self.wait_until_active(step).await?;
             }
@@ -84,77 +90,62 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    async fn call(
-        &self,
-        step: Step,
-        seen: &Observation,
-        done: &mut Vec<u32>,
-    ) -> Result<(), Failure> {
-        let Step { from, to, .. } = step;
-        let subscription = &self.context.config.subscriptions[self.number];
-        let applied = execute::apply(
-            self.context,
-            subscription,
-            seen,
-            None,
-            None,
-            self.decision(step),
-        )
-        .await;
-        let Some(error) = applied.error else {
-            if applied.action == Action::Hold {
-                return Err(self.stopped(step, &applied.detail, None));
+    async fn call(&self, step: Step, facts: &Facts, done: &mut Vec<u32>) -> Result<(), Failure> {
+        let subscription = self.context.subscription(self.id);
+        let conclusion = self.conclusion(step);
+        let executed =
+            execute::execute(self.context, subscription, facts, None, None, &conclusion).await;
+        let later = "the autoscaler, or the next `scale`, completes it";
+        match executed {
+            Some(Execution::Done) => {
+                done.push(step.to);
+                Ok(())
             }
-            done.push(to);
-            return Ok(());
-        };
-        if applied.action == Action::Hold {
-            return Err(self.stopped(step, &error, Some(&applied.detail)));
-        }
-        if !self.took_effect(step).await {
-            let hint = "the autoscaler, or the next `scale`, finds out what became of it and mends the alarms";
-            return Err(self.stopped(step, &error, Some(hint)));
-        }
-        done.push(to);
-        let why = format!("the resharding from {from} to {to} shards has begun, but: {error}");
-        let hint = "the autoscaler's audit, or the next `scale`, mends the alarms";
-        Err(self.failed(why, Some(hint)))
-    }
-
-    /// Whether a call took effect that something after it has spoiled.
-    async fn took_effect(&self, step: Step) -> bool {
-        match self
-            .kinesis()
-            .summary(&self.plan.stream, Priority::AUDIT)
-            .await
-        {
-            Ok(now) if now.status == StreamStatus::Active => now.open_shards == step.to,
-            Ok(now) => now.status == StreamStatus::Updating,
-            Err(_) => false,
+            Some(Execution::Started { error }) => {
+                done.push(step.to);
+                let Step { from, to, .. } = step;
+                let why = format!("the resharding from {from} to {to} shards began, but: {error}");
+                Err(self.failed(why, Some(later)))
+            }
+            Some(Execution::InDoubt { error }) => Err(self.stopped(step, &error, Some(later))),
+            Some(Execution::Stale) => {
+                let why = "the stream changed before the call was sent";
+                Err(self.stopped(step, why, Some("run `scale` again to plan anew")))
+            }
+            Some(Execution::Refused(failure)) => {
+                let why = failure.error().unwrap_or_default();
+                Err(self.stopped(step, why, Some(failure.detail())))
+            }
+            Some(Execution::NotSent { detail, .. }) => Err(self.stopped(step, &detail, None)),
+            // A person's command holds no lease, and a scaling is an action.
+            Some(Execution::LeaseLost) | None => Err(self.stopped(step, "nothing was sent", None)),
         }
     }
 
-    fn decision(&self, step: Step) -> Decision {
+    fn conclusion(&self, step: Step) -> Conclusion {
         let Plan {
             stream, from, to, ..
         } = self.plan;
         let detail = format!("a person scales {stream} from {from} to {to}");
-        let mut decision = Decision::hold(Reason::Manual, detail);
         let to = step.to;
-        decision.action = match to > step.from {
+        let action = match to > step.from {
             true => Action::ScaleUp { to },
             false => Action::ScaleDown { to },
         };
-        decision.shards = Some(step.from);
-        decision
+        let decision = Decision::act(action, Reason::Manual, detail);
+        Conclusion {
+            shards: Some(step.from),
+            note: Some(self.note.clone()),
+            ..decision.into()
+        }
     }
 
     async fn wait_until_active(&self, step: Step) -> Result<(), Failure> {
         let clock = &self.context.clock;
         let started = clock.now();
         let mut failed = 0;
-        for _ in 0..LOOKS {
-            tokio::time::sleep(LOOK_EVERY / clock.speed().max(1)).await;
+        for _ in 0..MAX_READS {
+            tokio::time::sleep(READ_EVERY / clock.speed().max(1)).await;
             let waited = clock.now().duration_since(started).as_secs();
             match self
                 .kinesis()
@@ -172,21 +163,19 @@ impl<'a> Work<'a> {
                 }
                 Err(error) => {
                     failed += 1;
-                    if failed >= FAILED_LOOKS {
-                        return Err(call_failed(self.context, self.number, error));
+                    if failed >= MAX_FAILED_READS {
+                        return Err(call_failed(self.context, self.id, error));
                     }
                 }
             }
         }
         let hint = "its alarms are in sync, and it is logged; run `scale` again for the rest";
-        Err(self.failed(
-            "the stream does not become ACTIVE again".to_owned(),
-            Some(hint),
-        ))
+        let why = "the stream does not become ACTIVE again".to_owned();
+        Err(self.failed(why, Some(hint)))
     }
 
     fn kinesis(&self) -> &Kinesis {
-        let account = &self.context.config.subscriptions[self.number].account;
+        let account = &self.context.subscription(self.id).account;
         &self.context.aws.clients(account).kinesis
     }
 
@@ -210,7 +199,7 @@ impl<'a> Work<'a> {
     }
 
     fn failed(&self, why: String, hint: Option<&str>) -> Failure {
-        let report = on(self.context, self.number, why);
+        let report = on(self.context, self.id, why);
         Failure::new(
             Exit::Failed,
             hint.into_iter().fold(report, |it, hint| it.hint(hint)),

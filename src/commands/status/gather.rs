@@ -15,21 +15,25 @@ use crate::{
     output::progress::Progress,
     reconcile::{
         context::Context,
+        execute::read_failed,
         inspect::{self, Reader},
-        lease, tick,
+        lease,
+        report::Done,
     },
 };
 use autoscaler_core::{
     alarm::Alarm,
-    decide::{Decision, Fact, Verdict, calls_left, decide, shards_used},
-    facts::{Fetched, Observation, StreamStatus, Traffic},
+    decide::{Inquiry, calls_left, shards_used},
+    decision::{Action, Conclusion, Decision, Fact, Verdict},
+    facts::{Facts, Fetched, StreamStatus, Traffic},
     limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
     reason::Reason,
     scaling::{Outcome, Scaling},
     subscription::{Account, Subscription},
+    trigger::Trigger,
 };
 
-/// So many streams are read side by side; the quotas limiters them further.
+/// So many streams are read side by side; the quotas limit them further.
 const AT_ONCE: usize = 32;
 /// Metrics come up to so much late; a younger period may not be whole.
 const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
@@ -39,7 +43,7 @@ const NOW_IS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 /// What was read of one subscription, and what could not be.
 #[derive(Debug, Default)]
 struct Gathered {
-    seen: Observation,
+    facts: Facts,
     /// The newest row, where the last 24 h have none.
     newest: Option<Scaling>,
     errors: BTreeMap<Fact, aws::Error>,
@@ -124,7 +128,7 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
             Ok(mut found) => {
                 for number in numbers {
                     let subscription = &context.config.subscriptions[number];
-                    all[number].seen.take_pair(subscription, &mut found);
+                    all[number].facts.take_pair(subscription, &mut found);
                 }
             }
             Err(error) => {
@@ -172,41 +176,42 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
     };
     // In an outage each stream would take the whole deadline, and tell no more than the pairs did.
     let away = gathered.errors.get(&Fact::Pair).is_some_and(away);
-    if away || gathered.seen.stream_name(subscription).is_empty() {
+    if away || gathered.facts.stream_name(subscription).is_empty() {
         return;
     }
     let reader = Reader {
-        aws: &context.aws,
-        scaling_log: &context.scaling_log,
+        context,
         subscription,
         now: context.clock.now(),
     };
-    if let Err(error) = reader.read(Fact::Stream, &mut gathered.seen).await {
+    if let Err(error) = reader.read(Fact::Stream, &mut gathered.facts).await {
         gathered.errors.insert(Fact::Stream, error);
     }
     // Without the ARN the rows of a stream with the same name elsewhere could not be told apart.
     let Some(arn) = gathered
-        .seen
+        .facts
         .stream
         .found()
         .map(|stream| stream.arn.clone())
     else {
         return;
     };
-    let name = gathered.seen.stream_name(subscription).to_owned();
-    let recent = context.scaling_log.recent(&name, &arn, reader.log_since());
-    let (mut log, mut unread) = recent.await;
-    if log.scalings.is_empty() && unread.is_none() {
+    let name = gathered.facts.stream_name(subscription).to_owned();
+    let recent = context
+        .scaling_log
+        .recent(&name, &arn, reader.scalings_since());
+    let (mut recent, mut unread) = recent.await;
+    if recent.scalings.is_empty() && unread.is_none() {
         match context.scaling_log.newest(&name, &arn).await {
             Ok(newest) => gathered.newest = newest,
             Err(error) => unread = Some(error),
         }
     }
-    log.unread = unread.as_ref().map(ToString::to_string);
-    gathered.seen.log = Some(log);
+    recent.unread = unread.as_ref().map(ToString::to_string);
+    gathered.facts.scalings = Some(recent);
     gathered
         .errors
-        .extend(unread.map(|error| (Fact::Log, error)));
+        .extend(unread.map(|error| (Fact::Scalings, error)));
 }
 
 type TrafficReads = JoinSet<(Vec<usize>, Result<Vec<Traffic>, aws::Error>)>;
@@ -215,7 +220,7 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
     let subscriptions = &context.config.subscriptions;
     let named = |number: usize| {
         !all[number]
-            .seen
+            .facts
             .stream_name(&subscriptions[number])
             .is_empty()
     };
@@ -225,8 +230,8 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
         let names: Vec<String> = numbers
             .iter()
             .map(|number| {
-                let seen = &all[*number].seen;
-                seen.stream_name(&subscriptions[*number]).to_owned()
+                let facts = &all[*number].facts;
+                facts.stream_name(&subscriptions[*number]).to_owned()
             })
             .collect();
         reads.spawn(async move {
@@ -246,7 +251,7 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
         match read {
             Ok((numbers, Ok(traffic))) => {
                 for (number, traffic) in numbers.into_iter().zip(traffic) {
-                    all[number].seen.traffic = Some(traffic);
+                    all[number].facts.traffic = Some(traffic);
                 }
             }
             Ok((numbers, Err(error))) => {
@@ -260,52 +265,50 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     }
 }
 
-/// The decision on all that was read: what a tick holds for, and what an audit would find.
-fn judge(subscription: &Subscription, gathered: &mut Gathered, now: Timestamp) -> Decision {
-    let seen = &mut gathered.seen;
+/// The conclusion on all that was read: what a tick holds for, and what an audit would find.
+fn conclude(subscription: &Subscription, gathered: &Gathered, now: Timestamp) -> Conclusion {
+    let facts = &gathered.facts;
     let open = |row: &Scaling| row.outcome == Outcome::Open;
-    seen.needs_inspection = true;
-    seen.must_settle = seen
-        .log
-        .as_ref()
-        .is_some_and(|log| log.scalings.iter().any(open));
-    match decide(subscription, seen, now) {
-        Verdict::Decided(decision) => decision,
-        Verdict::Need(fact) => match gathered.errors.get(&fact) {
-            Some(error) => tick::failure(error),
-            None => Decision::failed(
-                Reason::AwsError,
-                "internal error: the stream could not be read",
-                "please report this as a bug",
-            ),
-        },
-    }
+    let recent = facts.scalings.as_ref();
+    let trigger = match recent.is_some_and(|recent| recent.scalings.iter().any(open)) {
+        true => Trigger::Recovery(None),
+        false => Trigger::Audit,
+    };
+    let mut inquiry = Inquiry::new(subscription, &trigger);
+    let failure = match inquiry.next(facts, now) {
+        Ok(Verdict::Concluded(conclusion)) => return *conclusion,
+        Ok(Verdict::Need(fact)) => gathered.errors.get(&fact).map(read_failed),
+        Err(_) => None,
+    };
+    let internal = || {
+        let error = "internal error: the stream could not be read";
+        Decision::fail(Reason::AwsError, error, "please report this as a bug")
+    };
+    failure.unwrap_or_else(internal).into()
 }
 
-fn row(
-    context: &Context,
-    subscription: &Subscription,
-    mut gathered: Gathered,
-    now: Timestamp,
-) -> Row {
-    let decision = judge(subscription, &mut gathered, now);
+fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: Timestamp) -> Row {
+    let decision = conclude(subscription, &gathered, now).decision;
     let Gathered {
-        seen,
+        facts,
         newest,
         errors,
     } = gathered;
-    let stream = seen.stream.found();
+    let stream = facts.stream.found();
     let (usage_now, usage_peak_24h) = match stream {
         Some(stream) if stream.status == StreamStatus::Active => {
-            usage(seen.traffic.as_ref(), stream.open_shards, now)
+            usage(facts.traffic.as_ref(), stream.open_shards, now)
         }
         _ => (None, None),
     };
-    let log = seen.log.as_ref().filter(|log| log.unread.is_none());
-    let rows = log.map(|log| &log.scalings);
+    let recent = facts
+        .scalings
+        .as_ref()
+        .filter(|recent| recent.unread.is_none());
+    let rows = recent.map(|recent| &recent.scalings);
     let last = rows.and_then(|rows| rows.last().cloned()).or(newest);
-    let unread = errors.iter().find(|(fact, _)| **fact != Fact::Log);
-    let name = match seen.stream_name(subscription) {
+    let unread = errors.iter().find(|(fact, _)| **fact != Fact::Scalings);
+    let name = match facts.stream_name(subscription) {
         "" => subscription.label(),
         name => name,
     };
@@ -319,32 +322,33 @@ fn row(
         max_shards: subscription.max_shards,
         usage_now,
         usage_peak_24h,
-        scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &seen.up),
-        scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &seen.down),
+        scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
+        scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         last_scaling: last.map(|row| LastScaling {
             at: row.at,
             shards_before: row.from,
             shards_after: row.to,
             outcome: row.outcome.code(),
         }),
-        scalings_left: log.map(|log| calls_left(log.calls(), now)),
-        unreadable_rows: log.map_or(0, |log| log.unreadable.len()),
-        action: decision.action.code(),
-        target: decision.action.target(),
-        reason: decision.reason.code(),
-        detail: decision.detail,
+        scalings_left: recent.map(|recent| calls_left(recent.calls(), now)),
+        unreadable_rows: recent.map_or(0, |recent| recent.unreadable.len()),
+        action: Done::from(decision.action()).code(),
+        target: decision.action().map(Action::target),
+        reason: decision.reason().code(),
+        detail: decision.detail().to_owned(),
         error: decision
-            .error
+            .error()
+            .map(str::to_owned)
             .or_else(|| unread.map(|(_, error)| error.to_string())),
-        log_error: errors.get(&Fact::Log).map(ToString::to_string),
+        log_error: errors.get(&Fact::Scalings).map(ToString::to_string),
     }
 }
 
-fn alarm_row(name: &str, seen: &Fetched<Alarm>) -> AlarmRow {
-    let alarm = seen.found();
+fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
+    let alarm = facts.found();
     AlarmRow {
         name: name.to_owned(),
-        state: match seen {
+        state: match facts {
             Fetched::Unread => None,
             Fetched::Missing => Some("MISSING"),
             Fetched::Found(alarm) => Some(alarm.state.name()),

@@ -1,65 +1,88 @@
-//! Rules 5 to 9: whether an alarm of a stream whose pair is whole and in sync is followed, and how far.
+//! Rules 5 to 9: whether, and how far, an alarm is followed; on a stream whose pair is whole and in sync.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Action, Decision, Fact, RECHECK, SLOW_RECHECK, Stop,
+    Judge, RECHECK, SLOW_RECHECK, Stop, paused,
     rules::{scale_down_target, scale_up_target, shards_used},
 };
 use crate::{
     alarm::{Alarm, Direction},
-    facts::Observation,
-    scaling::{Log, Outcome},
-    subscription::Subscription,
-};
-use crate::{
     datetime::{after, at},
+    decision::{Action, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
     reason::Reason,
+    scaling::{Outcome, RecentScalings, Scaling},
 };
 
 /// By then CloudWatch has evaluated a rewritten alarm again.
 const REEVALUATED_AFTER: SignedDuration = SignedDuration::from_mins(3);
-/// How long a refusal by AWS's own daily limit keeps us from asking again.
+/// How long a refusal by AWS's own limit keeps us from asking again.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(15);
-/// Metrics come up to some minutes late; a newest period that began earlier than this is stale.
+/// Metrics arrive up to some minutes late; if the newest period began earlier, the data is stale.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
-/// Rules 5 to 9, on a stream whose pair is whole and in sync.
-pub(super) fn judge(
-    subscription: &Subscription,
-    seen: &Observation,
+/// Rules 5 to 9, for the alarm in ALARM.
+pub(super) fn follow_alarm(
+    judge: Judge<'_>,
     (direction, alarm): (Direction, &Alarm),
-    log: &Log,
+    recent: &RecentScalings,
     n: u32,
-    now: Timestamp,
 ) -> Result<Decision, Stop> {
-    fresh(alarm, log, seen.polled_at.unwrap_or(now), now)?;
+    let read_at = judge.facts.alarms_read_at.unwrap_or(judge.now);
+    fresh(alarm, recent, read_at, judge.now)?;
     match direction {
-        Direction::Up => up(subscription, alarm, log, n, now),
-        Direction::Down => down(subscription, alarm, log, seen, n, now),
+        Direction::Up => up(judge, alarm, recent, n),
+        Direction::Down => down(judge, alarm, recent, n),
     }
 }
 
-/// Rule 5: a state that was set before the last rewrite or scaling speaks of the old count, but never holds for longer than CloudWatch needs.
+/// Scales a stream that has fewer shards than `min_shards` up to them, in steps that AWS allows.
+pub(super) fn keep_minimum(
+    judge: Judge<'_>,
+    up_alarm: &Alarm,
+    recent: &RecentScalings,
+    n: u32,
+) -> Result<Decision, Stop> {
+    if !up_alarm.actions_enabled {
+        return Ok(paused(up_alarm, judge.now));
+    }
+    budget(CALLS_PER_DAY, recent, judge.now)?;
+    let min = judge.subscription.min_shards;
+    let to = min.min(n.saturating_mul(2));
+    let detail = format!("the stream has {n} shards, fewer than min_shards = {min}");
+    Ok(Decision::act(
+        Action::ScaleUp { to },
+        Reason::BelowMin,
+        detail,
+    ))
+}
+
+/// Rule 5: a state set before the last rewrite or scaling is about the old shard count. It holds for
+/// no longer than CloudWatch needs to evaluate the alarm again.
 ///
-/// The alarm was read at `polled_at`, which is before the rest where the stream has waited for its turn.
-fn fresh(alarm: &Alarm, log: &Log, polled_at: Timestamp, now: Timestamp) -> Result<(), Stop> {
-    let rewritten = alarm.configured_at.max(log.calls().max());
+/// The alarm was read at `read_at`, which is before `now` if the stream had to wait for a quota.
+fn fresh(
+    alarm: &Alarm,
+    recent: &RecentScalings,
+    read_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Stop> {
+    let rewritten = alarm.configured_at.max(recent.calls().max());
     let (Some(rewritten), Some(updated)) = (rewritten, alarm.state_updated_at) else {
         return Ok(());
     };
-    // A time to come is a clock's error, which must not hold for ever.
-    let had = match rewritten > now {
+    // A time in the future is a clock's error, which must not hold for ever.
+    let age = match rewritten > now {
         true => rewritten.duration_since(now),
-        false => polled_at.duration_since(rewritten),
+        false => read_at.duration_since(rewritten),
     };
-    if updated >= rewritten || had >= REEVALUATED_AFTER {
+    if updated >= rewritten || age >= REEVALUATED_AFTER {
         return Ok(());
     }
     let until = after(rewritten, REEVALUATED_AFTER).max(now);
     let detail = format!(
-        "{} was set to ALARM before the alarm was rewritten at {}; its word counts from {} on",
+        "{} was set to ALARM before the alarm was rewritten at {}; its state is ignored until {}",
         alarm.name,
         at(rewritten),
         at(until)
@@ -69,86 +92,80 @@ fn fresh(alarm: &Alarm, log: &Log, polled_at: Timestamp, now: Timestamp) -> Resu
         .into())
 }
 
-fn up(
-    subscription: &Subscription,
-    alarm: &Alarm,
-    log: &Log,
-    n: u32,
-    now: Timestamp,
-) -> Result<Decision, Stop> {
+fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Result<Decision, Stop> {
     let wanted = scale_up_target(n);
     let to = wanted
-        .max(subscription.min_shards)
+        .max(judge.subscription.min_shards)
         .min(n.saturating_mul(2))
         .min(MAX_SHARDS)
-        .min(subscription.max_shards);
+        .min(judge.subscription.max_shards);
     if to <= n {
-        let most = subscription.max_shards;
+        let max = judge.subscription.max_shards;
         let detail = format!(
-            "{} asks for {wanted} shards, but {n} is all that is allowed (max_shards = {most}); raise it to let the stream grow",
+            "{} asks for {wanted} shards; the stream has {n} and max_shards is {max}; \
+             raise max_shards to let the stream grow",
             alarm.name
         );
         return Err(Decision::hold(Reason::AtMaxShards, detail)
-            .until(after(now, RECHECK))
+            .until(after(judge.now, RECHECK))
             .into());
     }
-    cooldown(Direction::Up, subscription, log, now)?;
-    budget(CALLS_PER_DAY, log, now)?;
-    Ok(Decision::new(
+    cooldown(judge, Direction::Up, recent)?;
+    budget(CALLS_PER_DAY, recent, judge.now)?;
+    Ok(Decision::act(
         Action::ScaleUp { to },
         Reason::Alarm,
-        asks(alarm),
+        in_alarm_since(alarm),
     ))
 }
 
 fn down(
-    subscription: &Subscription,
+    judge: Judge<'_>,
     alarm: &Alarm,
-    log: &Log,
-    seen: &Observation,
+    recent: &RecentScalings,
     n: u32,
-    now: Timestamp,
 ) -> Result<Decision, Stop> {
+    let (subscription, now) = (judge.subscription, judge.now);
     let least = subscription.min_shards.max(n.div_ceil(2));
     if least >= n {
         let detail = format!(
-            "{} asks for fewer shards, and {n} is the least allowed (min_shards)",
+            "{} asks for fewer shards, but {n} is the minimum (min_shards)",
             alarm.name
         );
         return Err(Decision::hold(Reason::AtMinShards, detail)
             .until(after(now, SLOW_RECHECK))
             .into());
     }
-    if let Some(why) = &log.unread {
-        let detail = format!("nothing is scaled down while the log cannot be read: {why}");
+    if let Some(why) = &recent.unread {
+        let detail = format!("no scale-down while the scaling log cannot be read: {why}");
         return Err(Decision::hold(Reason::LogUnavailable, detail).into());
     }
-    cooldown(Direction::Down, subscription, log, now)?;
-    let kept = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
-    budget(CALLS_PER_DAY.saturating_sub(kept), log, now)?;
-    let Some(traffic) = &seen.traffic else {
+    cooldown(judge, Direction::Down, recent)?;
+    let reserved = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
+    budget(CALLS_PER_DAY.saturating_sub(reserved), recent, now)?;
+    let Some(traffic) = &judge.facts.traffic else {
         return Err(Stop::Need(Fact::Traffic));
     };
     let wanted = scale_down_target(n, traffic, after(now, -STALE_AFTER)).map_err(|why| {
         Decision::hold(Reason::NoData, why.to_string()).until(after(now, RECHECK))
     })?;
+    let used = shards_used(traffic);
     if wanted.max(subscription.min_shards) >= n {
-        let used = shards_used(traffic);
         let detail = format!(
-            "the last 24 h used up to {used:.2} shards, which asks for {wanted} at 50 % usage; the stream has {n}"
+            "the last 24 h used up to {used:.2} shards, which calls for {wanted} at 50 % usage; \
+             the stream has {n}"
         );
         return Err(Decision::hold(Reason::AtTarget, detail)
             .until(after(now, RECHECK))
             .into());
     }
-    // Within the bounds, and within what AWS allows: from a count above max_shards it goes down to that.
+    // From a count above max_shards it goes down to that, as far as AWS allows in one call.
     let to = wanted.min(subscription.max_shards).max(least);
     let detail = format!(
-        "{}; the last 24 h used up to {:.2} shards",
-        asks(alarm),
-        shards_used(traffic)
+        "{}; the last 24 h used up to {used:.2} shards",
+        in_alarm_since(alarm)
     );
-    Ok(Decision::new(
+    Ok(Decision::act(
         Action::ScaleDown { to },
         Reason::Alarm,
         detail,
@@ -156,22 +173,14 @@ fn down(
 }
 
 /// Rule 7.
-fn cooldown(
-    direction: Direction,
-    subscription: &Subscription,
-    log: &Log,
-    now: Timestamp,
-) -> Result<(), Stop> {
+fn cooldown(judge: Judge<'_>, direction: Direction, recent: &RecentScalings) -> Result<(), Stop> {
     let (pause, key) = match direction {
-        Direction::Up => (subscription.cooldown_up, "cooldown_up"),
-        Direction::Down => (subscription.cooldown_down, "cooldown_down"),
+        Direction::Up => (judge.subscription.cooldown_up, "cooldown_up"),
+        Direction::Down => (judge.subscription.cooldown_down, "cooldown_down"),
     };
-    let Some(last) = log
-        .calls()
-        // A row from the future is of a clock that was set back, or of another host's.
-        .filter(|at| now.duration_since(*at).unsigned_abs() < pause)
-        .max()
-    else {
+    // A row from the future comes from a clock that was set back, or from another host's.
+    let is_recent = |at: &Timestamp| judge.now.duration_since(*at).unsigned_abs() < pause;
+    let Some(last) = recent.calls().filter(is_recent).max() else {
         return Ok(());
     };
     let until = last.saturating_add(pause).unwrap_or(Timestamp::MAX);
@@ -183,28 +192,13 @@ fn cooldown(
     Err(Decision::hold(Reason::Cooldown, detail).until(until).into())
 }
 
-/// Rule 8: `limit` is what this direction may use of the day's calls.
-fn budget(limit: usize, log: &Log, now: Timestamp) -> Result<(), Stop> {
-    if let Some(refused) = log
-        .scalings
-        .iter()
-        .rev()
-        .find(|scaling| scaling.outcome == Outcome::Refused)
-        && now.duration_since(refused.at).abs() < REFUSED_FOR
-    {
-        let until = after(refused.at, REFUSED_FOR);
-        let why = refused.note.as_deref().unwrap_or("the limit is reached");
-        let detail = format!(
-            "AWS refused the scaling of {} ({why}); the next try is at {}",
-            at(refused.at),
-            at(until)
-        );
-        return Err(Decision::hold(Reason::DailyLimit, detail)
-            .until(until)
-            .into());
-    }
-    let mut calls: Vec<Timestamp> = log.calls().collect();
-    calls.retain(|call| now.duration_since(*call).abs() < BUDGET_DAY);
+/// Rule 8: `limit` is how many of the day's calls this direction may use.
+fn budget(limit: usize, recent: &RecentScalings, now: Timestamp) -> Result<(), Stop> {
+    refused_lately(&recent.scalings, now)?;
+    let mut calls: Vec<Timestamp> = recent
+        .calls()
+        .filter(|call| now.duration_since(*call).abs() < BUDGET_DAY)
+        .collect();
     if calls.len() < limit {
         return Ok(());
     }
@@ -215,11 +209,12 @@ fn budget(limit: usize, log: &Log, now: Timestamp) -> Result<(), Stop> {
         .map(|oldest| after(*oldest, BUDGET_DAY));
     let detail = match next {
         Some(next) => format!(
-            "{used} of the {CALLS_PER_DAY} scalings that AWS allows in 24 h are used, {limit} may be; the next slot frees at {}",
+            "{used} of the {CALLS_PER_DAY} scalings that AWS allows in 24 h are used, and this \
+             direction may use {limit}; the next slot frees at {}; AWS Support can raise the limit",
             at(next)
         ),
         None => format!(
-            "all {CALLS_PER_DAY} scalings a day are kept for scale-ups (reserved_scale_ups)"
+            "all {CALLS_PER_DAY} scalings a day are reserved for scale-ups (reserved_scale_ups)"
         ),
     };
     Err(Decision::hold(Reason::DailyLimit, detail)
@@ -227,7 +222,28 @@ fn budget(limit: usize, log: &Log, now: Timestamp) -> Result<(), Stop> {
         .into())
 }
 
-fn asks(alarm: &Alarm) -> String {
+/// AWS's own refusal counts for a while, whatever our count says.
+fn refused_lately(scalings: &[Scaling], now: Timestamp) -> Result<(), Stop> {
+    let mut latest_first = scalings.iter().rev();
+    let Some(refused) = latest_first.find(|scaling| scaling.outcome == Outcome::Refused) else {
+        return Ok(());
+    };
+    if now.duration_since(refused.at).abs() >= REFUSED_FOR {
+        return Ok(());
+    }
+    let until = after(refused.at, REFUSED_FOR);
+    let why = refused.note.as_deref().unwrap_or("a limit is reached");
+    let detail = format!(
+        "AWS refused the scaling of {} ({why}); the next attempt is at {}",
+        at(refused.at),
+        at(until)
+    );
+    Err(Decision::hold(Reason::DailyLimit, detail)
+        .until(until)
+        .into())
+}
+
+fn in_alarm_since(alarm: &Alarm) -> String {
     match alarm.state_updated_at {
         Some(since) => format!("{} has been in ALARM since {}", alarm.name, at(since)),
         None => format!("{} is in ALARM", alarm.name),

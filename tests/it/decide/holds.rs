@@ -1,160 +1,194 @@
-//! One thing that is not as it should be at a time, and the reason for which it holds.
+//! Rules 1 to 9 one by one: one thing that is not as it should be, and the reason for which it holds.
 
 use autoscaler_core::{
     alarm::Alarm,
-    decide::Action,
-    facts::{Fetched, Observation, Series, StreamStatus, StreamSummary, Traffic},
+    decision::Action,
+    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
     reason::Reason,
-    scaling::{Log, Outcome},
+    scaling::{Outcome, RecentScalings},
 };
 
 use super::{away, decided, known, row};
 use crate::scene::{ago, down, subscription, up};
 
-/// Changes one thing in an observation, and names what it must come to.
+/// Changes one thing in the facts, and names what it must come to.
 type Case = (
     &'static str,
-    fn() -> Observation,
-    fn(&mut Observation),
-    Action,
+    fn() -> Facts,
+    fn(&mut Facts),
+    Option<Action>,
     Reason,
 );
 
+#[track_caller]
+fn check(cases: &[Case]) {
+    for (name, scene, change, action, reason) in cases {
+        let mut facts = scene();
+        change(&mut facts);
+        let decision = decided(&subscription(), &facts);
+        let (detail, decided) = (decision.detail(), decision.action());
+        assert_eq!(
+            (decided, decision.reason()),
+            (*action, *reason),
+            "{name}: {detail}"
+        );
+        assert!(
+            detail.len() > 20,
+            "{name}: the reason has to be in words: {detail:?}"
+        );
+    }
+}
+
+fn alarm_of(alarm: &mut Fetched<Alarm>) -> &mut Alarm {
+    match alarm {
+        Fetched::Found(alarm) => alarm,
+        _ => unreachable!("the scene has both"),
+    }
+}
+
+fn stream_of(facts: &mut Facts) -> &mut StreamSummary {
+    match &mut facts.stream {
+        Fetched::Found(stream) => stream,
+        _ => unreachable!("the scene has one"),
+    }
+}
+
+fn traffic_of(facts: &mut Facts) -> &mut Traffic {
+    facts.traffic.as_mut().expect("the scene has traffic")
+}
+
 #[test]
-fn holds_each_with_its_reason() {
-    fn alarm_of(seen: &mut Fetched<Alarm>) -> &mut Alarm {
-        match seen {
-            Fetched::Found(alarm) => alarm,
-            _ => unreachable!("the scene has both"),
-        }
-    }
-    fn stream_of(seen: &mut Observation) -> &mut StreamSummary {
-        match &mut seen.stream {
-            Fetched::Found(stream) => stream,
-            _ => unreachable!("the scene has one"),
-        }
-    }
-    fn traffic_of(seen: &mut Observation) -> &mut Traffic {
-        seen.traffic.as_mut().expect("the scene has traffic")
-    }
-    let cases: &[Case] = &[
+fn a_broken_contract_holds_naming_the_rule() {
+    check(&[
         (
             "a missing counterpart",
             || up(4),
             |s| s.down = Fetched::Missing,
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "no shardCount",
             || up(4),
             |s| alarm_of(&mut s.down).shard_count = None,
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "shardCount 0",
             || up(4),
             |s| alarm_of(&mut s.up).shard_count = Some("0".into()),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "shardCount -1",
             || up(4),
             |s| alarm_of(&mut s.up).shard_count = Some("-1".into()),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "shardCount 4.0",
             || up(4),
             |s| alarm_of(&mut s.up).shard_count = Some("4.0".into()),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "shardCount abc",
             || up(4),
             |s| alarm_of(&mut s.up).shard_count = Some("abc".into()),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "no incoming metric",
             || up(4),
             |s| alarm_of(&mut s.down).streams.clear(),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "no StreamName",
             || up(4),
             |s| alarm_of(&mut s.down).streams = vec![String::new()],
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "another stream",
             || up(4),
             |s| alarm_of(&mut s.down).streams = vec!["clicks".into()],
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "two streams",
             || up(4),
             |s| alarm_of(&mut s.up).streams[1] = "clicks".into(),
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
         (
             "a field too new",
             || up(4),
             |s| alarm_of(&mut s.down).unknown_fields = vec!["X".into()],
-            Action::Hold,
+            None,
             Reason::Contract,
         ),
+    ]);
+}
+
+#[test]
+fn a_switched_off_direction_holds_and_the_other_goes_on() {
+    check(&[
         (
             "up paused",
             || up(4),
             |s| alarm_of(&mut s.up).actions_enabled = false,
-            Action::Hold,
+            None,
             Reason::Paused,
         ),
         (
             "down paused",
             || down(4, 0.0),
             |s| alarm_of(&mut s.down).actions_enabled = false,
-            Action::Hold,
+            None,
             Reason::Paused,
         ),
         (
             "the other paused",
             || up(4),
             |s| alarm_of(&mut s.down).actions_enabled = false,
-            Action::ScaleUp { to: 6 },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
         (
             "down off at 1",
             || down(1, 0.0),
             |s| alarm_of(&mut s.down).actions_enabled = false,
-            Action::Hold,
+            None,
             Reason::AtMinShards,
         ),
+    ]);
+}
+
+#[test]
+fn a_stream_that_is_not_active_and_provisioned_holds() {
+    check(&[
         (
             "no stream",
             || up(4),
             |s| s.stream = Fetched::Missing,
-            Action::Hold,
+            None,
             Reason::StreamMissing,
         ),
         (
             "updating",
             || up(4),
             |s| stream_of(s).status = StreamStatus::Updating,
-            Action::Hold,
+            None,
             Reason::Updating,
         ),
         (
@@ -164,42 +198,48 @@ fn holds_each_with_its_reason() {
                 stream_of(s).status = StreamStatus::Updating;
                 stream_of(s).open_shards = 7
             },
-            Action::Hold,
+            None,
             Reason::Updating,
         ),
         (
             "creating",
             || up(4),
             |s| stream_of(s).status = StreamStatus::Creating,
-            Action::Hold,
+            None,
             Reason::Updating,
         ),
         (
             "deleting",
             || up(4),
             |s| stream_of(s).status = StreamStatus::Deleting,
-            Action::Hold,
+            None,
             Reason::Updating,
         ),
         (
             "on demand",
             || up(4),
             |s| stream_of(s).on_demand = true,
-            Action::Hold,
+            None,
             Reason::OnDemand,
         ),
+    ]);
+}
+
+#[test]
+fn alarms_out_of_sync_are_corrected_before_anything_else() {
+    check(&[
         (
             "resharded by hand",
             || up(4),
             |s| stream_of(s).open_shards = 5,
-            Action::SyncAlarms { to: 5 },
+            Some(Action::SyncAlarms { to: 5 }),
             Reason::OutOfSync,
         ),
         (
             "one alarm off",
             || up(4),
             |s| alarm_of(&mut s.down).shard_count = Some("3".into()),
-            Action::SyncAlarms { to: 4 },
+            Some(Action::SyncAlarms { to: 4 }),
             Reason::OutOfSync,
         ),
         (
@@ -209,14 +249,20 @@ fn holds_each_with_its_reason() {
                 stream_of(s).open_shards = 5;
                 alarm_of(&mut s.up).configured_at = Some(ago(1))
             },
-            Action::SyncAlarms { to: 5 },
+            Some(Action::SyncAlarms { to: 5 }),
             Reason::OutOfSync,
         ),
+    ]);
+}
+
+#[test]
+fn a_state_older_than_its_definition_holds_for_three_minutes_at_most() {
+    check(&[
         (
             "stale state",
             || up(4),
             |s| alarm_of(&mut s.up).configured_at = Some(ago(30)),
-            Action::Hold,
+            None,
             Reason::StaleAlarm,
         ),
         (
@@ -226,7 +272,7 @@ fn holds_each_with_its_reason() {
                 alarm_of(&mut s.up).state_updated_at = Some(ago(500));
                 alarm_of(&mut s.up).configured_at = Some(ago(180))
             },
-            Action::ScaleUp { to: 6 },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
         (
@@ -235,9 +281,9 @@ fn holds_each_with_its_reason() {
             |s| {
                 alarm_of(&mut s.up).state_updated_at = Some(ago(500));
                 alarm_of(&mut s.up).configured_at = Some(ago(220));
-                s.polled_at = Some(ago(200))
+                s.alarms_read_at = Some(ago(200))
             },
-            Action::Hold,
+            None,
             Reason::StaleAlarm,
         ),
         (
@@ -245,24 +291,43 @@ fn holds_each_with_its_reason() {
             || up(4),
             |s| {
                 alarm_of(&mut s.up).state_updated_at = Some(ago(510));
-                s.polled_at = Some(ago(500));
-                s.log = Some(Log::whole(vec![row(ago(200), 2, 4, Outcome::Done)]))
+                s.alarms_read_at = Some(ago(500));
+                s.scalings = Some(RecentScalings::complete(vec![row(
+                    ago(200),
+                    2,
+                    4,
+                    Outcome::Done,
+                )]))
             },
-            Action::Hold,
+            None,
             Reason::StaleAlarm,
         ),
         (
             "older than the last scaling",
             || up(4),
-            |s| s.log = Some(Log::whole(vec![row(ago(50), 2, 4, Outcome::Done)])),
-            Action::Hold,
+            |s| {
+                s.scalings = Some(RecentScalings::complete(vec![row(
+                    ago(50),
+                    2,
+                    4,
+                    Outcome::Done,
+                )]))
+            },
+            None,
             Reason::StaleAlarm,
         ),
         (
             "newer than the last scaling",
             || up(4),
-            |s| s.log = Some(Log::whole(vec![row(ago(70), 2, 4, Outcome::Done)])),
-            Action::ScaleUp { to: 6 },
+            |s| {
+                s.scalings = Some(RecentScalings::complete(vec![row(
+                    ago(70),
+                    2,
+                    4,
+                    Outcome::Done,
+                )]))
+            },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
         (
@@ -272,9 +337,15 @@ fn holds_each_with_its_reason() {
                 alarm_of(&mut s.up).state_updated_at = None;
                 alarm_of(&mut s.up).configured_at = None
             },
-            Action::ScaleUp { to: 6 },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
+    ]);
+}
+
+#[test]
+fn missing_partial_or_impossible_data_holds_a_scale_down() {
+    check(&[
         (
             "no data",
             || down(4, 0.0),
@@ -290,108 +361,118 @@ fn holds_each_with_its_reason() {
                     },
                 }
             },
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "half the data",
             || down(4, 0.0),
             |s| traffic_of(s).records.points.clear(),
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "a partial answer",
             || down(4, 0.0),
             |s| traffic_of(s).bytes.complete = false,
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "NaN",
             || down(4, 0.0),
             |s| traffic_of(s).bytes.points[0].1 = f64::NAN,
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "infinite",
             || down(4, 0.0),
             |s| traffic_of(s).bytes.points[0].1 = f64::INFINITY,
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "negative",
             || down(4, 0.0),
             |s| traffic_of(s).bytes.points[0].1 = -1.0,
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
         (
             "stale data",
             || down(4, 0.0),
             |s| traffic_of(s).bytes.points.retain(|(at, _)| *at < ago(1300)),
-            Action::Hold,
+            None,
             Reason::NoData,
         ),
+    ]);
+}
+
+#[test]
+fn without_the_scaling_log_only_scale_ups_go_on() {
+    check(&[
         (
             "down without a log",
             || down(4, 0.0),
-            |s| s.log = Some(away()),
-            Action::Hold,
+            |s| s.scalings = Some(away()),
+            None,
             Reason::LogUnavailable,
         ),
         (
             "up without a log",
             || up(4),
-            |s| s.log = Some(away()),
-            Action::ScaleUp { to: 6 },
+            |s| s.scalings = Some(away()),
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
         (
             "up without a log, and an answer lost half a minute ago",
             || up(4),
-            |s| s.log = Some(known(vec![row(ago(30), 4, 6, Outcome::Open)])),
-            Action::Hold,
+            |s| s.scalings = Some(known(vec![row(ago(30), 4, 6, Outcome::Open)])),
+            None,
             Reason::Settling,
         ),
         (
             "up without a log, and AWS's limit met ten minutes ago",
             || up(4),
-            |s| s.log = Some(known(vec![row(ago(600), 4, 6, Outcome::Refused)])),
-            Action::Hold,
+            |s| s.scalings = Some(known(vec![row(ago(600), 4, 6, Outcome::Refused)])),
+            None,
             Reason::DailyLimit,
         ),
+    ]);
+}
+
+#[test]
+fn a_row_from_the_future_does_not_hold() {
+    check(&[
         (
             "a row from the far future",
             || up(4),
-            |s| s.log = Some(Log::whole(vec![row(ago(-40_000_000), 2, 4, Outcome::Done)])),
-            Action::ScaleUp { to: 6 },
+            |s| {
+                s.scalings = Some(RecentScalings::complete(vec![row(
+                    ago(-40_000_000),
+                    2,
+                    4,
+                    Outcome::Done,
+                )]))
+            },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
         (
             "a row from the future, and no cooldown",
             || up(4),
-            |s| s.log = Some(Log::whole(vec![row(ago(-600), 2, 4, Outcome::Done)])),
-            Action::ScaleUp { to: 6 },
+            |s| {
+                s.scalings = Some(RecentScalings::complete(vec![row(
+                    ago(-600),
+                    2,
+                    4,
+                    Outcome::Done,
+                )]))
+            },
+            Some(Action::ScaleUp { to: 6 }),
             Reason::Alarm,
         ),
-    ];
-    for (name, scene, change, action, reason) in cases {
-        let mut seen = scene();
-        change(&mut seen);
-        let decision = decided(&subscription(), &seen);
-        assert_eq!(
-            (decision.action, decision.reason),
-            (*action, *reason),
-            "{name}: {}",
-            decision.detail
-        );
-        assert!(
-            decision.detail.len() > 20,
-            "{name}: the reason has to be in words: {:?}",
-            decision.detail
-        );
-    }
+    ]);
 }

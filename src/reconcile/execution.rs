@@ -1,0 +1,49 @@
+//! What came of an action: apart from what was decided.
+
+use autoscaler_core::{decision::Decision, reason::Reason};
+
+use crate::reconcile::lease_guard::LeaseLost;
+
+/// How the execution of one action ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Execution {
+    /// Carried out: both alarms are rewritten, and the row in the scaling log is complete.
+    Done,
+    /// Begun, and cut short by this error; the next look at the stream finishes it.
+    Started { error: String },
+    /// What it was decided on has changed while it waited for a quota; nothing was sent.
+    Stale,
+    /// Nothing was sent, for this reason.
+    NotSent { reason: Reason, detail: String },
+    /// AWS refused it, or a read before it failed: a [`Decision::Fail`].
+    Refused(Decision),
+    /// The answer was lost; the next look at the stream finds out whether it took effect.
+    InDoubt { error: String },
+    /// Another host took the lease over; it finds the rest open in the scaling log.
+    LeaseLost,
+}
+
+impl Execution {
+    /// What is reported in place of the decision, where nothing was done.
+    pub fn hold(&self) -> Option<Decision> {
+        match self {
+            Self::Done | Self::Started { .. } | Self::InDoubt { .. } => None,
+            Self::Stale => Some(Decision::hold(
+                Reason::InProgress,
+                "the stream changed while this waited for a quota; \
+                 it is decided again at the next tick",
+            )),
+            Self::NotSent { reason, detail } => Some(Decision::hold(*reason, detail)),
+            Self::Refused(failure) => Some(failure.clone()),
+            Self::LeaseLost => Some(Decision::hold(Reason::Standby, LeaseLost.to_string())),
+        }
+    }
+
+    /// The error of an action that was begun, or may have been.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Started { error } | Self::InDoubt { error } => Some(error),
+            _ => None,
+        }
+    }
+}

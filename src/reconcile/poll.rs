@@ -1,0 +1,111 @@
+//! The poll: which subscribed alarms are in ALARM, with one DescribeAlarms call for each account and Region.
+
+use std::collections::HashMap;
+
+use autoscaler_core::{
+    alarm::{Alarm, Direction, State},
+    limits::ALARMS_PER_CALL,
+    priority::Priority,
+    scaling::Scaling,
+    subscription::{Subscription, SubscriptionId},
+};
+
+use crate::aws::{self, RegionClients};
+
+/// The subscriptions of one account and Region, by alarm name, and by stream name where they have one.
+#[derive(Debug, Default)]
+pub struct Index {
+    alarms: HashMap<String, (SubscriptionId, Direction)>,
+    streams: HashMap<String, SubscriptionId>,
+}
+
+impl Index {
+    /// Adds a subscription.
+    pub fn add(&mut self, id: SubscriptionId, subscription: &Subscription) {
+        for direction in [Direction::Up, Direction::Down] {
+            self.alarms.insert(
+                subscription.alarms.of(direction).to_owned(),
+                (id, direction),
+            );
+        }
+        if let Some(stream) = &subscription.stream {
+            self.streams.insert(stream.clone(), id);
+        }
+    }
+
+    /// The subscription that a scaling was made for; its alarms may have been renamed since.
+    pub fn find(&self, scaling: &Scaling) -> Option<SubscriptionId> {
+        let by_alarm = scaling.alarm.as_ref().and_then(|it| self.alarms.get(it));
+        let id = by_alarm.map(|(id, _)| id);
+        id.or_else(|| self.streams.get(&scaling.stream_name))
+            .copied()
+    }
+
+    /// How many DescribeAlarms calls it takes to ask for all of them by name.
+    fn calls_by_name(&self) -> usize {
+        self.alarms.len().div_ceil(ALARMS_PER_CALL)
+    }
+}
+
+/// How the next poll asks: where many unrelated alarms are in ALARM, names can be fewer calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PollMode {
+    #[default]
+    Filtered,
+    /// By name; after so many more polls the filter is tried again.
+    ByName { polls_left: u32 },
+}
+
+const POLLS_BY_NAME: u32 = 15;
+
+/// An alarm in ALARM: the subscription that it belongs to, and its half of the pair.
+pub type Firing = (SubscriptionId, Direction, Alarm);
+
+/// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where that is cheaper.
+pub async fn poll(
+    clients: &RegionClients,
+    index: &Index,
+    mode: &mut PollMode,
+) -> Result<Vec<Firing>, aws::Error> {
+    let by_name = index.calls_by_name();
+    if let PollMode::ByName { polls_left } = mode {
+        match polls_left.checked_sub(1) {
+            Some(left) => *polls_left = left,
+            None => *mode = PollMode::Filtered,
+        }
+    }
+    let filtered = match mode {
+        PollMode::Filtered => clients.cloudwatch.alarms_in_alarm(by_name.max(1)).await?,
+        PollMode::ByName { .. } => None,
+    };
+    let alarms = match filtered {
+        Some(alarms) => alarms,
+        None => {
+            if *mode == PollMode::Filtered {
+                *mode = PollMode::ByName {
+                    polls_left: POLLS_BY_NAME,
+                };
+            }
+            poll_by_name(clients, index).await?
+        }
+    };
+    let ours = |alarm: Alarm| {
+        let (id, direction) = *index.alarms.get(&alarm.name)?;
+        (alarm.state == State::Alarm).then_some((id, direction, alarm))
+    };
+    Ok(alarms.into_iter().filter_map(ours).collect())
+}
+
+async fn poll_by_name(clients: &RegionClients, index: &Index) -> Result<Vec<Alarm>, aws::Error> {
+    let mut names: Vec<&str> = index.alarms.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let mut alarms = Vec::new();
+    for names in names.chunks(ALARMS_PER_CALL) {
+        let found = clients
+            .cloudwatch
+            .alarms(names, true, Priority::FIRST)
+            .await?;
+        alarms.extend(found.into_iter().map(|definition| definition.alarm));
+    }
+    Ok(alarms)
+}

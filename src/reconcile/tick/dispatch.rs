@@ -1,0 +1,397 @@
+//! What a tick reads before it starts streams: the poll, and the pairs that decisions need.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+use autoscaler_core::{
+    alarm::{Alarm, Direction},
+    audit,
+    datetime::after,
+    decision::Decision,
+    facts::{Facts, Fetched},
+    limits::PAIRS_PER_CALL,
+    priority::Priority,
+    reason::Reason,
+    subscription::SubscriptionId,
+    trigger::Trigger,
+};
+use jiff::Timestamp;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tracing::Instrument;
+
+use super::{Autoscaler, FIRST_AUDIT, GroupId, stream};
+use crate::{
+    aws,
+    reconcile::{
+        execute::read_failed,
+        inspect,
+        lease::LeaseTerm,
+        poll::{self, Firing, PollMode},
+    },
+};
+
+/// How many overdue streams one tick inspects: about what AWS's quota for DescribeStreamSummary
+/// allows in 10 s, so that a stream whose alarm goes off never waits long for its own audit.
+const OVERDUE_PER_TICK: usize = 150;
+
+/// A stream that may need a look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Candidate {
+    trigger: Trigger,
+    facts: Facts,
+}
+
+pub(super) type Candidates = BTreeMap<SubscriptionId, Candidate>;
+
+/// What was read of a group.
+enum Read {
+    Poll(GroupId, PollMode, Result<Vec<Firing>, aws::Error>),
+    /// The alarms of some of its streams.
+    Pairs(
+        GroupId,
+        Vec<SubscriptionId>,
+        Result<HashMap<String, Alarm>, aws::Error>,
+    ),
+}
+
+/// The streams of a group whose pairs are still to be read.
+#[derive(Default)]
+struct Waiting {
+    candidates: Candidates,
+    /// Those that no call is under way for, the least urgent first.
+    queue: Vec<SubscriptionId>,
+}
+
+/// The reads of one tick, side by side.
+struct Reads {
+    calls: JoinSet<Read>,
+    waiting: BTreeMap<GroupId, Waiting>,
+    now: Timestamp,
+    term: Option<LeaseTerm>,
+}
+
+impl Autoscaler {
+    /// Polls each account and Region by itself, and starts streams as soon as enough is known of
+    /// them: none waits for a Region that does not answer, and no urgent one for the audit.
+    pub(super) async fn poll_and_start(
+        &mut self,
+        now: Timestamp,
+        term: Option<LeaseTerm>,
+        deadline: Instant,
+    ) {
+        let mut due = self.due(now);
+        let mut unpolled: BTreeSet<GroupId> = self.group_ids().collect();
+        let mut reads = Reads::new(now, term);
+        for group in self.group_ids() {
+            reads.calls.spawn(self.poll(group));
+        }
+        while let Ok(Some(read)) = timeout_at(deadline, reads.calls.join_next()).await {
+            match read {
+                Ok(Read::Poll(group, mode, firing)) => {
+                    self.groups[group.index()].mode = mode;
+                    unpolled.remove(&group);
+                    match firing {
+                        Err(error) => self.fail_group(group, &read_failed(&error), now),
+                        Ok(firing) => {
+                            let due = self.of_group(group, &mut due);
+                            let candidates = self.candidates(firing, due, now);
+                            self.admit(group, candidates, &mut reads);
+                        }
+                    }
+                }
+                Ok(read) => self.take_pairs(read, &mut reads),
+                // A panic is a bug; what was to be read is reported as unread below.
+                Err(_) => {}
+            }
+        }
+        self.report_unread(unpolled, reads.waiting, now);
+        // The audits of streams that were not read come with the next tick.
+        self.memory.overdue.extend(due.into_keys());
+    }
+
+    /// Starts streams with an open scaling that this tick did not know of when it began.
+    pub(super) async fn start_recoveries(
+        &mut self,
+        now: Timestamp,
+        term: Option<LeaseTerm>,
+        deadline: Instant,
+    ) {
+        let busy = self.busy();
+        let mut open = self.recoveries();
+        open.retain(|id, _| !busy.contains(id) && !self.reports.contains_key(id));
+        if open.is_empty() {
+            return;
+        }
+        let mut reads = Reads::new(now, term);
+        for group in self.group_ids() {
+            let candidates = self.of_group(group, &mut open);
+            self.admit(group, candidates, &mut reads);
+        }
+        while let Ok(Some(read)) = timeout_at(deadline, reads.calls.join_next()).await {
+            if let Ok(read) = read {
+                self.take_pairs(read, &mut reads);
+            }
+        }
+        self.report_unread(BTreeSet::new(), reads.waiting, now);
+    }
+
+    /// Starts the candidates of a group that can be decided on, and reads the pairs of the others.
+    fn admit(&mut self, group: GroupId, mut candidates: Candidates, reads: &mut Reads) {
+        let needs_pair = |id: &SubscriptionId, candidate: &mut Candidate| {
+            let subscription = self.context.subscription(*id);
+            let Candidate { trigger, facts } = candidate;
+            inspect::needs_pair(subscription, trigger, facts, reads.now)
+        };
+        let waiting: Candidates = candidates.extract_if(.., needs_pair).collect();
+        let mut queue: Vec<SubscriptionId> = waiting.keys().copied().collect();
+        queue.sort_by_key(|id| Reverse((waiting.get(id).map(|it| it.facts.priority()), *id)));
+        let waiting = Waiting {
+            candidates: waiting,
+            queue,
+        };
+        reads.waiting.insert(group, waiting);
+        self.start(candidates, reads.now, reads.term);
+        self.read_more_pairs(group, reads);
+    }
+
+    fn take_pairs(&mut self, read: Read, reads: &mut Reads) {
+        let Read::Pairs(group, ids, found) = read else {
+            return;
+        };
+        let Some(left) = reads.waiting.get_mut(&group) else {
+            return;
+        };
+        match found {
+            Ok(mut found) => {
+                let mut ready = Candidates::new();
+                for id in ids {
+                    if let Some(mut candidate) = left.candidates.remove(&id) {
+                        let subscription = self.context.subscription(id);
+                        candidate.facts.take_pair(subscription, &mut found);
+                        ready.insert(id, candidate);
+                    }
+                }
+                self.start(ready, reads.now, reads.term);
+                self.read_more_pairs(group, reads);
+            }
+            // Where one call failed the others would too.
+            Err(error) => {
+                let left = reads.waiting.remove(&group).unwrap_or_default();
+                let failure = read_failed(&error);
+                self.fail_candidates(group, &left.candidates, &failure, reads.now);
+            }
+        }
+    }
+
+    /// One more DescribeAlarms call for the most urgent pairs of a group.
+    fn read_more_pairs(&self, group: GroupId, reads: &mut Reads) {
+        let Some(left) = reads.waiting.get_mut(&group) else {
+            return;
+        };
+        let rest = left.queue.len().saturating_sub(PAIRS_PER_CALL);
+        let ids = left.queue.split_off(rest);
+        if !ids.is_empty() {
+            reads.calls.spawn(self.pairs(group, ids));
+        }
+    }
+
+    /// Takes out of `candidates` what belongs to an account and Region.
+    fn of_group(&self, group: GroupId, candidates: &mut Candidates) -> Candidates {
+        let account = &self.group(group).account;
+        let ours = |id: &SubscriptionId, _: &mut Candidate| {
+            self.context.subscription(*id).account == *account
+        };
+        candidates.extract_if(.., ours).collect()
+    }
+
+    /// Streams that are inspected whether or not an alarm asks: those with an open scaling, and those
+    /// whose audit is due.
+    fn due(&self, now: Timestamp) -> Candidates {
+        let mut due = self.recoveries();
+        let all = self.context.config.subscriptions.len();
+        let overdue = self.memory.overdue.iter().copied();
+        let overdue = overdue.filter(|id| id.index() < all).take(OVERDUE_PER_TICK);
+        let mut turns: Vec<SubscriptionId> = overdue.collect();
+        if let Some(interval) = self.context.config.audit_interval {
+            let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
+            let audited = audit::due(last, now, interval, all);
+            turns.extend(audited.into_iter().map(SubscriptionId::new));
+        }
+        for id in turns {
+            due.entry(id).or_insert_with(|| Candidate {
+                trigger: Trigger::Audit,
+                facts: Facts::default(),
+            });
+        }
+        due
+    }
+
+    /// Streams with a scaling that was left open; those that only other processes subscribe are theirs.
+    fn recoveries(&self) -> Candidates {
+        let mut found = Candidates::new();
+        for scaling in self.context.scaling_log.open_scalings() {
+            let region = scaling.stream_arn.split(':').nth(3).unwrap_or_default();
+            let groups = self.groups.iter().filter(|group| group.region == region);
+            let ids: Vec<_> = groups.filter_map(|it| it.index.find(&scaling)).collect();
+            // With two accounts in one Region it is not known here which of them it belongs to.
+            let known = (ids.len() == 1).then(|| Box::new(scaling));
+            for id in ids {
+                let trigger = Trigger::Recovery(known.clone());
+                found.entry(id).or_default().trigger = trigger;
+            }
+        }
+        found
+    }
+
+    /// What the poll of a group brought together with what is `due` there. What needs no look is
+    /// reported and left out.
+    fn candidates(&mut self, firing: Vec<Firing>, due: Candidates, now: Timestamp) -> Candidates {
+        let mut candidates = due;
+        for (id, direction, alarm) in firing {
+            let facts = &mut candidates.entry(id).or_default().facts;
+            match direction {
+                Direction::Up => facts.up = Fetched::Found(alarm),
+                Direction::Down => facts.down = Fetched::Found(alarm),
+            }
+        }
+        let busy = self.busy();
+        candidates.retain(|id, Candidate { trigger, facts }| {
+            let held = match busy.contains(id) {
+                true => {
+                    if *trigger == Trigger::Audit {
+                        self.memory.overdue.insert(*id);
+                    }
+                    let detail = "an earlier tick is still working on it";
+                    Some(Decision::hold(Reason::InProgress, detail))
+                }
+                false => self.memory.recall(*id, trigger, facts, now),
+            };
+            let Some(decision) = held else { return true };
+            let mut report = self.stream_report(*id, &decision);
+            let name = facts.stream_name(self.context.subscription(*id));
+            report.stream = (!name.is_empty()).then(|| name.to_owned());
+            self.report_stream(*id, report, now);
+            false
+        });
+        candidates
+    }
+
+    /// One DescribeAlarms call for an account and Region.
+    fn poll(&self, id: GroupId) -> impl Future<Output = Read> + use<> {
+        let group = self.group(id);
+        let clients = self.context.aws.clients(&group.account).clone();
+        let (index, mut mode) = (group.index.clone(), group.mode);
+        async move {
+            let firing = poll::poll(&clients, &index, &mut mode).await;
+            Read::Poll(id, mode, firing)
+        }
+    }
+
+    /// One DescribeAlarms call for the pairs of some streams.
+    fn pairs(
+        &self,
+        group: GroupId,
+        ids: Vec<SubscriptionId>,
+    ) -> impl Future<Output = Read> + use<> {
+        let context = self.context.clone();
+        let account = self.group(group).account.clone();
+        async move {
+            let names = ids.iter().map(|id| &context.subscription(*id).alarms);
+            let names: Vec<&str> = names.flat_map(|alarms| alarms.both()).collect();
+            let clients = context.aws.clients(&account);
+            let found = inspect::pairs(clients, &names, Priority::FIRST).await;
+            Read::Pairs(group, ids, found)
+        }
+    }
+
+    /// Reports what the tick did not get to.
+    fn report_unread(
+        &mut self,
+        unpolled: BTreeSet<GroupId>,
+        waiting: BTreeMap<GroupId, Waiting>,
+        now: Timestamp,
+    ) {
+        let late = Decision::fail(
+            Reason::AwsError,
+            "its alarms could not be read within tick_timeout",
+            "they are read again at the next tick",
+        );
+        for group in unpolled {
+            self.fail_group(group, &late, now);
+        }
+        for (group, left) in waiting {
+            if !left.candidates.is_empty() {
+                self.fail_candidates(group, &left.candidates, &late, now);
+            }
+        }
+    }
+
+    /// Reports that no stream of an account and Region could be looked at.
+    fn fail_group(&mut self, group: GroupId, failure: &Decision, now: Timestamp) {
+        let error = failure.error().unwrap_or_default();
+        self.unpolled
+            .push(format!("{}: {error}", self.group(group).region));
+        let mut all: Candidates = self
+            .context
+            .subscription_ids()
+            .map(|id| (id, Candidate::default()))
+            .collect();
+        let ours = self.of_group(group, &mut all);
+        self.fail_candidates(group, &ours, failure, now);
+    }
+
+    /// Reports the same failure of several streams; the log has one line for all.
+    fn fail_candidates(
+        &mut self,
+        group: GroupId,
+        candidates: &Candidates,
+        failure: &Decision,
+        now: Timestamp,
+    ) {
+        let (account, region) = {
+            let group = self.group(group);
+            (group.account.clone(), group.region.clone())
+        };
+        let notices = &mut self.memory.notices;
+        notices.report_region(&account, &region, candidates.len(), failure, now);
+        for (id, candidate) in candidates {
+            if candidate.trigger.needs_inspection() {
+                self.memory.overdue.insert(*id);
+            }
+            let report = self.stream_report(*id, failure);
+            self.reports.insert(*id, report);
+        }
+    }
+
+    /// Starts a task for each stream, the most urgent first.
+    fn start(&mut self, candidates: Candidates, now: Timestamp, term: Option<LeaseTerm>) {
+        let mut work: Vec<(SubscriptionId, Candidate)> = candidates.into_iter().collect();
+        work.sort_by_key(|(id, candidate)| (candidate.facts.priority(), *id));
+        for (id, Candidate { trigger, facts }) in work {
+            self.memory.overdue.remove(&id);
+            let subscription = self.context.subscription(id);
+            let stream = facts.stream_name(subscription).to_owned();
+            let region = &self.context.clients_of(subscription).region;
+            let span = tracing::error_span!("stream", stream, region);
+            let task = stream::reconcile(self.context.clone(), id, trigger, facts, now, term);
+            let task = self.under_way.spawn(task.instrument(span)).id();
+            self.tasks.insert(task, id);
+        }
+    }
+}
+
+impl Reads {
+    fn new(now: Timestamp, term: Option<LeaseTerm>) -> Self {
+        Self {
+            calls: JoinSet::new(),
+            waiting: BTreeMap::new(),
+            now,
+            term,
+        }
+    }
+}

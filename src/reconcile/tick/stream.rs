@@ -1,0 +1,172 @@
+//! One stream in one tick: read what its decision needs, decide, execute.
+
+use std::sync::Arc;
+
+use autoscaler_core::{
+    alarm::{Alarm, Direction},
+    decide::{decide, may_reshard},
+    decision::{Action, Conclusion, Decision, Verdict},
+    facts::Facts,
+    reason::Reason,
+    subscription::SubscriptionId,
+    trigger::Trigger,
+};
+use jiff::Timestamp;
+
+use crate::{
+    aws::SemaphorePermit,
+    reconcile::{
+        context::Context,
+        execute::{self, read_failed},
+        execution::Execution,
+        inspect::{InspectError, Reader},
+        lease::LeaseTerm,
+        lease_guard::LeaseGuard,
+        report::StreamReport,
+    },
+};
+
+/// What became of one stream.
+#[derive(Debug)]
+pub(super) struct StreamOutcome {
+    pub id: SubscriptionId,
+    /// The alarms in ALARM, as they were polled.
+    pub polled: Vec<Alarm>,
+    pub trigger: Trigger,
+    /// What a later tick may recall: the decision, or the hold that its execution ended in.
+    pub decision: Decision,
+    pub report: StreamReport,
+}
+
+/// Reads what the decision needs, decides, and executes the decision.
+pub(super) async fn reconcile(
+    context: Arc<Context>,
+    id: SubscriptionId,
+    trigger: Trigger,
+    mut facts: Facts,
+    now: Timestamp,
+    term: Option<LeaseTerm>,
+) -> StreamOutcome {
+    let polled = facts.alarms_in_alarm();
+    let mut stream = Stream {
+        context: &context,
+        id,
+        now,
+        term,
+    };
+    let (conclusion, permit) = stream.inspect(&trigger, &mut facts).await;
+    let execution = match context.dry_run {
+        true => None,
+        false => {
+            let subscription = context.subscription(id);
+            let executed =
+                execute::execute(&context, subscription, &facts, permit, term, &conclusion);
+            Box::pin(executed).await
+        }
+    };
+    let report = stream.report(&facts, &conclusion, execution.as_ref());
+    let held = execution.and_then(|execution| execution.hold());
+    StreamOutcome {
+        id,
+        polled,
+        trigger,
+        decision: held.unwrap_or(conclusion.decision),
+        report,
+    }
+}
+
+struct Stream<'a> {
+    context: &'a Arc<Context>,
+    id: SubscriptionId,
+    now: Timestamp,
+    term: Option<LeaseTerm>,
+}
+
+impl Stream<'_> {
+    /// Decides; a stream that may be resharded first waits for its turn, before anything is read.
+    async fn inspect(
+        &mut self,
+        trigger: &Trigger,
+        facts: &mut Facts,
+    ) -> (Conclusion, Option<SemaphorePermit>) {
+        let subscription = self.context.subscription(self.id);
+        let needs_facts = matches!(
+            decide(subscription, trigger, facts, self.now),
+            Verdict::Need(_)
+        );
+        let mut permit = None;
+        if needs_facts && may_reshard(subscription, facts, self.now) {
+            let kinesis = &self.context.clients_of(subscription).kinesis;
+            permit = Some(kinesis.admission(facts.priority()).await);
+            // In a storm that is long after the tick began.
+            facts.alarms_read_at = Some(self.now);
+            self.now = self.context.clock.now();
+            // A scale-up needs the least; execution asks for what the decision needs.
+            let guard = LeaseGuard::new(self.context, self.term, Direction::Up);
+            if let Err(lost) = guard.check() {
+                return (
+                    Decision::hold(Reason::Standby, lost.to_string()).into(),
+                    permit,
+                );
+            }
+        }
+        let reader = Reader {
+            context: self.context,
+            subscription,
+            now: self.now,
+        };
+        let inspected = Box::pin(reader.inspect(trigger, facts)).await;
+        let conclusion = inspected.unwrap_or_else(|error| failed(&error).into());
+        (conclusion, permit)
+    }
+
+    fn report(
+        &self,
+        facts: &Facts,
+        conclusion: &Conclusion,
+        execution: Option<&Execution>,
+    ) -> StreamReport {
+        let subscription = self.context.subscription(self.id);
+        let region = &self.context.clients_of(subscription).region;
+        let hold = execution.and_then(Execution::hold);
+        let decision = hold.as_ref().unwrap_or(&conclusion.decision);
+        let mut report = StreamReport::new(subscription, region, decision);
+        let name = facts.stream_name(subscription);
+        report.stream = (!name.is_empty()).then(|| name.to_owned());
+        report.shards_before = conclusion.shards;
+        report.calls = self.calls(facts, conclusion, decision);
+        if let Some(error) = execution.and_then(Execution::error) {
+            report.error = Some(error.to_owned());
+        }
+        report
+    }
+
+    /// The calls in the scaling log that count, with the one that was just made.
+    fn calls(
+        &self,
+        facts: &Facts,
+        conclusion: &Conclusion,
+        decision: &Decision,
+    ) -> Option<Vec<Timestamp>> {
+        let recent = facts.scalings.as_ref()?;
+        if recent.unread.is_some() {
+            return None;
+        }
+        let mut calls: Vec<Timestamp> = recent.calls().collect();
+        let scaled = decision.action().and_then(Action::direction).is_some();
+        // The row of a resumed scaling is among those that were read.
+        let new_call = scaled && conclusion.resumes.is_none() && !self.context.dry_run;
+        calls.extend(new_call.then_some(self.now));
+        Some(calls)
+    }
+}
+
+fn failed(error: &InspectError) -> Decision {
+    match error {
+        InspectError::Aws(error) => read_failed(error),
+        InspectError::ReadTwice(bug) => {
+            let hint = error.hint().unwrap_or_default();
+            Decision::fail(Reason::AwsError, bug.to_string(), hint)
+        }
+    }
+}
