@@ -1,38 +1,49 @@
 //! Scales provisioned Amazon Kinesis data streams by the state of their CloudWatch alarms.
 //!
-//! # Bird's-eye view
+//! # Architecture
 //!
-//! Every tick reads which subscribed alarms are in ALARM (one call per account and Region), decides for each such stream on what is read of it,
-//! reshards, rewrites the stream's two alarms, and writes the scaling to a DynamoDB log. A tick flows through the modules in this order:
+//! Three crates, whose borders the compiler checks:
 //!
-//! | module | what it does |
+//! | crate | what it is | what it may use |
+//! |---|---|---|
+//! | [`autoscaler_core`], `src/core` | the alarm contract, facts, decisions, policies, limits | values alone: no tokio, AWS, figment, clock, randomness or I/O |
+//! | [`autoscaler_sandbox`], `src/sandbox` | an AWS in memory that answers the real SDK clients | the core |
+//! | this one, `src` | the program | both |
+//!
+//! A tick flows through the program like this:
+//!
+//! ```text
+//! daemon::schedule        wakes it by cron, one tick at a time
+//!   reconcile::tick       all subscriptions, streams side by side
+//!     poll                which alarms are in ALARM: one call for each account and Region
+//!     inspect             reads what a decision needs, one fact after the other
+//!       core::decide      (Subscription, Trigger, Facts, now) -> Decision: Act, Hold or Fail
+//!     execute             intent, UpdateShardCount, both alarms, outcome -> Execution
+//!     report              what was decided and done, enums until it is serialized
+//! ```
+//!
+//! | folder | what is in it |
 //! |---|---|
-//! | [`schedule`] | wakes the tick by cron, one at a time; stops, reloads |
-//! | [`tick`] | one tick: observe -> decide -> apply -> record; its `look` reads and starts, its `memory` is what makes ticks cheap and quiet |
-//! | [`observe`] | the poll, and then of each stream, fact by fact, what its decision still needs |
-//! | [`audit`] | which streams are looked at although no alarm asks |
-//! | [`decide`] | pure: what to do, and why, or the next fact that is needed |
-//! | [`apply`] | carries one decision out, with no choices of its own |
-//! | [`scaling log`] | intents and outcomes in the log, the spool for rows that DynamoDB does not take |
-//! | [`report`] | one rendering of what was decided: text, JSON, log |
+//! | [`aws`] | SDK clients, errors with hints, rate limits; the only files that name `aws_sdk_*` |
+//! | [`reconcile`] | one tick, the scaling log in DynamoDB with its spool, the lease between hosts |
+//! | [`commands`] | `check`, `status`, `history`, `scale`, …: a module each, and what they share |
+//! | [`daemon`] | schedule, reload, systemd, metrics and health |
+//! | [`config`] | figment's layers -> raw -> `Config`, which cannot be invalid |
+//! | [`cli`], [`output`] | flags and wiring; tables, errors and progress on the terminal |
 //!
-//! They stand on values without any I/O, [`config`] (a `Config` cannot be invalid), [`alarm`] (the naming contract), [`observation`] and
-//! [`scaling`], and on [`aws`] (the SDK's clients), [`limiters`] (quotas, and who goes first), [`lease`] (one of several hosts acts) and
-//! [`clock`]; [`context`] carries what a process has of them.
-//!
-//! Around them: [`cli`] and [`run`] (from the command line to the work), [`error`] (how errors read, and exit codes), [`logging`],
-//! [`systemd`], [`metrics`] (Prometheus and `/healthz`); the operator's commands [`check`], [`status`], [`history`], [`provision`] (alarms and
-//! table) and [`scale`], which share [`subscriptions`], [`progress`] and [`output`]; and [`sandbox`], an AWS in memory that answers the real SDK clients.
+//! Start reading with `reconcile/tick.rs`, then `core/decide.rs`, then `reconcile/execute.rs`.
 //!
 //! # Invariants
 //!
-//! - `decide` has no async, clock, I/O or randomness, and computes targets in whole numbers.
-//! - No SDK type leaves `aws`; `sandbox` knows the wire protocols, and nothing of the autoscaler but its alarm names and its clock.
-//! - Of the tick, only `apply` writes to Kinesis and CloudWatch, and only `scaling log` and `lease` to DynamoDB.
-//! - An intent is in the log, or in the spool, before its UpdateShardCount is sent; that call is never retried after a lost answer.
-//! - What a process remembers makes ticks cheap and quiet; nothing needs it to be correct.
-//! - Missing data never means zero, and a transient shard count is never written anywhere.
-//! - Nothing on the way of a tick panics on what comes from outside.
+//! - `core` computes targets in whole numbers, and is a function of its arguments, `now` included.
+//! - No SDK type leaves `aws`.
+//! - Of the tick, only `execute` writes to Kinesis and CloudWatch, and only `scaling_log` and `lease`
+//!   to DynamoDB.
+//! - An intent is in the scaling log, or in the spool, before its UpdateShardCount is sent. After a lost
+//!   answer only the same target is asked for again, and only while the stream is ACTIVE at the old count.
+//! - What a process remembers makes ticks cheap and quiet. Nothing needs it to be correct.
+//! - A transient shard count is never written anywhere.
+//! - No input from outside makes a tick panic.
 
 pub mod aws;
 pub mod cli;
