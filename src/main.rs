@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use kinesis_autoscaler::{
-    cli::{Cli, run},
-    output::error::{Exit, Failure},
+    cli::{Cli, Output, run},
+    output::{
+        self,
+        error::{Exit, Failure},
+    },
 };
 
 fn main() -> ExitCode {
@@ -20,6 +23,10 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.print();
+            if cli.output == Output::Json {
+                // With standard output closed, the exit code and standard error still say it.
+                let _ = output::print(&failure.to_json());
+            }
             failure.exit.into()
         }
     }

@@ -28,8 +28,14 @@ use autoscaler_core::{
     limits::{ALARMS_PER_CALL, METRICS_PER_CALL},
 };
 
-/// Streams whose traffic, two metrics each, one GetMetricData call reads.
-pub const STREAMS_PER_CALL: usize = METRICS_PER_CALL / 2;
+/// What is read of a stream's traffic, by the prefix of the query's id.
+const TRAFFIC: [(&str, &str); 3] = [
+    ("bytes", "IncomingBytes"),
+    ("records", "IncomingRecords"),
+    ("rejected", "WriteProvisionedThroughputExceeded"),
+];
+/// Streams whose traffic one GetMetricData call reads.
+pub const STREAMS_PER_CALL: usize = METRICS_PER_CALL / TRAFFIC.len();
 
 /// The CloudWatch of one account and Region.
 #[derive(Clone, Debug)]
@@ -213,7 +219,7 @@ impl CloudWatch {
             .iter()
             .enumerate()
             .flat_map(|(number, stream)| {
-                [("bytes", "IncomingBytes"), ("records", "IncomingRecords")].map(|(id, metric)| {
+                TRAFFIC.map(|(id, metric)| {
                     incoming(&format!("{id}{number}"), metric, stream, period_seconds)
                 })
             })
@@ -254,6 +260,7 @@ fn series_of<'a>(traffic: &'a mut [Traffic], id: &str) -> Option<&'a mut Series>
     match &id[..id.len() - number.len()] {
         "bytes" => Some(&mut one.bytes),
         "records" => Some(&mut one.records),
+        "rejected" => Some(&mut one.rejected),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::{
     Client,
+    operation::list_streams::ListStreamsOutput,
     types::{ScalingType, StreamMode, StreamStatus as SdkStatus},
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
@@ -139,13 +140,40 @@ impl Kinesis {
 
     /// Reads the names of the account's streams, up to `most` (ListStreams).
     pub async fn stream_names(&self, most: usize) -> Result<Vec<String>, Error> {
+        self.list(most, |reply| reply.stream_names).await
+    }
+
+    /// Reads the names of the account's streams that are not in on-demand mode, of the first `most` streams.
+    pub async fn provisioned_streams(&self, most: usize) -> Result<Vec<String>, Error> {
+        let provisioned = |summary: &aws_sdk_kinesis::types::StreamSummary| {
+            let mode = summary
+                .stream_mode_details()
+                .map(|details| details.stream_mode());
+            mode != Some(&StreamMode::OnDemand)
+        };
+        let names = |reply: ListStreamsOutput| {
+            let summaries = reply.stream_summaries.unwrap_or_default().into_iter();
+            summaries
+                .filter(provisioned)
+                .map(|it| it.stream_name)
+                .collect()
+        };
+        self.list(most, names).await
+    }
+
+    /// Takes `names` out of each page of the account's streams, until there are `most`.
+    async fn list(
+        &self,
+        most: usize,
+        take: impl Fn(ListStreamsOutput) -> Vec<String>,
+    ) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         let mut next = None;
         loop {
             let sent = self.client.list_streams().set_next_token(next).send().await;
             let reply = sent.map_err(|error| Error::from_sdk(Operation::ListStreams, error))?;
-            names.extend(reply.stream_names);
-            next = reply.next_token.filter(|_| reply.has_more_streams);
+            next = reply.next_token.clone().filter(|_| reply.has_more_streams);
+            names.extend(take(reply));
             if next.is_none() || names.len() >= most {
                 return Ok(names);
             }

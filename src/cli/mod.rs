@@ -1,5 +1,6 @@
 //! Flags and subcommands.
 
+pub mod completions;
 pub mod run;
 
 use std::{
@@ -105,6 +106,10 @@ pub enum Command {
         #[arg(long, conflicts_with = "offline")]
         policy: bool,
 
+        /// Exit with status 1 if there is a warning
+        #[arg(long, conflicts_with = "offline")]
+        strict: bool,
+
         #[command(flatten)]
         streams: Streams,
     },
@@ -126,6 +131,11 @@ pub enum Command {
     Table {
         #[command(subcommand)]
         command: TableCommand,
+    },
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        #[arg(value_name = "SHELL")]
+        shell: completions::Shell,
     },
 }
 

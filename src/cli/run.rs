@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     aws::{Aws, Transport},
-    cli::{Cli, Command, Output, TableCommand},
+    cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
         check::{self, Findings},
         history, provision,
@@ -46,14 +46,29 @@ const ONCE_WITHIN: Duration = Duration::from_secs(3600);
 /// Does what the command line asks for.
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
+        Some(Command::Completions { shell }) => {
+            print(&completions::script(*shell))?;
+            Ok(Exit::Done)
+        }
         None if cli.once => once(cli).await,
         None => daemon(cli).await,
         Some(Command::Check { offline: true, .. }) => offline(cli),
         Some(Command::Check {
-            policy, streams, ..
+            policy,
+            strict,
+            streams,
+            ..
         }) => {
             let context = manual_context_for(cli, &streams.names).await?;
-            check::run(&context, cli.output, stdout_colour(), *policy).await
+            let asked = check::Asked {
+                scope: match streams.names.is_empty() {
+                    true => check::Scope::All,
+                    false => check::Scope::Chosen,
+                },
+                policy: *policy,
+                strict: *strict,
+            };
+            check::run(&context, cli.output, stdout_colour(), asked).await
         }
         Some(Command::Alarms { command }) => {
             provision::alarms::run(&manual_context(cli).await?, command, cli.output).await

@@ -7,6 +7,7 @@ mod account;
 mod adaptive;
 mod finding;
 mod pair;
+mod unsubscribed;
 mod usage;
 
 use std::{
@@ -38,29 +39,48 @@ use autoscaler_core::{
 /// So many streams of an account are looked through for a name like one that is missing.
 const NAMES_FOR_HINTS: usize = 10_000;
 
+/// How much of the accounts is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All subscriptions, and what nothing subscribes.
+    All,
+    /// Some subscriptions only.
+    Chosen,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub scope: Scope,
+    /// Whether the IAM policy is printed although no right is missing.
+    pub policy: bool,
+    /// Whether a warning is a failure.
+    pub strict: bool,
+}
+
 /// Checks everything, prints what was found, and fails if there is an error among it.
 pub async fn run(
     context: &Arc<Context>,
     output: Output,
     colour: bool,
-    policy: bool,
+    asked: Asked,
 ) -> Result<Exit, Failure> {
-    let findings = examine(context).await;
+    let findings = examine(context, asked.scope).await;
     let lacking = findings
         .all
         .iter()
         .any(|finding| finding.rule == "right_missing");
-    let policy = (policy || lacking).then(|| account::policy(&context.config));
+    let policy = (asked.policy || lacking).then(|| account::policy(&context.config));
     let width = output::terminal_width();
     output::print(&findings.render(output, width, colour, policy.as_deref()))?;
-    Ok(match findings.failed() {
+    Ok(match findings.failed(asked.strict) {
         true => Exit::Failed,
         false => Exit::Done,
     })
 }
 
 /// Finds all that is wrong with the subscriptions, their alarms and the log table.
-pub async fn examine(context: &Arc<Context>) -> Findings {
+pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     let subscriptions = &context.config.subscriptions;
     let mut trouble = Trouble::default();
     let numbers: Vec<usize> = (0..subscriptions.len()).collect();
@@ -97,6 +117,10 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
     }
     all.extend(account::table(context, &mut trouble).await);
     all.extend(trouble.findings());
+    let unsubscribed = match scope {
+        Scope::All => unsubscribed::streams(context, &looked.subscribed()).await,
+        Scope::Chosen => Vec::new(),
+    };
     if regions(context) < 2 {
         all.iter_mut().for_each(|finding| finding.region = None);
     }
@@ -104,6 +128,7 @@ pub async fn examine(context: &Arc<Context>) -> Findings {
         all,
         streams: subscriptions.len(),
         not_tried: account::not_tried(),
+        unsubscribed,
     }
 }
 
@@ -189,6 +214,15 @@ impl Looked<'_> {
             finding.region = Some(region.to_owned());
         }
         found
+    }
+
+    /// The accounts and names of all streams that are subscribed.
+    fn subscribed(&self) -> BTreeSet<(&Account, &str)> {
+        let subscriptions = &self.context.config.subscriptions;
+        let names = self.names.iter();
+        names
+            .map(|(number, name)| (&subscriptions[*number].account, name.as_str()))
+            .collect()
     }
 
     /// The streams of an account that may grow, and one whose metrics can be asked for; `None` for an account without subscriptions.

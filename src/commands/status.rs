@@ -62,6 +62,9 @@ pub struct Row {
     pub usage_now: Option<f64>,
     /// The same, in the busiest period of the last 24 h.
     pub usage_peak_24h: Option<f64>,
+    /// Records that the stream rejected in the last hour, for want of throughput.
+    pub rejected_1h: Option<u64>,
+    pub rejected_24h: Option<u64>,
     pub scale_up_alarm: AlarmRow,
     pub scale_down_alarm: AlarmRow,
     pub last_scaling: Option<LastScaling>,
@@ -77,6 +80,8 @@ pub struct Row {
     pub error: Option<String>,
     /// Why the log could not be read.
     pub log_error: Option<String>,
+    /// Why the metrics could not be read, where the next tick does not need them.
+    pub metrics_error: Option<String>,
 }
 
 /// One alarm of a pair.
@@ -102,9 +107,9 @@ pub struct LastScaling {
 impl Status {
     /// Whether anything could not be read, or a stream cannot be looked after.
     pub fn failed(&self) -> bool {
-        self.streams
-            .iter()
-            .any(|row| row.error.is_some() || row.log_error.is_some())
+        self.streams.iter().any(|row| {
+            row.error.is_some() || row.log_error.is_some() || row.metrics_error.is_some()
+        })
     }
 
     /// The object that `--output json` prints.
@@ -113,7 +118,7 @@ impl Status {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// For a terminal of `width` columns, or with one line a stream for a pipe.
+    /// For a terminal of `width` columns, or with one line a stream for a pipe; what needs attention first.
     pub fn to_text(&self, width: Option<u16>) -> String {
         render::text(self, width)
     }

@@ -88,6 +88,8 @@ pub struct Series {
 pub struct Traffic {
     pub bytes: Series,
     pub records: Series,
+    /// Records that the stream rejected for want of throughput.
+    pub rejected: Series,
 }
 
 impl Facts {

@@ -7,6 +7,8 @@ use std::{
     process::ExitCode,
 };
 
+use serde_json::json;
+
 use crate::config;
 
 /// How the process ends.
@@ -50,6 +52,16 @@ impl Failure {
             exit,
             reports: vec![error.into()],
         }
+    }
+
+    /// The object that stands on standard output in place of data, for `--output json`.
+    pub fn to_json(&self) -> String {
+        let report =
+            |report: &Report| json!({"message": chain(&*report.error), "hints": report.hints});
+        let reports: Vec<_> = self.reports.iter().map(report).collect();
+        let message = self.reports.first().map(|report| chain(&*report.error));
+        json!({"error": message, "errors": reports, "exit_status": self.exit as u8}).to_string()
+            + "\n"
     }
 
     /// Writes the reports to standard error, in colour on a terminal that wants it.

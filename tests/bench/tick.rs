@@ -59,6 +59,7 @@ fn day_of_traffic() -> Traffic {
         complete: true,
     };
     Traffic {
+        rejected: Series::default(),
         bytes: series.clone(),
         records: Series {
             points: series

@@ -4,7 +4,7 @@ use autoscaler_sandbox::{Load, Traffic};
 use kinesis_autoscaler::{
     cli::Output,
     commands::{
-        check::{self, Findings},
+        check::{self, Findings, Scope},
         provision::alarms,
     },
     config::Config,
@@ -69,7 +69,7 @@ async fn examine(world: &World, streams: &str) -> Findings {
 
 async fn examine_config(world: &World, mut config: Config) -> Findings {
     config.alarms.throttle_share = 0.0;
-    check::examine(&world.context(config, false).await).await
+    check::examine(&world.context(config, false).await, Scope::Chosen).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_good_setup_is_silent_but_for_the_summary() {
         "checked 2 streams, their alarms and the log table: all is well"
     );
     assert!(
-        lines[1].starts_with("not tried, for that would change something: the right to "),
+        lines[1].starts_with("not verified, because that would modify resources: permission for "),
         "{text}"
     );
     for action in [
@@ -314,7 +314,7 @@ async fn findings_name_the_region_where_there_are_several() {
 async fn a_pair_that_does_not_see_rejected_records_is_recommended_the_signal() {
     let world = good();
     let context = world.context(world.config(STREAMS), false).await;
-    let found = check::examine(&context).await;
+    let found = check::examine(&context, Scope::Chosen).await;
     let rules: Vec<_> = found.all.iter().map(|it| (it.rule, it.severity)).collect();
     assert_eq!(rules, [("no_throttle_signal", check::Severity::Info); 4]);
     let text = found.render(Output::Text, None, false, None);
@@ -328,7 +328,11 @@ async fn a_pair_that_does_not_see_rejected_records_is_recommended_the_signal() {
     let given = kinesis_autoscaler::cli::Design::default();
     let made = alarms::create(&context, &[], true, &given, Output::Json, None).await;
     assert!(made.expect("it runs").failures.is_empty());
-    assert_eq!(check::examine(&context).await.all, [], "after --replace");
+    assert_eq!(
+        check::examine(&context, Scope::Chosen).await.all,
+        [],
+        "after --replace"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,8 +355,52 @@ async fn an_adaptive_stream_is_held_against_the_numbers_of_its_policy() {
     let made = alarms::create(&context, &[], false, &given, Output::Json, None).await;
     assert!(made.expect("it runs").failures.is_empty());
     assert_eq!(
-        check::examine(&context).await.all,
+        check::examine(&context, Scope::Chosen).await.all,
         [],
         "with the policy's pair"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn provisioned_streams_that_nothing_subscribes_are_listed() {
+    let world = good();
+    world.place.create_stream("stray", 2);
+    world.place.create_on_demand_stream("elastic");
+    let context = world.context(world.config(STREAMS), false).await;
+    let found = check::examine(&context, Scope::All).await;
+    let stray = ("stray".to_owned(), REGION.to_owned());
+    assert_eq!(found.unsubscribed, [stray]);
+    let text = found.render(Output::Text, None, false, None);
+    assert!(
+        text.contains("\nnot subscribed: stray (eu-west-1)\n"),
+        "{text}"
+    );
+    let chosen = check::examine(&context, Scope::Chosen).await;
+    assert!(chosen.unsubscribed.is_empty(), "--stream asks for less");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_summary_counts_lines_and_strict_makes_warnings_fail() {
+    let world = World::new();
+    let names: Vec<String> = (0..11).map(|n| format!("s{n:02}")).collect();
+    names.iter().for_each(|name| world.stream(name, 2));
+    let streams: String = names
+        .iter()
+        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"))
+        .collect();
+    let found = examine(&world, &streams).await;
+    let text = found.render(Output::Text, None, false, None);
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("warning: "))
+        .count();
+    assert!(
+        text.contains(&format!("the log table: {lines} warnings\n")),
+        "{text}"
+    );
+    assert!(
+        names.iter().all(|name| text.contains(name.as_str())),
+        "{text}"
+    );
+    assert_eq!((found.failed(false), found.failed(true)), (false, true));
 }

@@ -58,6 +58,7 @@ fn commands_parse() {
     let checked = |offline, policy| Command::Check {
         offline,
         policy,
+        strict: false,
         streams: Streams::default(),
     };
     command("check", checked(false, false));
@@ -273,4 +274,25 @@ fn steps_read_back_as_written() {
     for text in ["+4", "-4", "+25%", "-25%"] {
         assert_eq!(text.parse::<Step>().unwrap().to_string(), text);
     }
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for (shell, part) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef"),
+        ("fish", "complete -c"),
+    ] {
+        let cli = parse(&format!("completions {shell}")).expect("it parses");
+        let Some(Command::Completions { shell }) = cli.command else {
+            panic!("{cli:?}");
+        };
+        let script = kinesis_autoscaler::cli::completions::script(shell);
+        assert!(script.contains(part), "{script}");
+        assert!(
+            script.contains("provision") || script.contains("history"),
+            "{script}"
+        );
+    }
+    assert!(parse("completions tcsh").is_err());
 }

@@ -71,7 +71,7 @@ fn the_sandbox_serves_every_command() {
     check(
         "check --sandbox",
         0,
-        &["checked 7 streams", "not tried"],
+        &["checked 7 streams", "not verified"],
         &[],
     );
     check(

@@ -373,6 +373,8 @@ async fn the_picture_has_a_panel_for_each_stream_and_marks_each_scaling() {
     assert_eq!(marks, [2, 2, 1], "ups, downs, refused");
     for part in [
         "prefers-color-scheme: dark",
+        ">open shards<",
+        ">time (UTC)<",
         ">orders<",
         ">clicks<",
         ">11-18<",
@@ -508,4 +510,33 @@ fn a_span_is_given_by_durations_and_by_times() {
     check("900000y", None, Some(("1970-01-01T00:00:00Z", noon)));
     check("2h", Some("3h"), None);
     check("2026-11-23", None, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recent_scalings_do_not_lie_on_top_of_each_other_in_the_picture() {
+    let world = World::new();
+    world.stream("orders", 4);
+    for (minute, from, to) in [(10, 4, 6), (25, 6, 9), (40, 9, 14), (55, 14, 7)] {
+        let at = format!("2026-11-22T11:{minute}:00.000000+0000");
+        put(&world, ours("orders", &at, from, to, &[]));
+    }
+    let log = history(&world, &named(&["orders"]), None).await;
+    let svg = log.expect("the log").to_svg();
+    well_formed(&svg);
+    let marks = svg.lines().filter(|line| line.contains("<title>"));
+    let places: Vec<f64> = marks
+        .filter_map(|line| line.split("x=\"").nth(1)?.split('"').next()?.parse().ok())
+        .collect();
+    assert_eq!(places.len(), 4, "{svg}");
+    let apart = places.windows(2).all(|pair| pair[1] - pair[0] > 100.0);
+    assert!(apart, "{places:?}");
+    for count in ["6", "9", "14", "7"] {
+        assert!(
+            svg.contains(&format!("font-size=\"11\">{count}<")),
+            "{count} in {svg}"
+        );
+    }
+    if let Some(path) = std::env::var_os("SVG_FILE_RECENT") {
+        std::fs::write(path, &svg).expect("written");
+    }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use autoscaler_core::{alarm::Direction, metric_math, subscription::Policy};
 use autoscaler_sandbox::Fault;
 use kinesis_autoscaler::{
-    cli::{self, AlarmsCommand, Format, Output},
+    cli::{self, Format, Output},
     commands::{
         check,
         provision::{self, alarms, pair, table},
     },
     config::PairDesign,
+    output::error::{Exit, Failure},
     reconcile::context::Context,
 };
 use serde_json::{Value, json};
@@ -231,7 +232,7 @@ async fn alarms_are_created_once_and_replaced_only_when_asked() {
         ]
     );
     assert!(failures.is_empty());
-    let found = check::examine(&context).await;
+    let found = check::examine(&context, check::Scope::Chosen).await;
     assert_eq!(found.all, [], "what is created is good");
     let edited = |alarm: &str| {
         world.place.edit_alarm(alarm, |it| {
@@ -371,17 +372,16 @@ async fn one_cause_is_told_once_and_no_further_stream_is_asked_for() {
     names.iter().for_each(|name| world.stream(name, 2));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let context = world.context(world.config(&named(&names)), false).await;
-    let command = AlarmsCommand::Create {
-        streams: cli::Streams::default(),
-        replace: false,
-        design: cli::Design::default(),
-    };
     let actions = ["cloudwatch:DescribeAlarms", "kinesis:DescribeStreamSummary"];
     for (action, most) in actions.into_iter().zip([1, 20]) {
         world.sandbox.deny(action);
         world.sandbox.reset_calls();
-        let failure = alarms::run(&context, &command, Output::Json).await;
-        let failure = failure.expect_err("it is denied");
+        let given = cli::Design::default();
+        let answer = alarms::create(&context, &[], false, &given, Output::Json, None).await;
+        let failure = Failure {
+            exit: Exit::Failed,
+            reports: answer.expect("it runs").failures,
+        };
         // A refusal names its stream; those that were not asked for share the last one.
         assert!(failure.reports.len() <= most, "{failure}");
         let text = failure.to_string();
@@ -726,8 +726,8 @@ async fn replacing_upgrades_a_pair_and_keeps_what_a_person_changed() {
     let throttled = queries.iter().find(|it| it["Id"] == "throttled");
     let metric = &throttled.expect("the signal")["MetricStat"]["Metric"]["MetricName"];
     assert_eq!(metric, "WriteProvisionedThroughputExceeded");
-    let findings = check::examine(&context).await;
-    assert!(!findings.failed(), "{:#?}", findings.all);
+    let findings = check::examine(&context, check::Scope::Chosen).await;
+    assert!(!findings.failed(false), "{:#?}", findings.all);
 }
 
 #[tokio::test(start_paused = true)]

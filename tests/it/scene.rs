@@ -72,6 +72,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
         traffic: Some(Traffic {
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
+            rejected: series(0.0),
         }),
         alarms_read_at: None,
     }

@@ -398,3 +398,96 @@ async fn an_outage_of_aws_is_told_within_a_minute_however_many_streams_there_are
         "{failure}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_metrics_the_reason_stays_and_usage_is_unknown() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-up");
+    world.sandbox.deny("cloudwatch:GetMetricData");
+    let status = status(&world, &named(&["orders"])).await;
+    let orders = row(&status, "orders");
+    assert_eq!(
+        (orders.action, orders.reason),
+        ("scale_up", "alarm"),
+        "{orders:#?}"
+    );
+    assert_eq!((&orders.error, orders.usage_now), (&None, None));
+    assert!(status.failed(), "something could not be read");
+    let text = status.to_text(Some(100));
+    assert!(text.contains("scale up to 4: alarm"), "{text}");
+    assert!(
+        text.contains("error: the metrics cannot be read: GetMetricData"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_attention_comes_first() {
+    let world = World::new();
+    let names = ["at-rest", "scales", "held", "failed"];
+    names.iter().for_each(|name| world.stream(name, 2));
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("scales", "scale-up");
+    world.fire("held", "scale-up");
+    world.place.delete_alarm("failed-scale-up-alarm");
+    let mut config = world.config(&named(&names));
+    config.subscriptions[2].max_shards = 2;
+    let status = gather(&world.context(config, false).await).await;
+    for width in [None, Some(50), Some(80), Some(220)] {
+        let text = status.to_text(width);
+        let place = |name: &&str| match text.starts_with(name) {
+            true => Some(0),
+            false => text.find(&format!("\n{name}")),
+        };
+        let mut places: Vec<_> = names.iter().map(|name| (place(name), *name)).collect();
+        places.sort_unstable();
+        let order: Vec<&str> = places.iter().map(|(_, name)| *name).collect();
+        assert_eq!(
+            order,
+            ["failed", "held", "scales", "at-rest"],
+            "{width:?}\n{text}"
+        );
+    }
+    let text = status.to_text(Some(220));
+    let line = text.lines().find(|line| line.starts_with("scales"));
+    assert!(
+        line.is_some_and(|line| line.contains("scale up to 4")),
+        "one line each: {text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_records_are_counted_and_at_low_usage_called_a_hot_shard() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let hot = Traffic::constant(Load::of_shards(1.4)).hot_key(1.0);
+    world.place.set_traffic("orders", hot);
+    world.pass(SignedDuration::from_mins(120)).await;
+    let status = status(&world, &named(&["orders"])).await;
+    let orders = row(&status, "orders");
+    let (hour, day) = (
+        orders.rejected_1h.expect("read"),
+        orders.rejected_24h.expect("read"),
+    );
+    assert!(hour > 0 && day > hour, "{orders:#?}");
+    let text = status.to_text(Some(100));
+    assert!(text.contains(" rejected in the last hour, "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_without_data_does_not_read_like_the_reason_no_data() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.place.set_alarm_state(
+        "orders-scale-up-alarm",
+        "INSUFFICIENT_DATA",
+        "the test says so",
+    );
+    let text = status(&world, &named(&["orders"])).await.to_text(None);
+    assert!(
+        text.contains("insufficient 0s") && !text.contains("no data"),
+        "{text}"
+    );
+}

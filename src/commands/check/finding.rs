@@ -1,4 +1,4 @@
-//! What a check finds, and how that is told: one line a finding, with its mend.
+//! What a check finds, and how it is printed: one line for each finding, with a suggested fix.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// The stream is not scaled until it is mended.
+    /// The stream is not scaled until this is fixed.
     Error,
-    /// It works, but hardly as it is meant.
+    /// It works, but probably not as intended.
     Warning,
     /// Good to know.
     Info,
@@ -84,8 +84,10 @@ impl Finding {
 pub struct Findings {
     pub all: Vec<Finding>,
     pub streams: usize,
-    /// IAM actions that cannot be tried without effect.
+    /// IAM actions that cannot be verified without modifying resources.
     pub not_tried: Vec<String>,
+    /// Provisioned streams that nothing subscribes, with their Regions.
+    pub unsubscribed: Vec<(String, String)>,
 }
 
 impl Findings {
@@ -115,9 +117,9 @@ impl Findings {
         }
     }
 
-    /// Whether anything keeps a stream from being scaled.
-    pub fn failed(&self) -> bool {
-        self.count(Severity::Error) > 0
+    /// Whether anything keeps a stream from being scaled; where `strict`, whether there is a warning too.
+    pub fn failed(&self, strict: bool) -> bool {
+        self.count(Severity::Error) > 0 || (strict && self.count(Severity::Warning) > 0)
     }
 
     /// How many findings there are of one kind.
@@ -150,6 +152,9 @@ impl Findings {
             "warnings": self.count(Severity::Warning),
             "findings": self.all,
             "not_tried": self.not_tried,
+            "unsubscribed": self.unsubscribed.iter().map(|(stream, region)| {
+                json!({"stream": stream, "region": region})
+            }).collect::<Vec<_>>(),
         });
         if let Some(policy) = policy {
             object["policy"] = serde_json::from_str(policy).unwrap_or(Value::Null);
@@ -158,18 +163,51 @@ impl Findings {
     }
 
     fn to_text(&self, width: usize, colour: bool, policy: Option<&str>) -> String {
-        let mut text: String = self
-            .folded()
+        let folded = self.folded();
+        let mut text: String = folded
             .iter()
             .map(|findings| lines(findings, width, colour))
             .collect();
+        text += &wrap(&self.summary(&folded), "", "", width);
+        if !self.unsubscribed.is_empty() {
+            let names = self
+                .unsubscribed
+                .iter()
+                .map(|(stream, region)| format!("{stream} ({region})"));
+            let list = format!("not subscribed: {}", listed(names));
+            text += &wrap(&list, "", "  ", width);
+        }
+        if !self.not_tried.is_empty() {
+            let actions = self.not_tried.join(", ");
+            let more = match policy {
+                Some(_) => "",
+                None => " (`check --policy` prints the IAM policy)",
+            };
+            let not_tried = format!(
+                "not verified, because that would modify resources: permission for {actions}{more}"
+            );
+            text += &wrap(&not_tried, "", "", width);
+        }
+        if let Some(policy) = policy {
+            text += "the IAM policy that grants all that is needed:\n";
+            text += policy;
+        }
+        text
+    }
+
+    /// How many lines there are of each severity; a line may be about several alarms.
+    fn summary(&self, folded: &[Vec<&Finding>]) -> String {
+        let worst = |findings: &Vec<&Finding>| findings.iter().map(|it| it.severity).min();
         let counts: Vec<String> = [
             (Severity::Error, "error"),
             (Severity::Warning, "warning"),
             (Severity::Info, "note"),
         ]
         .into_iter()
-        .map(|(severity, noun)| (self.count(severity), noun))
+        .map(|(severity, noun)| {
+            let lines = folded.iter().filter(|it| worst(it) == Some(severity));
+            (lines.count(), noun)
+        })
         .filter(|(count, _)| *count > 0)
         .map(|(count, noun)| counted(count, noun))
         .collect();
@@ -178,23 +216,7 @@ impl Findings {
             false => counts.join(", "),
         };
         let streams = counted(self.streams, "stream");
-        let summary = format!("checked {streams}, their alarms and the log table: {verdict}");
-        text += &wrap(&summary, "", "", width);
-        if !self.not_tried.is_empty() {
-            let actions = self.not_tried.join(", ");
-            let more = match policy {
-                Some(_) => "",
-                None => " (`check --policy` prints the IAM policy)",
-            };
-            let not_tried =
-                format!("not tried, for that would change something: the right to {actions}{more}");
-            text += &wrap(&not_tried, "", "", width);
-        }
-        if let Some(policy) = policy {
-            text += "the IAM policy that grants all that is needed:\n";
-            text += policy;
-        }
-        text
+        format!("checked {streams}, their alarms and the log table: {verdict}")
     }
 
     /// The findings that say the same of several subjects together, the worst first.
@@ -214,8 +236,15 @@ impl Findings {
     }
 }
 
-/// So many subjects are named of those of which the same is told.
-const NAMED: usize = 3;
+/// A line names up to this many subjects; `--output json` names all.
+const NAMED: usize = 20;
+
+/// The names in one line.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let names: Vec<String> = names.take(NAMED).collect();
+    format!("{}{}", names.join(", "), and_more(more))
+}
 
 fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
     // `folded` makes no empty group.
@@ -226,15 +255,9 @@ fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
         Some(region) => format!("{} ({region})", finding.subject),
         None => finding.subject.clone(),
     };
-    let named: Vec<String> = findings.iter().take(NAMED).map(name).collect();
-    let more = and_more(findings.len() - named.len());
+    let names = listed(findings.iter().map(name));
     let severity = first.severity.name();
-    let text = format!(
-        "{severity}: {}{more}: {}; {}",
-        named.join(", "),
-        first.message,
-        first.mend
-    );
+    let text = format!("{severity}: {names}: {}; {}", first.message, first.mend);
     let text = wrap(&text, "", "  ", width);
     match (colour, text.strip_prefix(severity)) {
         (true, Some(rest)) => {

@@ -1,14 +1,14 @@
-//! Shard counts over time as a picture for a report: one panel a stream, readable on light and on dark ground.
+//! Shard counts over time as a picture for a report: one panel for each stream, on a light or a dark background.
 //!
-//! The picture brings its own ground, and viewers that know of dark mode get another one. Colours are attributes first, so that the
-//! picture is also right where style sheets are taken out.
+//! The picture has its own background, and another one in viewers with a dark mode. Colours are attributes too,
+//! so that the picture is also right where style sheets are removed.
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Log, axis,
+    Log, Span, axis,
     read::utc,
     series::{self, Series},
 };
@@ -18,15 +18,17 @@ use autoscaler_core::{
 };
 
 const WIDTH: f64 = 960.0;
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 28.0;
 const HEAD: f64 = 76.0;
 const PANEL: f64 = 150.0;
 /// Around a panel: its title above, its times below.
 const ABOVE: f64 = 30.0;
-const BELOW: f64 = 34.0;
-/// Counts beside marks are left out where they would touch.
+const BELOW: f64 = 50.0;
+/// Counts beside marks move away from the line where they would touch, up to this many times.
 const LABEL_ROOM: f64 = 26.0;
+const LABEL_LEVELS: usize = 3;
+const LABEL_HEIGHT: f64 = 11.0;
 
 const STYLE: &str = "\
 @media (prefers-color-scheme: dark) {
@@ -54,10 +56,11 @@ pub(super) fn text(log: &Log) -> String {
          <rect class=\"ground\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
         escape(&title)
     );
-    head(&mut svg, log, &title);
+    let span = shown(log);
+    head(&mut svg, span, &title);
     for (number, series) in all.iter().enumerate() {
         let top = HEAD + ABOVE + (ABOVE + PANEL + BELOW) * (number as f64);
-        panel(&mut svg, log, series, top, all.len() > 1);
+        panel(&mut svg, span, series, top, all.len() > 1);
     }
     if all.is_empty() {
         let message = "No scalings in this time";
@@ -72,6 +75,19 @@ pub(super) fn text(log: &Log) -> String {
         );
     }
     svg + "</svg>\n"
+}
+
+/// The time that is drawn: where all scalings are in its second half, from shortly before the first of them, so
+/// that recent ones do not lie on top of each other.
+fn shown(log: &Log) -> Span {
+    let (since, until) = (log.since, log.until);
+    let first = log.rows.iter().map(|row| row.at).min().unwrap_or(since);
+    let drawn = until.duration_since(first);
+    let since = match drawn < until.duration_since(since) / 2 {
+        true => (first - drawn / 10 - SignedDuration::from_mins(1)).max(since),
+        false => since,
+    };
+    Span { since, until }
 }
 
 /// Writing to a string cannot fail.
@@ -92,9 +108,9 @@ fn label(svg: &mut String, class: &str, x: f64, y: f64, anchor: &str, size: u32,
     );
 }
 
-fn head(svg: &mut String, log: &Log, title: &str) {
+fn head(svg: &mut String, Span { since, until }: Span, title: &str) {
     label(svg, "ink", LEFT, 34.0, "start", 18, title);
-    let span = format!("{} to {} UTC", utc(log.since), utc(log.until));
+    let span = format!("{} to {} UTC", utc(since), utc(until));
     label(svg, "soft", LEFT, 56.0, "start", 12, &span);
     let mut x = WIDTH - RIGHT - 330.0;
     for (shape, words, room) in [
@@ -133,12 +149,12 @@ impl Scale {
     }
 }
 
-fn panel(svg: &mut String, log: &Log, series: &Series, top: f64, titled: bool) {
+fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) {
     let (_, highest) = series.bounds();
     let counts = axis::counts(highest, 4);
     let scale = Scale {
-        since: log.since,
-        span: log.until.duration_since(log.since).as_secs_f64().max(1.0),
+        since: span.since,
+        span: span.until.duration_since(span.since).as_secs_f64().max(1.0),
         top,
         highest: f64::from(counts.last().copied().unwrap_or(1)),
     };
@@ -163,7 +179,7 @@ fn panel(svg: &mut String, log: &Log, series: &Series, top: f64, titled: bool) {
         );
     }
     let bottom = top + PANEL;
-    for (at, text) in axis::times(log.since, log.until, 12) {
+    for (at, text) in axis::times(span.since, span.until, 12) {
         let x = scale.x(at);
         put!(
             svg,
@@ -172,8 +188,27 @@ fn panel(svg: &mut String, log: &Log, series: &Series, top: f64, titled: bool) {
         );
         label(svg, "soft", x, bottom + 20.0, "middle", 12, &text);
     }
+    axis_titles(svg, top, bottom);
     line(svg, series, &scale, bottom);
     marks(svg, series, &scale);
+}
+
+fn axis_titles(svg: &mut String, top: f64, bottom: f64) {
+    let middle = (LEFT + WIDTH - RIGHT) / 2.0;
+    label(
+        svg,
+        "soft",
+        middle,
+        bottom + 38.0,
+        "middle",
+        12,
+        "time (UTC)",
+    );
+    let (x, y) = (LEFT - 52.0, (top + bottom) / 2.0);
+    put!(
+        svg,
+        "<text class=\"soft\" fill=\"#59636e\" transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" font-size=\"12\">open shards</text>"
+    );
 }
 
 fn line(svg: &mut String, series: &Series, scale: &Scale, bottom: f64) {
@@ -198,7 +233,7 @@ fn line(svg: &mut String, series: &Series, scale: &Scale, bottom: f64) {
 }
 
 fn marks(svg: &mut String, series: &Series, scale: &Scale) {
-    let mut label_ends = f64::NEG_INFINITY;
+    let mut labels = [f64::NEG_INFINITY; LABEL_LEVELS];
     for row in &series.marks {
         let x = scale.x(row.at);
         let done = matches!(row.outcome, Outcome::Done | Outcome::Open);
@@ -214,17 +249,12 @@ fn marks(svg: &mut String, series: &Series, scale: &Scale) {
             "<use href=\"#{shape}\" x=\"{x:.1}\" y=\"{y:.1}\"><title>{}</title></use>",
             escape(&tooltip(row))
         );
-        if done && x - label_ends >= LABEL_ROOM {
-            label(
-                svg,
-                "ink",
-                x,
-                y + label_y,
-                "middle",
-                11,
-                &row.to.to_string(),
-            );
-            label_ends = x;
+        let free = labels.iter().position(|last| x - last >= LABEL_ROOM);
+        if let Some(level) = free.filter(|_| done) {
+            labels[level] = x;
+            let away = LABEL_HEIGHT * (level as f64) * f64::signum(label_y);
+            let count = row.to.to_string();
+            label(svg, "ink", x, y + label_y + away, "middle", 11, &count);
         }
     }
 }

@@ -34,6 +34,14 @@ pub struct Answer {
     pub failures: Vec<Report>,
 }
 
+impl Answer {
+    /// Failures that say the same of several streams become one.
+    pub(super) fn new(text: String, failures: Vec<Report>) -> Self {
+        let failures = subscriptions::folded(failures);
+        Self { text, failures }
+    }
+}
+
 /// One stream whose pair is to be made.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {
@@ -101,12 +109,20 @@ pub async fn run(
         }
     };
     output::print(&answer.text)?;
-    match answer.failures.is_empty() {
-        true => Ok(Exit::Done),
-        false => Err(Failure {
-            exit: Exit::Failed,
-            reports: subscriptions::folded(answer.failures),
-        }),
+    if answer.failures.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let failure = Failure {
+        exit: Exit::Failed,
+        reports: answer.failures,
+    };
+    // Standard output has its data already.
+    match answer.text.is_empty() {
+        true => Err(failure),
+        false => {
+            failure.print();
+            Ok(failure.exit)
+        }
     }
 }
 
@@ -148,7 +164,7 @@ pub async fn print(
         })
         .collect();
     let text = render(&alarms, format, output);
-    Ok(Answer { text, failures })
+    Ok(Answer::new(text, failures))
 }
 
 fn render(alarms: &[(&str, Settings)], format: Format, output: Output) -> String {

@@ -75,7 +75,7 @@ pub async fn create(
         Output::Json => pretty(&json!({"dry_run": context.dry_run, "alarms": made})),
         _ => table_of(&made, width),
     };
-    Ok(Answer { text, failures })
+    Ok(Answer::new(text, failures))
 }
 
 /// What is to be done about one alarm.

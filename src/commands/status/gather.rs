@@ -23,6 +23,7 @@ use crate::{
 };
 use autoscaler_core::{
     alarm::Alarm,
+    datetime::after,
     decide::{Inquiry, calls_left, shards_used},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, Traffic},
@@ -39,6 +40,10 @@ const AT_ONCE: usize = 32;
 const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
 /// An older period is not "now".
 const NOW_IS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
+
+/// What a person can do about a stream that has used its calls of the day.
+const RAISE_DAILY_LIMIT: &str = "AWS Support raises the limit of 10 UpdateShardCount calls per stream in 24 h on request; \
+    until a slot frees, no tool can reshard the stream by UpdateShardCount";
 
 /// What was read of one subscription, and what could not be.
 #[derive(Debug, Default)]
@@ -62,7 +67,7 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     bar.end();
     let now = context.clock.now();
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
-    let hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
+    let mut hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
     let hosts = match &context.config.high_availability {
         // What the log cannot tell is told of each stream already.
         Some(high) => lease::hosts(context.scaling_log.table(), high.lease_duration, now)
@@ -71,12 +76,19 @@ pub async fn gather(context: &Arc<Context>) -> Status {
         None => Vec::new(),
     };
     let rows = subscriptions.iter().zip(all);
+    let streams: Vec<Row> = rows
+        .map(|(subscription, gathered)| row(context, subscription, gathered, now))
+        .collect();
+    if streams
+        .iter()
+        .any(|row| row.reason == Reason::DailyLimit.code())
+    {
+        hints.insert(RAISE_DAILY_LIMIT.to_owned());
+    }
     Status {
         at: now,
         hosts,
-        streams: rows
-            .map(|(subscription, gathered)| row(context, subscription, gathered, now))
-            .collect(),
+        streams,
         hints,
     }
 }
@@ -307,7 +319,14 @@ fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: 
         .filter(|recent| recent.unread.is_none());
     let rows = recent.map(|recent| &recent.scalings);
     let last = rows.and_then(|rows| rows.last().cloned()).or(newest);
-    let unread = errors.iter().find(|(fact, _)| **fact != Fact::Scalings);
+    // The next tick may do without the scaling log or the metrics.
+    let unread = errors
+        .iter()
+        .find(|(fact, _)| !matches!(fact, Fact::Scalings | Fact::Traffic));
+    let rejected = |hours| {
+        let since = after(now, -SignedDuration::from_hours(hours));
+        rejected(facts.traffic.as_ref(), since)
+    };
     let name = match facts.stream_name(subscription) {
         "" => subscription.label(),
         name => name,
@@ -322,6 +341,8 @@ fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: 
         max_shards: subscription.max_shards,
         usage_now,
         usage_peak_24h,
+        rejected_1h: rejected(1),
+        rejected_24h: rejected(24),
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         last_scaling: last.map(|row| LastScaling {
@@ -341,6 +362,7 @@ fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: 
             .map(str::to_owned)
             .or_else(|| unread.map(|(_, error)| error.to_string())),
         log_error: errors.get(&Fact::Scalings).map(ToString::to_string),
+        metrics_error: errors.get(&Fact::Traffic).map(ToString::to_string),
     }
 }
 
@@ -387,6 +409,15 @@ fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>
     (now, of(traffic))
 }
 
+/// Records rejected since then; `None` where that could not be read whole.
+fn rejected(traffic: Option<&Traffic>, since: Timestamp) -> Option<u64> {
+    let series = &traffic?.rejected;
+    let recent = series.points.iter().filter(|(at, _)| *at >= since);
+    let sum: f64 = recent.map(|(_, sum)| sum).sum();
+    // The cast saturates.
+    series.complete.then_some(sum as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,6 +440,7 @@ mod tests {
                     points: Vec::new(),
                     complete: true,
                 },
+                rejected: Series::default(),
             };
             let found = usage(Some(&traffic), 4, now);
             assert_eq!(found, expected, "{traffic:?}");

@@ -1,4 +1,4 @@
-//! The status as a table: two lines a stream on a terminal, one line a stream in a pipe.
+//! The status as a table: one line a stream in a pipe and on a wide terminal, two on a usual one.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,29 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
 use crate::{
-    output::table::{counted, wrap},
+    output::table::{self, counted, wrap},
     reconcile::lease::{Host, Role},
 };
 use autoscaler_core::limits::CALLS_PER_DAY;
 
 /// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
+/// From here on a row of figures has room for the reason beside it.
+const WIDE: u16 = 180;
+/// Rejected records at a lower peak of usage are those of a hot shard, which more shards would not help.
+const LOW_USAGE: f64 = 0.5;
 const BAR: usize = 10;
 const SHORT_BAR: usize = 5;
 const LEAST_NAME: usize = 6;
 
 pub(super) fn text(status: &Status, width: Option<u16>) -> String {
+    let mut ordered = status.clone();
+    // Stable: streams of the same urgency keep the order of the configuration.
+    ordered.streams.sort_by_key(urgency);
+    let status = &ordered;
     let mut text = match width {
-        None => wide(status),
-        Some(width) => paired(status, usize::from(width)),
+        Some(width) if width < WIDE => paired(status, usize::from(width)),
+        _ => wide(status, width),
     };
     let width = width.map_or(usize::MAX, usize::from);
     text.push('\n');
@@ -29,13 +37,14 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
     if !status.hosts.is_empty() {
         text.push_str(&wrap(&hosts(status), "", "  ", width));
     }
-    let log_errors: BTreeSet<&String> = status
+    let errors: BTreeSet<(&str, &String)> = status
         .streams
         .iter()
-        .filter_map(|row| row.log_error.as_ref())
+        .flat_map(|row| [("log", &row.log_error), ("metrics", &row.metrics_error)])
+        .filter_map(|(what, error)| Some((what, error.as_ref()?)))
         .collect();
-    for error in log_errors {
-        let line = format!("error: the log cannot be read: {error}");
+    for (what, error) in errors {
+        let line = format!("error: the {what} cannot be read: {error}");
         text.push_str(&wrap(&line, "", "       ", width));
     }
     for hint in &status.hints {
@@ -44,10 +53,19 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
     text
 }
 
-/// One line for each stream, however long.
-fn wide(status: &Status) -> String {
-    let mut table = crate::output::table::table();
-    table.set_header([
+/// Failed streams come first, then those that are held, those with something to do, and those at rest.
+fn urgency(row: &Row) -> u8 {
+    match (row.error.is_some(), row.action, row.reason) {
+        (true, ..) => 0,
+        (_, "hold", "no_alarm") => 3,
+        (_, "hold", _) => 1,
+        _ => 2,
+    }
+}
+
+/// One line of figures for each stream; on a terminal, the reason is broken into lines.
+fn wide(status: &Status, width: Option<u16>) -> String {
+    let header = [
         "STREAM",
         "REGION",
         "SHARDS",
@@ -59,9 +77,9 @@ fn wide(status: &Status) -> String {
         "LAST SCALING",
         "LEFT",
         "WHY",
-    ]);
-    for row in &status.streams {
-        table.add_row([
+    ];
+    let cells = |row: &Row| {
+        [
             row.stream.clone(),
             row.region.clone(),
             count(row.shards),
@@ -72,10 +90,11 @@ fn wide(status: &Status) -> String {
             alarm(&row.scale_down_alarm, status.at),
             last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
             left(row),
-            why(row),
-        ]);
-    }
-    crate::output::table::render(&mut table)
+            why(row) + &rejected(row),
+        ]
+    };
+    let rows: Vec<_> = status.streams.iter().map(cells).collect();
+    table::rows(header, &rows, width)
 }
 
 /// A line of figures for each stream, and below it what a person wants to read.
@@ -151,7 +170,7 @@ fn regions(status: &Status) -> usize {
 
 /// The figures of all streams as lines of equal columns, the header first.
 fn figures(status: &Status) -> Vec<String> {
-    let mut table = crate::output::table::table();
+    let mut table = table::table();
     table.set_header(["SHARDS", "USAGE NOW", "PEAK", "UP", "DOWN", "LEFT"]);
     for row in &status.streams {
         table.add_row([
@@ -168,7 +187,7 @@ fn figures(status: &Status) -> Vec<String> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    crate::output::table::render(&mut table)
+    table::render(&mut table)
         .lines()
         .map(ToOwned::to_owned)
         .collect()
@@ -210,7 +229,8 @@ fn alarm(alarm: &AlarmRow, now: Timestamp) -> String {
     let state = match alarm.state {
         None => return "?".to_owned(),
         Some("OK") => "ok",
-        Some("INSUFFICIENT_DATA") => "no data",
+        // Not "no data": `no_data` is a reason to hold, and has to do with metrics.
+        Some("INSUFFICIENT_DATA") => "insufficient",
         Some("MISSING") => "missing",
         Some(state) => state,
     };
@@ -267,6 +287,20 @@ fn why(row: &Row) -> String {
     }
 }
 
+/// `; 12 records rejected in the last hour, 340 in 24 h`, and what that means at low usage.
+fn rejected(row: &Row) -> String {
+    let day = row.rejected_24h.unwrap_or(0);
+    if day == 0 {
+        return String::new();
+    }
+    let hour = counted(row.rejected_1h.unwrap_or(0), "record");
+    let hot = match row.usage_peak_24h.is_some_and(|peak| peak < LOW_USAGE) {
+        true => " at low usage: a shard is hot, so spread the partition keys",
+        false => "",
+    };
+    format!("; {hour} rejected in the last hour, {day} in 24 h{hot}")
+}
+
 fn story(row: &Row, now: Timestamp) -> String {
     let status = match row.status {
         Some("ACTIVE") | None => String::new(),
@@ -279,7 +313,8 @@ fn story(row: &Row, now: Timestamp) -> String {
         _ => String::new(),
     };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
-    format!("{status}{}{mend}{}", why(row), last.unwrap_or_default())
+    let last = last.unwrap_or_default();
+    format!("{status}{}{mend}{}{last}", why(row), rejected(row))
 }
 
 /// `hosts: a acts; b stands by, seen 12s ago`.

@@ -351,6 +351,7 @@ fn missing_partial_or_impossible_data_holds_a_scale_down() {
             || down(4, 0.0),
             |s| {
                 *traffic_of(s) = Traffic {
+                    rejected: Series::default(),
                     bytes: Series {
                         points: vec![],
                         complete: true,
