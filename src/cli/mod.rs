@@ -17,38 +17,58 @@ use jiff::Timestamp;
 
 use crate::config::{self, Setting};
 
+/// Its lines fit 60 columns: clap breaks longer ones without regard to their indent.
 const AFTER_HELP: &str = "\
-Without a command it runs as a daemon, or for one tick with --once.
+Without a command it runs as a daemon, or for one tick with
+--once.
 
 Examples:
-  kinesis-autoscaler --sandbox                 try it: no account, no network, no file
-  kinesis-autoscaler check                     the configuration, then the alarms and streams
-  kinesis-autoscaler --once --dry-run          what one tick would do, and why
-  kinesis-autoscaler scale orders --by +25%    scale by hand, alarms kept in sync
-  kinesis-autoscaler history --since 24h       what was scaled
+  Try it, without an account, network or file:
+    kinesis-autoscaler --sandbox
+  Check the configuration, then the alarms and streams:
+    kinesis-autoscaler check
+  Show what one tick would do, and why:
+    kinesis-autoscaler --once --dry-run
+  Scale by hand, with the alarms kept in sync:
+    kinesis-autoscaler scale orders --by +25%
+  Show what was scaled:
+    kinesis-autoscaler history --since 24h
 
 Environment:
-  KINESIS_AUTOSCALER_CONFIG     the configuration file, unless --config names it
-  KINESIS_AUTOSCALER_<KEY>      one key of it, `__` between levels: KINESIS_AUTOSCALER_LOG__TABLE
-  RUST_LOG, NO_COLOR            filter of the log; no colour
-  AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS,
-  AWS_ENDPOINT_URL_CLOUDWATCH, AWS_ENDPOINT_URL_DYNAMODB, ...
-                                the SDK's own
+  KINESIS_AUTOSCALER_CONFIG
+    The configuration file, unless --config names it
+  KINESIS_AUTOSCALER_<KEY>
+    One of its keys, with `__` between levels, such as
+    KINESIS_AUTOSCALER_LOG__TABLE
+  RUST_LOG, NO_COLOR
+    A filter for the log; no colour
+  AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, ...
+    The variables of the AWS SDK
 
-Exit status: 0 done; 1 something failed; 2 wrong usage; 78 wrong configuration";
+Exit status:
+  0   Done, or nothing to do
+  1   Something failed
+  2   Wrong usage
+  78  Wrong configuration";
 
 const GLOBAL: &str = "Global options";
 
 const PRINT_ALARMS_HELP: &str = "\
-Each line is input for the AWS CLI. Putting it replaces an existing alarm with its thresholds and
-actions: use --stream to pick streams that have none, or `alarms create`, which keeps existing alarms.
-  kinesis-autoscaler alarms print | while read -r alarm; do
-    aws cloudwatch put-metric-alarm --cli-input-json \"$alarm\"
+Each line is input for the AWS CLI. Putting it replaces an
+existing alarm with its thresholds and actions: pick streams
+that have none with --stream, or use `alarms create`, which
+keeps existing alarms.
+  kinesis-autoscaler alarms print |
+  while read -r alarm; do
+    aws cloudwatch put-metric-alarm \\
+      --cli-input-json \"$alarm\"
   done";
 
 const PRINT_TABLE_HELP: &str = "\
-The first line is for `aws dynamodb create-table --cli-input-json`, the second, when the table is ACTIVE,
-for `aws dynamodb update-time-to-live --cli-input-json`.";
+The first line is for
+  aws dynamodb create-table --cli-input-json
+and the second, when the table is ACTIVE, for
+  aws dynamodb update-time-to-live --cli-input-json";
 
 /// Scales provisioned Kinesis data streams by the state of their CloudWatch alarms
 #[derive(Clone, Debug, PartialEq, Parser)]

@@ -296,3 +296,28 @@ fn completions_are_printed_for_each_shell() {
     }
     assert!(parse("completions tcsh").is_err());
 }
+
+#[test]
+fn help_fits_60_columns_and_keeps_its_layout() {
+    fn check(command: &clap::Command) {
+        let help = command.clone().term_width(60).render_help().to_string();
+        for line in help.lines() {
+            assert!(
+                line.chars().count() <= 60,
+                "{}: {line:?}",
+                command.get_name()
+            );
+        }
+        let below = command.get_after_help().map(ToString::to_string);
+        for line in below.iter().flat_map(|text| text.lines()) {
+            let kept = help.lines().any(|it| it == line);
+            assert!(
+                kept,
+                "{}: {line:?} is broken in\n{help}",
+                command.get_name()
+            );
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&<Cli as clap::CommandFactory>::command());
+}
