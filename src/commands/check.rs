@@ -6,6 +6,7 @@
 mod account;
 mod adaptive;
 mod finding;
+mod holds;
 mod pair;
 mod unsubscribed;
 mod usage;
@@ -31,7 +32,7 @@ use crate::{
     reconcile::context::Context,
 };
 use autoscaler_core::{
-    alarm::{Alarm, Settings},
+    alarm::{Alarm, Settings, State},
     facts::{StreamStatus, StreamSummary},
     subscription::Account,
 };
@@ -109,6 +110,14 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
         all.extend(looked.stream(number, &mut trouble));
     }
     suggest(context, &mut all).await;
+    for (number, finding) in holds::of(context, looked.in_need()).await {
+        let region = subscriptions::region(context, &subscriptions[number]);
+        all.extend(finding.map(|finding| Finding {
+            stream: Some(finding.subject.clone()),
+            region: Some(region.to_owned()),
+            ..finding
+        }));
+    }
     for (account, clients) in context.aws.all_clients() {
         let Some((sized, name)) = looked.of_account(account) else {
             continue;
@@ -214,6 +223,18 @@ impl Looked<'_> {
             finding.region = Some(region.to_owned());
         }
         found
+    }
+
+    /// What was read of the streams whose scale-up alarm is in ALARM.
+    fn in_need(&self) -> BTreeMap<usize, (Pair, StreamSummary)> {
+        let read = |(number, pair): (&usize, &Result<Pair, aws::Error>)| {
+            let pair = pair.as_ref().ok()?;
+            let up = pair.up.as_ref()?;
+            let summary = self.summaries.get(number)?.as_ref().ok()?;
+            let asks = up.alarm.state == State::Alarm;
+            asks.then(|| (*number, (pair.clone(), summary.clone())))
+        };
+        self.pairs.iter().filter_map(read).collect()
     }
 
     /// The accounts and names of all streams that are subscribed.

@@ -254,7 +254,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Does `work` for each number, some side by side; `done` is called after each.
-async fn each<T, F>(
+pub(super) async fn each<T, F>(
     numbers: impl IntoIterator<Item = usize>,
     work: impl Fn(usize) -> F,
     mut done: impl FnMut(),

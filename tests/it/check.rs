@@ -1,6 +1,7 @@
 //! `check`: silent on a good setup, and one finding for each fault that is seeded into it.
 
 use autoscaler_sandbox::{Load, Traffic};
+use jiff::SignedDuration;
 use kinesis_autoscaler::{
     cli::Output,
     commands::{
@@ -403,4 +404,49 @@ async fn the_summary_counts_lines_and_strict_makes_warnings_fail() {
         "{text}"
     );
     assert_eq!((found.failed(false), found.failed(true)), (false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scale_ups_that_are_held_are_reported_with_what_to_do() {
+    let check = async |config: &str, calls: i64, expected: &[&str]| {
+        let world = good();
+        world.pass(SignedDuration::from_mins(10)).await;
+        world.fire("orders", "scale-up");
+        for call in 1..=calls {
+            let at = world.clock.now() - SignedDuration::from_mins(60 * call);
+            let at = at.strftime("%Y-%m-%dT%H:%M:%S.%6f+0000").to_string();
+            let row = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
+            world.place.put_item(TABLE, row).expect("a row");
+        }
+        let streams = format!("[[streams]]\nname = \"orders\"\n{config}");
+        let text = examine(&world, &streams)
+            .await
+            .render(Output::Text, None, false, None);
+        for part in expected {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        assert_eq!(text.contains("is held"), !expected.is_empty(), "{text}");
+    };
+    check("", 9, &[]).await;
+    check(
+        "",
+        10,
+        &[
+            "warning: orders: its scale-up is held (daily_limit)",
+            "AWS Support",
+        ],
+    )
+    .await;
+    check(
+        "max_shards = 4\n",
+        0,
+        &["warning: orders: its scale-up is held (at_max_shards)"],
+    )
+    .await;
+    check(
+        "cooldown_up = \"2h\"\n",
+        1,
+        &["info: orders: its scale-up is held (cooldown)"],
+    )
+    .await;
 }

@@ -491,3 +491,12 @@ async fn an_alarm_without_data_does_not_read_like_the_reason_no_data() {
         "{text}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_stream_is_said_to_be_missing_and_not_its_alarms() {
+    let world = World::new();
+    let status = status(&world, &named(&["nosuch"])).await;
+    let row = row(&status, "nosuch");
+    assert_eq!(row.reason, "stream_missing", "{row:#?}");
+    assert_eq!(row.error.as_deref(), Some("stream nosuch does not exist"));
+}

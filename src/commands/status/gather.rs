@@ -277,6 +277,18 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     }
 }
 
+/// Without the stream, that its alarms are missing too is no news, and no reason to create them.
+fn names_missing_stream(decision: Decision, facts: &Facts, label: &str) -> Decision {
+    match (&facts.stream, decision.reason()) {
+        (Fetched::Missing, Reason::Contract) => Decision::fail(
+            Reason::StreamMissing,
+            format!("stream {label} does not exist"),
+            "create the stream and then its alarms, or fix the name under [[streams]]",
+        ),
+        _ => decision,
+    }
+}
+
 /// The conclusion on all that was read: what a tick holds for, and what an audit would find.
 fn conclude(subscription: &Subscription, gathered: &Gathered, now: Timestamp) -> Conclusion {
     let facts = &gathered.facts;
@@ -301,6 +313,7 @@ fn conclude(subscription: &Subscription, gathered: &Gathered, now: Timestamp) ->
 
 fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: Timestamp) -> Row {
     let decision = conclude(subscription, &gathered, now).decision;
+    let decision = names_missing_stream(decision, &gathered.facts, subscription.label());
     let Gathered {
         facts,
         newest,

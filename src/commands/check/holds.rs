@@ -1,0 +1,77 @@
+//! Streams whose scale-up is held for a reason that a person should know of.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use autoscaler_core::{
+    decision::Decision,
+    facts::{Fetched, StreamSummary},
+    reason::Reason,
+    trigger::Trigger,
+};
+
+use super::finding::{Finding, Severity};
+use crate::{
+    commands::subscriptions::{self, Pair},
+    reconcile::{context::Context, inspect::Reader},
+};
+
+/// What a person can do about each reason that is reported.
+const FIXES: [(Reason, Severity, &str); 3] = [
+    (
+        Reason::AtMaxShards,
+        Severity::Warning,
+        "raise max_shards, if the stream may grow",
+    ),
+    (
+        Reason::DailyLimit,
+        Severity::Warning,
+        "ask AWS Support for more UpdateShardCount calls a day; until a slot frees, nothing can reshard it",
+    ),
+    (
+        Reason::Cooldown,
+        Severity::Info,
+        "shorten cooldown_up, if scale-ups should not wait",
+    ),
+];
+
+/// The findings about streams whose scale-up alarm is in ALARM, by the number of the subscription. What cannot be
+/// read is reported where it is checked.
+pub async fn of(
+    context: &Arc<Context>,
+    read: BTreeMap<usize, (Pair, StreamSummary)>,
+) -> BTreeMap<usize, Option<Finding>> {
+    let work = |number: usize| {
+        let context = context.clone();
+        // Only the numbers of `read` are asked for.
+        let read = read.get(&number).cloned();
+        async move {
+            let (pair, summary) = read?;
+            hold(&context, number, &pair, summary).await
+        }
+    };
+    subscriptions::each(read.keys().copied(), work, || ()).await
+}
+
+async fn hold(
+    context: &Context,
+    number: usize,
+    pair: &Pair,
+    summary: StreamSummary,
+) -> Option<Finding> {
+    let subscription = &context.config.subscriptions[number];
+    let mut facts = pair.facts();
+    facts.stream = Fetched::Found(summary);
+    let reader = Reader {
+        context,
+        subscription,
+        now: context.clock.now(),
+    };
+    let conclusion = reader.inspect(&Trigger::Alarm, &mut facts).await.ok()?;
+    let Decision::Hold { reason, detail, .. } = conclusion.decision else {
+        return None;
+    };
+    let (_, severity, fix) = FIXES.iter().find(|(known, ..)| *known == reason)?;
+    let message = format!("its scale-up is held ({}): {detail}", reason.code());
+    let label = facts.stream_name(subscription);
+    Some(Finding::new(*severity, "held", label, message, *fix))
+}
