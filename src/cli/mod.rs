@@ -116,7 +116,7 @@ pub enum Output {
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Check the configuration, then the alarms, streams and table it speaks of
+    /// Check the configuration, then its alarms, streams and log table
     Check {
         /// Check the configuration only; ask AWS nothing
         #[arg(long, conflicts_with = "stream")]
@@ -403,7 +403,7 @@ impl Cli {
         let conflict = |message| Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         // clap compares flags of one level only, and these may stand before and after the command.
         if cli.sandbox && cli.config.is_some() {
-            return conflict("--sandbox reads no configuration file: leave --config out");
+            return conflict("--sandbox reads no configuration file: omit --config");
         }
         if cli.once && cli.command.is_some() {
             return conflict("--once runs a tick, so no command can stand beside it");

@@ -1,7 +1,7 @@
 //! `check`: the live contract, as far as it can be seen without changing anything.
 //!
-//! One pass reads all pairs, 50 streams a call, then each stream's summary and what is told once per account and Region; the rules that judge
-//! them are pure.
+//! One pass reads all pairs, 50 streams a call, then each stream's summary, then what belongs to an account and
+//! Region. The rules that judge them are pure.
 
 mod account;
 mod adaptive;
@@ -37,7 +37,7 @@ use autoscaler_core::{
     subscription::Account,
 };
 
-/// So many streams of an account are looked through for a name like one that is missing.
+/// The most streams of an account that are searched for a name similar to a missing one.
 const NAMES_FOR_HINTS: usize = 10_000;
 
 /// How much of the accounts is checked.
@@ -156,7 +156,7 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Streams that two entries lead to, which the configuration alone cannot tell when an entry names an alarm.
+    /// Streams that two entries subscribe; where an entry names an alarm, the configuration alone does not show it.
     fn twice(&self) -> Vec<Finding> {
         let mut seen: HashMap<(&Account, &str), usize> = HashMap::new();
         let mut found = Vec::new();
@@ -193,7 +193,7 @@ impl Looked<'_> {
             Some(Ok(summary)) => state(label, summary, &mut found),
             Some(Err(error)) if error.kind == Kind::NotFound => {
                 let message = "the stream does not exist";
-                let mend = "create it, or mend the name under [[streams]]";
+                let mend = "create it, or fix the name under [[streams]]";
                 found.push(Finding::new(
                     Severity::Error,
                     "stream_missing",
@@ -246,7 +246,8 @@ impl Looked<'_> {
             .collect()
     }
 
-    /// The streams of an account that may grow, and one whose metrics can be asked for; `None` for an account without subscriptions.
+    /// The streams of an account that may grow, and one whose metrics can be read; `None` for an account without
+    /// subscriptions.
     fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
         let subscriptions = &self.context.config.subscriptions;
         subscriptions.iter().find(|it| it.account == *account)?;
@@ -294,7 +295,7 @@ fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Opti
     }
     if summary.status != StreamStatus::Active {
         let message = format!(
-            "the stream is {}, and its shard count in flux",
+            "the stream is {}, so its shard count is not stable",
             summary.status.name()
         );
         let mend = "check again when it is ACTIVE";
@@ -310,7 +311,7 @@ fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Opti
     Some(summary.open_shards)
 }
 
-/// Names the stream that may have been meant, for those that are missing.
+/// Suggests existing streams with names similar to the missing ones.
 async fn suggest(context: &Context, found: &mut [Finding]) {
     let mut listed: HashMap<String, Vec<String>> = HashMap::new();
     for finding in found
@@ -339,7 +340,8 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
     }
 }
 
-/// Calls that failed, each cause told once for an account, whatever the number of streams: by the operation, unless AWS was not reached at all.
+/// Failed calls, each cause once per account, however many streams it concerns: by operation, unless AWS was not
+/// reached at all.
 #[derive(Debug, Default)]
 struct Trouble(BTreeMap<(Account, Option<&'static str>, &'static str), FailedCall>);
 

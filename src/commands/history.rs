@@ -27,7 +27,7 @@ use autoscaler_core::scaling::{self, Scaling, UnreadableRow};
 
 pub use read::read;
 
-/// Reads the log and prints it; where a stream's rows cannot be read, the others are told all the same.
+/// Reads the log and prints it; a stream whose rows cannot be read does not hide the others.
 pub async fn run(
     context: &Arc<Context>,
     args: &cli::History,
@@ -223,7 +223,7 @@ impl Span {
     /// From `since` until `until`, or until now.
     ///
     /// # Errors
-    /// Where that is no span.
+    /// Where `since` is not before `until`.
     pub fn new(since: &Moment, until: Option<&Moment>, now: Timestamp) -> Result<Self, Failure> {
         let until = until.map_or(now, |until| until.before(now));
         let since = since.before(now);

@@ -62,7 +62,7 @@ pub struct Row {
     pub usage_now: Option<f64>,
     /// The same, in the busiest period of the last 24 h.
     pub usage_peak_24h: Option<f64>,
-    /// Records that the stream rejected in the last hour, for want of throughput.
+    /// Records that were rejected in the last hour because the throughput was exceeded.
     pub rejected_1h: Option<u64>,
     pub rejected_24h: Option<u64>,
     pub scale_up_alarm: AlarmRow,
@@ -105,7 +105,7 @@ pub struct LastScaling {
 }
 
 impl Status {
-    /// Whether anything could not be read, or a stream cannot be looked after.
+    /// Whether anything could not be read, or a stream cannot be scaled.
     pub fn failed(&self) -> bool {
         self.streams.iter().any(|row| {
             row.error.is_some() || row.log_error.is_some() || row.metrics_error.is_some()

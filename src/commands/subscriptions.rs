@@ -26,7 +26,7 @@ use autoscaler_core::{
     subscription::{Account, Subscription},
 };
 
-/// So many streams are read side by side; the quotas limiters them further.
+/// How many streams are read concurrently; the quotas limit them further.
 const SIDE_BY_SIDE: usize = 16;
 
 /// The two alarms of a subscription, as far as they exist.
@@ -95,7 +95,7 @@ pub fn failed_call(label: &str, region: &str, error: aws::Error) -> Report {
     hint.into_iter().fold(report, Report::hint)
 }
 
-/// The reports of many streams, those that say the same of several told once.
+/// The reports of many streams, with one for all streams that failed for the same cause.
 pub fn folded(reports: Vec<Report>) -> Vec<Report> {
     let mut folded: Vec<Report> = Vec::new();
     let mut seen: HashMap<(String, String, Vec<String>), (usize, usize)> = HashMap::new();
@@ -139,7 +139,7 @@ pub async fn pairs(
     }
     let mut pairs = BTreeMap::new();
     for (account, numbers) in groups {
-        // A right that is missing, or AWS being away, is not found out again for every 50.
+        // A missing permission or an outage is not met again for every 50 pairs.
         let mut failed: Option<aws::Error> = None;
         for numbers in numbers.chunks(PAIRS_PER_CALL) {
             let read = match &failed {
@@ -188,8 +188,8 @@ async fn read_pairs(
 
 /// Reads status and shards of many streams, by the subscriptions' numbers.
 ///
-/// Where AWS is away, or nothing may be read, no further stream of that account is asked for after a few: each would take the whole
-/// deadline, or be refused, to tell the same.
+/// In an outage, or without permission, reading an account stops after a few streams: each would take the whole
+/// deadline, or be refused, with the same error.
 pub async fn summaries(
     context: &Context,
     names: &BTreeMap<usize, String>,

@@ -68,7 +68,7 @@ impl Failure {
     pub fn print(&self) {
         let mut stderr = io::stderr().lock();
         let colour = wants_colour(&stderr, std::env::var_os("NO_COLOR").as_deref());
-        // With standard error closed there is nobody to tell.
+        // With standard error closed there is nowhere to report to.
         let _ = self.write(&mut stderr, colour);
     }
 

@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::{config::LogFormat, output::error::wants_colour};
 
-/// What goes to the log where `RUST_LOG` does not say; what libraries warn of is told again by our own errors.
+/// What goes to the log unless `RUST_LOG` is set. Warnings of libraries are left to our own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// All that is done and held, once.

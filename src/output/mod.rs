@@ -24,7 +24,7 @@ pub fn terminal_width() -> Option<u16> {
         .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
-/// Writes to standard output; a reader that has gone away is no failure.
+/// Writes to standard output; a closed pipe is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout

@@ -1,4 +1,4 @@
-//! A progress bar on standard error, where that is a terminal; nowhere else a sign of it.
+//! A progress bar on standard error, where that is a terminal.
 
 use std::io::{self, IsTerminal};
 
@@ -20,7 +20,7 @@ impl Progress {
         Self::with("{bar:30} {pos}/{len} {msg}", pieces, what)
     }
 
-    /// A bar for a few long steps, with words that say what the present one is at.
+    /// A bar for a few long steps, with a text about the current one.
     pub fn steps(steps: usize) -> Self {
         Self::with("{bar:12} {wide_msg}", steps, "")
     }
@@ -39,17 +39,17 @@ impl Progress {
         )
     }
 
-    /// So many more pieces are done.
+    /// Counts `pieces` more as done.
     pub fn advance(&self, pieces: usize) {
         self.0.inc(u64::try_from(pieces).unwrap_or(u64::MAX));
     }
 
-    /// Replaces the words.
+    /// Replaces the text.
     pub fn say(&self, words: String) {
         self.0.set_message(words);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&self) {
         self.0.finish_and_clear();
     }

@@ -4,7 +4,7 @@ use std::{fmt::Display, time::Duration};
 
 use comfy_table::{Table, TableStyle};
 
-/// The last column is broken into lines of at least so many columns.
+/// The least width into which the last column is broken.
 const LEAST_OF_LAST: usize = 24;
 
 /// Rows under their header, with the last column broken at spaces. Where `width` is too narrow for that, each

@@ -209,8 +209,8 @@ async fn what_cannot_be_read_says_what_to_do() {
     };
     let world = week();
     fails(&world, Some("ordres"), "ordres", "did you mean orders?").await;
-    fails(&world, Some("payments"), "payments", "leave --stream out").await;
-    fails(&world, Some("pay*"), "pay*", "leave --stream out").await;
+    fails(&world, Some("payments"), "payments", "omit --stream").await;
+    fails(&world, Some("pay*"), "pay*", "omit --stream").await;
     world.sandbox.deny("dynamodb:Query");
     fails(
         &world,

@@ -1,4 +1,4 @@
-//! What is checked once for each account and Region: the rights to read, the shard limit, and the log table.
+//! Checks made once for each account and Region: permissions to read, the shard limit, the log table.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use autoscaler_core::{
 
 use Severity::{Error, Warning};
 
-/// The IAM policy that grants all that the autoscaler needs, for the usual name of the log table.
+/// The IAM policy that the autoscaler needs, for the default name of the log table.
 const POLICY: &str = include_str!("../../../config/iam-policy.json");
 
 /// The same for this configuration: with its log table, and the roles that it assumes.
@@ -50,7 +50,7 @@ pub fn policy(config: &Config) -> String {
     serde_json::to_string_pretty(&policy).unwrap_or_default() + "\n"
 }
 
-/// What the check calls itself.
+/// The operations that the check itself calls.
 const TRIED: [Operation; 9] = [
     Operation::DescribeAlarms,
     Operation::DescribeStreamSummary,
@@ -63,7 +63,7 @@ const TRIED: [Operation; 9] = [
     Operation::GetItem,
 ];
 
-/// The actions of the policy that would change something if they were tried.
+/// The actions of the policy that cannot be tried without modifying resources.
 pub fn not_tried() -> Vec<String> {
     let policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
     let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
@@ -90,7 +90,8 @@ pub struct Sized<'a> {
     pub shards: u32,
 }
 
-/// Tries GetMetricData, ListStreams and DescribeLimits, and holds the shard limit against what the streams may grow to.
+/// Tries GetMetricData, ListStreams and DescribeLimits, and compares the shard limit with what the streams
+/// may grow to.
 pub async fn clients(
     context: &Context,
     account: &Account,
@@ -128,7 +129,8 @@ pub async fn clients(
     found
 }
 
-/// The account's shard limit against each stream's next scale-up, each `max_shards` that is a choice, and their sum.
+/// Compares the account's shard limit with each stream's next scale-up, with each `max_shards` that was set, and
+/// with their sum.
 fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
     const RULE: &str = "shard_limit";
     let mend = "have the account's shard limit raised (Service Quotas), or lower max_shards";
@@ -217,13 +219,12 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
                     let message =
                         format!("its time to live goes by {other}, not by {TTL_ATTRIBUTE}");
                     let mend = format!(
-                        "set the TTL attribute to {TTL_ATTRIBUTE}, or rows are kept for ever"
+                        "set the TTL attribute to {TTL_ATTRIBUTE}, or rows are never deleted"
                     );
                     add(Warning, "table_ttl", message, &mend);
                 }
                 None => {
-                    let message =
-                        "it has no time to live, so that rows are kept for ever".to_owned();
+                    let message = "it has no time to live, so rows are never deleted".to_owned();
                     add(
                         Warning,
                         "table_ttl",

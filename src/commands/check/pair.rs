@@ -124,7 +124,7 @@ fn broken(alarm: &str, error: &ContractError) -> Finding {
     Finding::new(Error, rule, alarm, text, error.hint())
 }
 
-/// What one alarm tells alone.
+/// What can be seen from one alarm alone.
 fn single(half: Half, direction: Direction, found: &mut Vec<Finding>) {
     let Half { alarm, settings } = half;
     let name = &alarm.name;
@@ -169,7 +169,7 @@ fn single(half: Half, direction: Direction, found: &mut Vec<Finding>) {
     }
     if settings.warms_up {
         let message =
-            "it has a warm-up period, which every rewriting of its shard count may begin anew"
+            "it has a warm-up period, which may start again whenever its shard count is rewritten"
                 .to_owned();
         add(
             Warning,
@@ -351,7 +351,7 @@ fn counts(
     found: &mut Vec<Finding>,
 ) {
     let names = &subscription.alarms;
-    let mend = "the audit mends it within audit_interval, unless that is \"0s\"";
+    let mend = "the audit corrects it within audit_interval, unless that is \"0s\"";
     if up.shard_count != down.shard_count {
         let message = format!(
             "it records {}, and {} records {}",
@@ -404,7 +404,7 @@ fn counts(
 
 /// The windows of the two alarms against each other.
 ///
-/// A formula for another period is told already, and then `sound` is false.
+/// `sound` is false where a formula for another period was reported already.
 fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>) {
     let name = &down.alarm_name;
     if let (Some(up_window), Some(down_window)) = (up.window_seconds(), down.window_seconds())
@@ -434,7 +434,7 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
     }
 }
 
-/// Thresholds by which one scaling calls for the other, at any of `counts`, of which none goes beyond `most`.
+/// Thresholds at which one scaling causes the opposite one, at any of `counts`; none is above `most`.
 fn thresholds(
     up: &Settings,
     down: &Settings,
@@ -458,7 +458,7 @@ fn thresholds(
     };
     if high > 1.0 || (high == 1.0 && !up.comparison_operator.contains("OrEqual")) {
         let message = format!(
-            "its threshold of {high} is never reached: usage is at most 1, for what exceeds it is throttled"
+            "its threshold of {high} is never reached: usage is at most 1, because everything above is throttled"
         );
         add(
             up,

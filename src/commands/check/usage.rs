@@ -47,7 +47,7 @@ pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknow
     Ok(results)
 }
 
-/// The value of the query that returns data, where each metric has the sum that `sum` tells for its name and period.
+/// The value of the query that returns data, where `sum` gives each metric's sum by its name and period.
 fn value(settings: &Settings, sum: impl Fn(&str, u32) -> f64) -> Result<f64, Unknown> {
     let mut values: BTreeMap<String, Value> = settings
         .stats()
@@ -61,7 +61,8 @@ fn value(settings: &Settings, sum: impl Fn(&str, u32) -> f64) -> Result<f64, Unk
         .iter()
         .filter_map(|query| Some((query.id.as_str(), query.expression.as_deref()?)))
         .collect();
-    // Each round settles the expressions whose ids are settled; a round that settles none has met a circle or an unknown id.
+    // Each round evaluates the expressions whose ids have values; a round without progress has met a cycle or an
+    // unknown id.
     while !left.is_empty() {
         let before = left.len();
         let mut trouble = String::new();

@@ -10,7 +10,7 @@ use super::{
 const HEIGHT: usize = 8;
 const UNICODE: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 9] = [' ', '.', ':', '-', '=', '+', '*', '%', '#'];
-/// Names are cut to so much of a line; the table above has them whole.
+/// Longer names are cut; the table above has them whole.
 const NAME: usize = 32;
 
 /// Whether the locale says that the terminal shows UTF-8.
@@ -141,7 +141,7 @@ fn flat(several: &[Series], log: &Log, width: usize, unicode: bool) -> String {
         let levels = if unicode { UNICODE } else { ASCII };
         let line: String = sample(series, log, columns)
             .into_iter()
-            // At most 8, for no sample is above the highest count.
+            // At most 8, because no sample is above the highest count.
             .map(|count| {
                 levels[(u64::from(count) * 8).div_ceil(u64::from(highest.max(1))) as usize]
             })

@@ -22,7 +22,7 @@ use crate::{
 };
 use autoscaler_core::{facts::Facts, limits::PAIRS_PER_CALL, scaling::Scaling};
 
-/// So many streams are read side by side.
+/// How many streams are read concurrently.
 const AT_ONCE: usize = 16;
 
 /// The rows of `streams`, names or patterns, or of all subscriptions, newest first.
@@ -87,7 +87,7 @@ fn unknown(stream: &str, known: &[String]) -> Failure {
     ));
     let hint = match nearest(stream, known) {
         Some(near) => format!("did you mean {near}?"),
-        None => "leave --stream out to see the rows of all subscriptions".to_owned(),
+        None => "omit --stream to see the rows of all subscriptions".to_owned(),
     };
     Failure::new(Exit::Failed, report.hint(hint))
 }
@@ -117,7 +117,7 @@ async fn all(
                 any = true;
                 log.take(rows);
             }
-            // No table: no other stream will fare better.
+            // Without the table, no other stream can be read either.
             Ok((_, Err(error))) if error.kind == Kind::NotFound => return Err(unreadable(&error)),
             Ok((name, Err(error))) => {
                 log.failed.push((name, error.clone()));
@@ -126,7 +126,7 @@ async fn all(
                     return Err(unreadable(&error));
                 }
             }
-            // A panic is a bug, and is told on standard error; the other streams' rows are still good.
+            // A panic is a bug, and standard error has it; the other streams' rows are still good.
             Err(_) => {}
         }
     }

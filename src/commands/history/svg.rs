@@ -271,7 +271,7 @@ fn tooltip(row: &Scaling) -> String {
     )
 }
 
-/// Text that cannot be taken for markup; what XML does not allow at all is left out.
+/// Text without markup characters; control characters, which XML does not allow, are removed.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -53,7 +53,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The alarm of one direction, made anew.
+    /// The alarm of one direction, as it is created.
     pub fn settings(&self, design: &PairDesign, direction: Direction) -> Settings {
         let stream = pair::Stream::of(self.subscription, &self.stream, self.shards);
         pair::settings(design, &self.subscription.alarms, direction, &stream)

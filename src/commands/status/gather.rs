@@ -1,4 +1,5 @@
-//! Reads the whole of every subscription within the quotas: pairs 50 a call, metrics 250 streams a call, the rest side by side.
+//! Reads every subscription within the quotas: 50 pairs and the metrics of 166 streams with a call, the rest
+//! concurrently.
 
 use autoscaler_core::priority::Priority;
 use std::{
@@ -34,9 +35,9 @@ use autoscaler_core::{
     trigger::Trigger,
 };
 
-/// So many streams are read side by side; the quotas limit them further.
+/// How many streams are read concurrently; the quotas limit them further.
 const AT_ONCE: usize = 32;
-/// Metrics come up to so much late; a younger period may not be whole.
+/// How late metrics may arrive; a younger period may be incomplete.
 const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
 /// An older period is not "now".
 const NOW_IS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
@@ -54,7 +55,7 @@ struct Gathered {
     errors: BTreeMap<Fact, aws::Error>,
 }
 
-/// Reads every subscription. Never fails as a whole: what fails is told per stream.
+/// Reads every subscription. Never fails as a whole: each stream has its own error.
 pub async fn gather(context: &Arc<Context>) -> Status {
     let subscriptions = &context.config.subscriptions;
     let bar = Progress::new(subscriptions.len(), "reading streams");
@@ -69,7 +70,7 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
     let mut hints: BTreeSet<String> = hints.filter_map(aws::Error::hint).collect();
     let hosts = match &context.config.high_availability {
-        // What the log cannot tell is told of each stream already.
+        // An unreadable log is reported with each stream already.
         Some(high) => lease::hosts(context.scaling_log.table(), high.lease_duration, now)
             .await
             .unwrap_or_default(),
@@ -93,7 +94,7 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     }
 }
 
-/// The numbers of the subscriptions in each account and Region, in batches of `size` of those that `wanted` picks.
+/// The numbers of the `wanted` subscriptions of each account and Region, in batches of `size`.
 fn batches(
     context: &Context,
     size: usize,
@@ -186,7 +187,7 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
             Kind::Timeout | Kind::Unreachable | Kind::NoCredentials
         )
     };
-    // In an outage each stream would take the whole deadline, and tell no more than the pairs did.
+    // In an outage each stream would take the whole deadline, with the same error as the pairs.
     let away = gathered.errors.get(&Fact::Pair).is_some_and(away);
     if away || gathered.facts.stream_name(subscription).is_empty() {
         return;
@@ -199,7 +200,7 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
     if let Err(error) = reader.read(Fact::Stream, &mut gathered.facts).await {
         gathered.errors.insert(Fact::Stream, error);
     }
-    // Without the ARN the rows of a stream with the same name elsewhere could not be told apart.
+    // Only the ARN distinguishes rows of streams with the same name in other Regions.
     let Some(arn) = gathered
         .facts
         .stream
@@ -277,7 +278,7 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     }
 }
 
-/// Without the stream, that its alarms are missing too is no news, and no reason to create them.
+/// Where the stream itself is missing, that comes first: creating its alarms would not help.
 fn names_missing_stream(decision: Decision, facts: &Facts, label: &str) -> Decision {
     match (&facts.stream, decision.reason()) {
         (Fetched::Missing, Reason::Contract) => Decision::fail(
@@ -394,7 +395,8 @@ fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
     }
 }
 
-/// Usage of `shards` now, and at the busiest time of the last 24 h. Missing or partial data is no usage, never zero.
+/// Usage of `shards` now, and at the busiest time of the last 24 h; `None`, never zero, for missing or partial
+/// data.
 fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>, Option<f64>) {
     let Some(traffic) = traffic.filter(|it| it.bytes.complete && it.records.complete) else {
         return (None, None);
