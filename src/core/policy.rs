@@ -1,0 +1,68 @@
+//! Policies: how many shards a stream should have, given its traffic. Each policy is one file.
+//!
+//! A policy decides in whole numbers only, so that no result depends on floating-point rounding.
+
+pub mod adaptive;
+pub mod demand;
+pub mod original;
+mod peak;
+#[cfg(test)]
+mod tests;
+pub mod traffic;
+
+use jiff::Timestamp;
+
+use crate::{alarm::Direction, reason::Reason};
+use traffic::{Period, Traffic};
+
+/// What a policy decides on.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub now: Timestamp,
+    /// Open shards.
+    pub shards: u32,
+    /// Sums of 300 s over the window that [`Policy::reads`] asks for.
+    pub history: Traffic,
+    /// Sums of 60 s over the last minutes.
+    pub recent: Traffic,
+    /// Traffic before this is not missing: there was no stream.
+    pub created_at: Option<Timestamp>,
+    /// When the last scaling was asked for.
+    pub scaled_at: Option<Timestamp>,
+    /// When the stream was seen to be ACTIVE after its last scaling.
+    pub active_since: Option<Timestamp>,
+    /// UpdateShardCount calls that AWS still allows today.
+    pub calls_left: usize,
+}
+
+/// What a policy decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Scale {
+        to: u32,
+        detail: String,
+    },
+    Hold {
+        reason: Reason,
+        detail: String,
+        /// Before this time, and while the alarms stay as they are, the answer is the same.
+        recheck_at: Option<Timestamp>,
+    },
+}
+
+/// The traffic that a decision needs: every metric from `from` up to now, in sums of `period`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    pub from: Timestamp,
+    pub period: Period,
+    /// Whether rejected records are needed beside accepted traffic.
+    pub rejected: bool,
+}
+
+/// A rule for the target shard count. Bounds, cooldowns and the reserve of calls are not its concern.
+pub trait Policy {
+    /// What has to be read before a decision in this direction; `None` if nothing.
+    fn reads(&self, direction: Direction, now: Timestamp) -> Option<Reads>;
+    fn scale_up(&self, input: &Input) -> Verdict;
+    fn scale_down(&self, input: &Input) -> Verdict;
+}
