@@ -27,7 +27,7 @@ impl Fade {
         let left = (0..64)
             .filter(|i| halvings >> (63 - i) & 1 == 1)
             .fold(1_u128 << 64, |left, i| {
-                (left >> 1) * u128::from(ROOTS[i]) >> 63
+                ((left >> 1) * u128::from(ROOTS[i])) >> 63
             });
         let whole = u32::try_from(period_seconds / half_life).unwrap_or(u32::MAX);
         let left = left.checked_shr(whole).unwrap_or(0);
@@ -47,7 +47,7 @@ pub(super) struct Peak {
 impl Peak {
     pub(super) fn faded(self, Fade(left): Fade) -> Self {
         let (high, low) = (self.value >> 64, self.value & u128::from(u64::MAX));
-        let value = high * u128::from(left) + (low * u128::from(left) >> 64);
+        let value = high * u128::from(left) + ((low * u128::from(left)) >> 64);
         Self { value, ..self }
     }
 
