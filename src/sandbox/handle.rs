@@ -14,6 +14,7 @@ use super::{
     mute_rules::{MuteRule, Start},
     pair::{Direction, Pair},
     region::Region,
+    sns::Published,
     stream::{Mode, Stream},
     traffic::Traffic,
 };
@@ -356,6 +357,19 @@ impl RegionHandle {
             }
             region.tables.insert(name, table);
         });
+    }
+
+    /// Creates an SNS topic and returns its ARN.
+    pub fn create_topic(&self, name: &str) -> String {
+        self.with(|region, _| {
+            region.topics.entry(name.to_owned()).or_default();
+            region.topic_arn(name)
+        })
+    }
+
+    /// Returns the messages that a topic received, oldest first.
+    pub fn published(&self, topic: &str) -> Vec<Published> {
+        self.with(|region, _| region.topics.get(topic).cloned().unwrap_or_default())
     }
 
     /// Returns all items of a table in the order of their keys; none if the table does not exist.

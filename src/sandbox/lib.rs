@@ -1,4 +1,4 @@
-//! An embedded AWS for the real SDK clients: Kinesis, CloudWatch, DynamoDB and STS in memory.
+//! An embedded AWS for the real SDK clients: Kinesis, CloudWatch, DynamoDB, SNS and STS in memory.
 //!
 //! [`Sandbox::http_client`] replaces the SDK's HTTP client, so clients, signing, retries and
 //! parsing run as they do against AWS; only the socket is missing. The behavior depends on the
@@ -11,6 +11,7 @@
 //! - Alarms: evaluated minute by minute from the accepted and rejected records, with metric math,
 //!   metrics that arrive late, missing data and M out of N; mute rules; GetMetricData.
 //! - DynamoDB: tables with conditional writes, queries and transactions.
+//! - SNS: topics that keep what is published.
 //! - Accounts, Regions and roles; IAM denials, throttling, latency and the [`Fault`] of any request.
 //!
 //! What it leaves out: records themselves, alarm actions, composite alarms, metrics shared between
@@ -46,6 +47,7 @@ mod pair;
 mod producers;
 mod region;
 mod shards;
+mod sns;
 mod stream;
 mod traffic;
 mod watch;
@@ -67,6 +69,7 @@ use jiff::Timestamp;
 pub use handle::{RegionHandle, StreamView};
 pub use load::Load;
 pub use pair::Pair;
+pub use sns::Published;
 pub use stream::Mode;
 pub use traffic::Traffic;
 
@@ -92,10 +95,10 @@ pub struct Call {
     pub at: Timestamp,
     pub region: String,
     pub account: String,
-    /// `kinesis`, `cloudwatch`, `dynamodb` or `sts`.
+    /// `kinesis`, `cloudwatch`, `dynamodb`, `sns` or `sts`.
     pub service: &'static str,
     pub operation: String,
-    /// The stream, alarm, table or role.
+    /// The stream, alarm, table, topic or role.
     pub resource: Option<String>,
     /// `ok` or the error's code. A fault that drops the response precedes it, as in `HangAfter:
     /// ok`; a fault that drops the request stands alone. Empty while faults are decided.

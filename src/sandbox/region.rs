@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, mute_rules::MuteRules, stream::Stream,
+    alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, mute_rules::MuteRules, sns::Topics,
+    stream::Stream,
 };
 
 /// The default shard quota: that of AWS in its three largest Regions.
@@ -23,6 +24,7 @@ pub(crate) struct Region {
     pub alarms: Alarms,
     pub mute_rules: MuteRules,
     pub tables: Tables,
+    pub topics: Topics,
 }
 
 impl Region {
@@ -37,6 +39,7 @@ impl Region {
             alarms: Alarms::new(account),
             mute_rules: MuteRules::default(),
             tables: Tables::default(),
+            topics: Topics::default(),
         }
     }
 
@@ -59,6 +62,10 @@ impl Region {
             "arn:aws:cloudwatch:{}:{}:alarm-mute-rule:{rule}",
             self.name, self.account
         )
+    }
+
+    pub(crate) fn topic_arn(&self, topic: &str) -> String {
+        format!("arn:aws:sns:{}:{}:{topic}", self.name, self.account)
     }
 
     pub(crate) fn table_arn(&self, table: &str) -> String {

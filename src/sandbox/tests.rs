@@ -7,6 +7,7 @@ mod faults;
 mod kinesis;
 mod metric_data;
 mod mute_rules;
+mod sns;
 
 use std::time::Duration;
 
@@ -96,6 +97,17 @@ impl World {
             .timeout_config(timeouts())
             .http_client(self.sandbox.http_client());
         aws_sdk_cloudwatch::Client::from_conf(config.build())
+    }
+
+    fn sns(&self) -> aws_sdk_sns::Client {
+        let config = aws_sdk_sns::Config::builder()
+            .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
+            .credentials_provider(credentials())
+            .region(aws_sdk_sns::config::Region::new(REGION))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts())
+            .http_client(self.sandbox.http_client());
+        aws_sdk_sns::Client::from_conf(config.build())
     }
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

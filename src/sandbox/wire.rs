@@ -15,6 +15,7 @@ pub(crate) enum Service {
     Kinesis,
     CloudWatch,
     DynamoDb,
+    Sns,
     Sts,
 }
 
@@ -25,6 +26,7 @@ impl Service {
             Self::Kinesis => "kinesis",
             Self::CloudWatch => "cloudwatch",
             Self::DynamoDb => "dynamodb",
+            Self::Sns => "sns",
             Self::Sts => "sts",
         }
     }
@@ -73,22 +75,40 @@ pub(crate) struct Request {
     pub input: Map<String, Value>,
 }
 
+/// What a request was signed with, from its Authorization header.
+struct Scope<'a> {
+    access_key: &'a str,
+    region: &'a str,
+    service: &'a str,
+}
+
+impl<'a> Scope<'a> {
+    fn of(http: &'a HttpRequest) -> Option<Self> {
+        let header = http.headers().get("authorization")?;
+        let (_, scope) = header.split_once("Credential=")?;
+        let mut parts = scope.split(',').next()?.split('/');
+        let (access_key, _date) = (parts.next()?, parts.next()?);
+        Some(Self {
+            access_key,
+            region: parts.next()?,
+            service: parts.next()?,
+        })
+    }
+}
+
+const SNS_NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
+const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
 const CLOUDWATCH_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
 
 impl Request {
     /// Parses a request. An error comes with the service whose protocol its response must use.
     pub(crate) fn parse(http: &HttpRequest) -> Result<Self, (Service, ApiError)> {
-        let (service, operation) = target(http)?;
+        let scope = Scope::of(http);
+        let signed_for = scope.as_ref().map_or("", |scope| scope.service);
+        let (service, operation) = target(http, signed_for)?;
         let fail = |code: &str, message: String| (service, ApiError::bad(code, message));
-        let scope = http
-            .headers()
-            .get("authorization")
-            .and_then(|header| header.split_once("Credential="))
-            .map(|(_, rest)| rest.split(',').next().unwrap_or(rest));
-        let mut scope = scope.unwrap_or_default().split('/');
-        let (Some(access_key), Some(_date), Some(region)) =
-            (scope.next(), scope.next(), scope.next())
-        else {
+        let Some(scope) = scope else {
             return Err(fail(
                 "MissingAuthenticationTokenException",
                 "Missing Authentication Token".into(),
@@ -99,13 +119,13 @@ impl Request {
         Ok(Self {
             service,
             operation,
-            region: region.to_owned(),
-            access_key: access_key.to_owned(),
+            region: scope.region.to_owned(),
+            access_key: scope.access_key.to_owned(),
             input,
         })
     }
 
-    /// Returns the stream, alarm, table or role that the request names.
+    /// Returns the stream, alarm, table, topic or role that the request names.
     pub(crate) fn resource(&self) -> Option<String> {
         let text = |member| self.input.get(member).and_then(Value::as_str);
         let arn_tail = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
@@ -113,6 +133,7 @@ impl Request {
             .or_else(|| text("AlarmName"))
             .or_else(|| text("TableName"))
             .or_else(|| text("RoleArn"))
+            .or_else(|| text("TopicArn"))
         {
             return Some(name.to_owned());
         }
@@ -124,7 +145,7 @@ impl Request {
     }
 }
 
-fn target(http: &HttpRequest) -> Result<(Service, String), (Service, ApiError)> {
+fn target(http: &HttpRequest, signed_for: &str) -> Result<(Service, String), (Service, ApiError)> {
     let path = http.uri();
     if let Some((_, operation)) = path.split_once(CLOUDWATCH_PATH) {
         return Ok((Service::CloudWatch, operation.to_owned()));
@@ -143,6 +164,7 @@ fn target(http: &HttpRequest) -> Result<(Service, String), (Service, ApiError)> 
         None => {
             let form = read_form(http.body().bytes().unwrap_or_default());
             match form.get("Action").and_then(Value::as_str) {
+                Some(action) if signed_for == "sns" => Ok((Service::Sns, action.to_owned())),
                 Some(action) => Ok((Service::Sts, action.to_owned())),
                 None => Err((
                     Service::Sts,
@@ -155,7 +177,7 @@ fn target(http: &HttpRequest) -> Result<(Service, String), (Service, ApiError)> 
 
 fn read_body(service: Service, body: &[u8]) -> Result<Map<String, Value>, String> {
     let value = match service {
-        Service::Sts => Value::Object(read_form(body)),
+        Service::Sns | Service::Sts => Value::Object(read_form(body)),
         _ if body.is_empty() => json!({}),
         Service::CloudWatch => cbor::decode(body).map_err(|e| e.to_string())?,
         _ => serde_json::from_slice(body).map_err(|e| e.to_string())?,
@@ -203,8 +225,8 @@ pub(crate) fn respond(service: Service, operation: &str, id: u64, answer: &Answe
         (Service::CloudWatch, Err(error)) => {
             ("application/cbor", cbor::encode(&error_body(error, "")))
         }
-        (Service::Sts, Ok(value)) => ("text/xml", sts_xml(operation, value).into_bytes()),
-        (Service::Sts, Err(error)) => ("text/xml", sts_error(error).into_bytes()),
+        (Service::Sns, _) => ("text/xml", query_xml(SNS_NAMESPACE, operation, answer)),
+        (Service::Sts, _) => ("text/xml", query_xml(STS_NAMESPACE, operation, answer)),
         (_, Ok(value)) => (json_type(service), value.to_string().into_bytes()),
         (_, Err(error)) => {
             let namespace = match service {
@@ -256,12 +278,25 @@ fn error_body(error: &ApiError, namespace: &str) -> Value {
     Value::Object(body)
 }
 
-fn sts_xml(operation: &str, value: &Value) -> String {
-    let mut out = format!(
-        "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{operation}Result>"
-    );
-    write_xml(&mut out, value);
-    out + &format!("</{operation}Result></{operation}Response>")
+/// A response of the query protocol.
+fn query_xml(namespace: &str, operation: &str, answer: &Answer) -> Vec<u8> {
+    let mut out = String::new();
+    match answer {
+        Ok(value) => {
+            out += &format!("<{operation}Response xmlns=\"{namespace}\"><{operation}Result>");
+            write_xml(&mut out, value);
+            out += &format!("</{operation}Result></{operation}Response>");
+        }
+        Err(error) => {
+            out += &format!("<ErrorResponse xmlns=\"{namespace}\"><Error><Type>Sender</Type>");
+            write_xml(
+                &mut out,
+                &json!({"Code": error.code, "Message": error.message}),
+            );
+            out += "</Error></ErrorResponse>";
+        }
+    }
+    out.into_bytes()
 }
 
 fn write_xml(out: &mut String, value: &Value) {
@@ -276,15 +311,6 @@ fn write_xml(out: &mut String, value: &Value) {
         Value::String(text) => out.push_str(&escape(text)),
         other => out.push_str(&other.to_string()),
     }
-}
-
-fn sts_error(error: &ApiError) -> String {
-    format!(
-        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
-         <Code>{}</Code><Message>{}</Message></Error></ErrorResponse>",
-        escape(&error.code),
-        escape(&error.message)
-    )
 }
 
 fn escape(text: &str) -> String {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     Call, cloudwatch, dynamodb, kinesis,
     region::Region,
+    sns,
     wire::{Answer, ApiError, Request, Service},
 };
 
@@ -122,6 +123,7 @@ impl World {
         match request.service {
             Service::Kinesis => kinesis::call(region, operation, input, ctx),
             Service::CloudWatch => cloudwatch::call(region, operation, input, ctx),
+            Service::Sns => sns::call(region, operation, input, ctx),
             _ => dynamodb::call(region, operation, input, ctx),
         }
     }
@@ -248,6 +250,7 @@ fn denied(service: Service, user: &str, action: &str, resource: &str) -> ApiErro
     );
     match service {
         Service::CloudWatch | Service::Sts => ApiError::new(403, "AccessDenied", message),
+        Service::Sns => ApiError::new(403, "AuthorizationError", message),
         _ => ApiError::bad("AccessDeniedException", message),
     }
 }
@@ -260,6 +263,6 @@ fn resource_arn(region: &Region, request: &Request) -> String {
         Service::Kinesis => region.stream_arn(&resource),
         Service::CloudWatch => region.alarm_arn(&resource),
         Service::DynamoDb => region.table_arn(&resource),
-        Service::Sts => resource,
+        Service::Sns | Service::Sts => resource,
     }
 }
