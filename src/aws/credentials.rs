@@ -1,6 +1,6 @@
 //! Where credentials come from, for the errors that say why there are none.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use autoscaler_core::subscription::Account;
 use aws_credential_types::{
@@ -26,8 +26,8 @@ impl Unusable {
 /// The source that the configuration names; without one, the SDK's own chain.
 #[derive(Clone, Debug)]
 struct Origin {
-    profile: Option<String>,
-    role_arn: Option<String>,
+    profile: Option<Arc<str>>,
+    role_arn: Option<Arc<str>>,
 }
 
 impl fmt::Display for Origin {

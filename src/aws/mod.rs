@@ -85,7 +85,7 @@ impl Aws {
                 return Err(NoRegion(account.to_string()));
             };
             let found = Account {
-                region: Some(region.clone()),
+                region: Some(region.as_str().into()),
                 ..account.clone()
             };
             let limiters = limiters_by_account
@@ -140,10 +140,10 @@ async fn load(account: &Account, call_timeout: Duration, transport: &Transport) 
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &account.region {
-        loader = loader.region(Region::new(region.clone()));
+        loader = loader.region(Region::new(region.to_string()));
     }
     if let Some(profile) = &account.profile {
-        loader = loader.profile_name(profile);
+        loader = loader.profile_name(&**profile);
     }
     if let Some(credentials) = &transport.credentials {
         loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
@@ -151,7 +151,7 @@ async fn load(account: &Account, call_timeout: Duration, transport: &Transport) 
     let sdk = loader.load().await;
     let provider = match &account.role_arn {
         Some(role) => {
-            let assumed = AssumeRoleProvider::builder(role).session_name("kinesis-autoscaler");
+            let assumed = AssumeRoleProvider::builder(&**role).session_name("kinesis-autoscaler");
             let assumed = assumed.configure(&sdk).build().await;
             Some(SharedCredentialsProvider::new(assumed))
         }

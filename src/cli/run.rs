@@ -20,7 +20,7 @@ use crate::{
         scale::{self, Consent},
         status, subscriptions,
     },
-    config::{CONFIG_VARIABLE, Config, LogFormat, Overrides, Setting},
+    config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
         metrics,
         schedule::{self, Plan, Reload, STOP_WITHIN, ScheduleError, Signals},
@@ -108,16 +108,17 @@ fn offline(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli);
     if cli.output == Output::Json {
         let (findings, exit) = match &world {
-            Ok(world) => (
-                Findings::of_nothing(world.config.subscriptions.len()),
-                Exit::Done,
-            ),
+            Ok(world) => (Findings::of_configuration(&world.config), Exit::Done),
             Err(failure) => (Findings::of_failure(failure), failure.exit),
         };
         print(&findings.render(Output::Json, None, false, None))?;
         return Ok(exit);
     }
-    world?;
+    let config = world?.config;
+    for Complaint { message, hint } in config.warnings() {
+        let hint = hint.map_or_else(String::new, |it| format!("hint: {it}\n"));
+        print(&format!("warning: configuration: {message}\n{hint}"))?;
+    }
     print("the configuration is good\n")?;
     Ok(Exit::Done)
 }

@@ -1,30 +1,17 @@
-//! The numbers of the pair of alarms that `alarms print` and `alarms create` make.
+//! What holds between the numbers of a pair of alarms.
 
-use serde::Deserialize;
-
-use super::problem::{Complaint, wrong};
+use super::{
+    PairDesign,
+    problem::{Complaint, wrong},
+};
 
 /// Alarms with periods below an hour may look back a day, others a week.
 const HOUR_SECONDS: u32 = 3_600;
 const DAY_SECONDS: u64 = 86_400;
 const WEEK_SECONDS: u64 = 604_800;
 
-/// Thresholds and windows of a pair; the defaults are the original's.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-pub struct PairDesign {
-    /// Usage at or above which a stream is to be scaled up; 1 is all that its shards take.
-    pub up_threshold: f64,
-    pub down_threshold: f64,
-    /// How many periods in a row must be beyond the threshold.
-    pub up_periods: u32,
-    pub down_periods: u32,
-    pub period_seconds: u32,
-    /// Share of rejected records from which a period counts as fully used; 0 leaves rejections out.
-    pub throttle_share: f64,
-}
-
 impl PairDesign {
-    /// Checks what holds between the numbers; names the key that is wrong.
+    /// Checks the numbers against each other; an error names the key.
     pub fn check(&self) -> Result<(), (&'static str, Complaint)> {
         let Self {
             up_threshold: up,

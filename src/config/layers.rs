@@ -1,82 +1,45 @@
 //! figment's layers: built-in defaults, the file, the environment, the command line.
+//!
+//! The entries under `[[streams]]` of the file are not layered: a layer above the file replaces
+//! them as a whole.
 
 use std::{
     ffi::OsString,
-    fs, io,
-    ops::Range,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use figment::{
     Figment, Metadata, Profile, Provider,
-    providers::{Format, Toml},
     value::{Dict, Map, Value},
 };
+use toml::de::DeTable;
 
-use super::problem::{Error, Origin, Problem, Problems, segments, wrong};
+use super::{
+    problem::{Origin, Problem, Problems, segments, wrong},
+    written::{self, Written},
+};
 
-/// Names the configuration file; it is no key of the configuration itself.
+/// Names the configuration file; it is not a key of the configuration itself.
 pub const CONFIG_VARIABLE: &str = "KINESIS_AUTOSCALER_CONFIG";
 
 const PREFIX: &str = "KINESIS_AUTOSCALER_";
 
-/// What holds where no other layer speaks. `[high_availability]` and `[metrics]` are missing: a section that is there is on.
-const DEFAULTS: &str = r#"
-schedule = "*/10 * * * * *"
-audit_interval = "15m"
-tick_timeout = "50s"
-call_timeout = "10s"
-log_format = "text"
-state_dir = "/var/lib/kinesis-autoscaler"
+/// The array of subscribed streams.
+pub(super) const STREAMS: &str = "streams";
 
-[aws]
-
-[log]
-retention_days = 14
-
-[quotas]
-describe_alarms = 8.0
-put_metric_alarm = 2.5
-set_alarm_state = 2.5
-describe_stream_summary = 16.0
-update_shard_count = 8.0
-
-[alarms]
-up_threshold = 0.75
-down_threshold = 0.25
-up_periods = 1
-down_periods = 288
-period_seconds = 300
-throttle_share = 0.005
-ignore_fields = []
-reads = false
-
-[defaults]
-alarm_name = "{stream}-{direction}-alarm"
-min_shards = 1
-max_shards = 10000
-cooldown_up = "0s"
-cooldown_down = "0s"
-reserved_scale_ups = 3
-policy = "original"
-memory = "12h"
-fill = 0.55
-saving = 0.3
-max_iterator_age = "0s"
-"#;
-
-/// What lies over the file. The default is nothing at all, so that a test does not depend on the machine.
+/// What is merged over the file. The default is empty, so that a test does not depend on the machine.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// The environment: `KINESIS_AUTOSCALER_*`, and systemd's `STATE_DIRECTORY`; other variables are left alone.
+    /// The environment: `KINESIS_AUTOSCALER_*`, and systemd's `STATE_DIRECTORY`; other variables
+    /// are ignored.
     pub variables: Vec<(OsString, OsString)>,
     /// The command line.
     pub settings: Vec<Setting>,
 }
 
 impl Overrides {
-    /// This process's environment, and what its command line sets.
+    /// This process's environment and the settings of its command line.
     pub fn from_env(settings: Vec<Setting>) -> Self {
         Self {
             variables: std::env::vars_os().collect(),
@@ -99,13 +62,13 @@ impl FromStr for Setting {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some((key, _)) if !is_plain(key.trim()) || key.trim().is_empty() => {
-                Err("the key is not of letters, digits, `_` and `.`")
+                Err("the key must consist of letters, digits, `_` and `.`")
             }
             Some((key, value)) => Ok(Self {
                 key: key.trim().to_owned(),
                 value: value.trim().to_owned(),
             }),
-            None => Err("expected KEY=VALUE, as log.retention_days=30"),
+            None => Err("expected KEY=VALUE, for example log.retention_days=30"),
         }
     }
 }
@@ -115,7 +78,7 @@ fn is_plain(key: &str) -> bool {
         .all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'.')
 }
 
-/// The layers, named: a value's metadata leads back to its layer.
+/// The layers; a value's metadata has the name of its layer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Default,
@@ -135,7 +98,7 @@ impl Layer {
     }
 }
 
-/// A layer that was read already.
+/// A layer that has been read.
 struct Ready(Layer, Dict);
 
 impl Provider for Ready {
@@ -148,16 +111,15 @@ impl Provider for Ready {
     }
 }
 
-/// All layers as one, each value with its origin.
+/// All layers merged, each value with its origin.
 pub(super) struct Tree {
     figment: Figment,
     pub(super) merged: Dict,
-    pub(super) defaults: Dict,
     path: Option<PathBuf>,
 }
 
 impl Tree {
-    /// Where the value at `key` was written. What is missing is missing in the file.
+    /// Where the value at `key` was written; the file, if it is missing.
     pub(super) fn origin(&self, key: &str) -> Origin {
         match self.find(key).map(|value| self.layer(value)) {
             Some(Layer::Environment) => Origin::Variable(self.variable(key)),
@@ -169,22 +131,11 @@ impl Tree {
         }
     }
 
-    /// The name (or alarm) of the entry under `streams` that `key` lies in.
-    pub(super) fn stream(&self, key: &str) -> Option<String> {
-        let mut steps = segments(key);
-        let index: usize = match (steps.next(), steps.next()) {
-            (Some("streams"), Some(index)) => index.parse().ok()?,
-            _ => return None,
-        };
-        let entry = self.merged.get("streams")?.as_array()?.get(index)?;
-        let name = ["name", "alarm"].map(|key| entry.as_dict()?.get(key)?.as_str());
-        name.into_iter().flatten().next().map(str::to_owned)
-    }
-
-    /// The bare text of a variable or of the command line: its key decides what it is read as.
-    pub(super) fn bare_text<'v>(&self, value: &'v Value) -> Option<&'v str> {
-        let bare = matches!(self.layer(value), Layer::Environment | Layer::CommandLine);
-        value.as_str().filter(|_| bare)
+    /// A value as it was written.
+    pub(super) fn written<'v>(&self, value: &'v Value) -> Written<'v> {
+        let layer = self.layer(value);
+        let bare = matches!(layer, Layer::Environment | Layer::CommandLine);
+        Written::of_layers(value, bare)
     }
 
     /// Whether the value, or the first in a table, comes from the environment.
@@ -246,23 +197,21 @@ fn first_leaf(value: &Value) -> Option<&Value> {
     }
 }
 
-/// Lays the layers over each other. Fails only when the TOML cannot be read.
+/// Merges the layers: `file` is that at `path`, without its streams.
 pub(super) fn merge(
-    text: &str,
+    file: &DeTable<'_>,
     path: Option<&Path>,
     overrides: &Overrides,
-) -> Result<(Tree, Problems), Error> {
-    let mut problems = Problems::default();
-    let file = Toml::from_str::<Dict>(text)
-        .map_err(|error| vec![syntax(text, path, error.message(), error.span())])?;
-    let environment = environment(overrides, &mut problems);
-    let defaults = defaults(overrides);
-    let mut figment = Figment::from(Ready(Layer::Default, defaults.clone()))
+    problems: &mut Problems,
+) -> Tree {
+    let file = written::dict(file);
+    let environment = environment(overrides, problems);
+    let mut figment = Figment::from(Ready(Layer::Default, defaults(overrides)))
         .merge(Ready(Layer::File, file))
         .merge(Ready(Layer::Environment, environment));
     for Setting { key, value } in &overrides.settings {
         let mut dict = Dict::new();
-        // Into an empty table anything fits.
+        // This cannot fail: nothing else is in the table.
         let _ = insert(&mut dict, &key.split('.').collect::<Vec<_>>(), value);
         figment = figment.merge(Ready(Layer::CommandLine, dict));
     }
@@ -273,37 +222,43 @@ pub(super) fn merge(
             Dict::new()
         }
     };
-    let tree = Tree {
+    Tree {
         figment,
         merged,
-        defaults,
         path: path.map(Path::to_owned),
-    };
-    Ok((tree, problems))
+    }
 }
 
-/// The built-in values; `STATE_DIRECTORY` is systemd's `StateDirectory=`, of which the first is ours.
+/// The defaults that depend on the machine: of systemd's `StateDirectory=` the first is ours.
 fn defaults(overrides: &Overrides) -> Dict {
-    // A test loads this constant.
-    let mut defaults = Toml::from_str::<Dict>(DEFAULTS).unwrap_or_default();
     let directory = overrides.variables.iter().find_map(|(name, value)| {
         let first = value.to_str()?.split(':').next()?;
         (name == "STATE_DIRECTORY" && !first.is_empty()).then_some(first)
     });
-    if let Some(directory) = directory {
-        defaults.insert("state_dir".to_owned(), Value::from(directory));
-    }
-    defaults
+    directory
+        .map(|it| ("state_dir".to_owned(), Value::from(it)))
+        .into_iter()
+        .collect()
 }
 
-/// The `KINESIS_AUTOSCALER_*` variables as one table of texts.
+/// Whether Kubernetes sets the variable: for a Service named `kinesis-autoscaler` each container
+/// gets `KINESIS_AUTOSCALER_SERVICE_HOST`, `KINESIS_AUTOSCALER_PORT_9184_TCP` and so on
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_service_link(name: &str) -> bool {
+    name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_")
+}
+
+/// The `KINESIS_AUTOSCALER_*` variables as a table of texts.
 fn environment(overrides: &Overrides, problems: &mut Problems) -> Dict {
     let mut ours: Vec<_> = overrides
         .variables
         .iter()
         .filter(|(name, _)| name != CONFIG_VARIABLE)
         .map(|(name, value)| (name.to_string_lossy(), value))
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| {
+            name.strip_prefix(PREFIX)
+                .is_some_and(|it| !is_service_link(it))
+        })
         .collect();
     ours.sort();
     let mut dict = Dict::new();
@@ -347,70 +302,4 @@ fn insert(dict: &mut Dict, steps: &[&str], text: &str) -> Result<(), &'static st
             }
         }
     }
-}
-
-/// Reads the file, and says what to do when that fails.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
-    let failed = |position, message: &str, hint: &str, source| {
-        Error::from(vec![Problem {
-            origin: Origin::File {
-                path: Some(path.to_owned()),
-                position,
-            },
-            key: String::new(),
-            stream: None,
-            message: message.to_owned(),
-            hint: Some(hint.to_owned()),
-            source,
-        }])
-    };
-    const NAME_ANOTHER: &str = "name the file with --config or in KINESIS_AUTOSCALER_CONFIG;\n\
-        --sandbox tries the program without any";
-    let bytes = fs::read(path).map_err(|error| {
-        let (message, hint) = match error.kind() {
-            io::ErrorKind::NotFound => ("there is no such file", NAME_ANOTHER),
-            io::ErrorKind::IsADirectory => (
-                "this is a directory, not a configuration file",
-                NAME_ANOTHER,
-            ),
-            io::ErrorKind::PermissionDenied => (
-                "the configuration file may not be read",
-                "let the user that runs kinesis-autoscaler read it, or name another with --config or in\n\
-                 KINESIS_AUTOSCALER_CONFIG; --sandbox tries the program without any",
-            ),
-            _ => ("the configuration file cannot be read", NAME_ANOTHER),
-        };
-        failed(None, message, hint, Some(error))
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
-        failed(
-            Some(position(&before, valid)),
-            "the file is not UTF-8 from here on",
-            "save it as UTF-8, as TOML demands",
-            None,
-        )
-    })
-}
-
-fn syntax(text: &str, path: Option<&Path>, message: &str, span: Option<Range<usize>>) -> Problem {
-    Problem {
-        origin: Origin::File {
-            path: path.map(Path::to_owned),
-            position: span.map(|span| position(text, span.start)),
-        },
-        key: String::new(),
-        stream: None,
-        message: message.trim().replace('\n', "; "),
-        hint: None,
-        source: None,
-    }
-}
-
-/// Line and column, counted from 1, of the byte at `offset`.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or(before);
-    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }

@@ -1,27 +1,38 @@
-//! The configuration: figment's layers -> what was written -> [`Config`], which cannot be invalid.
+//! The configuration: layers, then declared keys, then a [`Config`], which cannot be invalid.
+//!
+//! To add a key, declare it in `keys.rs`.
 
 mod check;
+mod cron;
 mod design;
+mod file;
 mod format;
+mod keys;
+mod kind;
 mod layers;
 mod problem;
-mod raw;
-mod schema;
+mod read;
+mod reference;
+mod settings;
+mod streams;
+mod template;
+mod written;
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use autoscaler_core::subscription::{Account, Subscription};
-use serde::Deserialize;
 
+use self::{check::Present, layers::STREAMS, problem::Problems, streams::Streams};
 pub use self::{
-    design::PairDesign,
+    keys::{HighAvailability, Metrics, PairDesign, Quotas},
     layers::{CONFIG_VARIABLE, Overrides, Setting},
     problem::{Complaint, Error, Origin, Problem},
-    schema::{known_keys, nearest},
+    read::nearest,
+    reference::{Table, commented_file, known_keys, tables},
+    settings::Key,
 };
 
 /// Where the configuration is looked for when nothing names another file.
@@ -34,13 +45,13 @@ pub struct Config {
     pub schedule: String,
     /// How often each stream is audited; `None` turns the audit off.
     pub audit_interval: Option<Duration>,
-    /// After this a tick stops waiting; what is under way goes on beside the next tick.
+    /// After this a tick stops waiting; work in progress continues beside the next tick.
     pub tick_timeout: Duration,
-    /// Deadline of one AWS call, its retries included.
+    /// Deadline of one AWS call, including its retries.
     pub call_timeout: Duration,
     pub log_format: LogFormat,
     pub state_dir: PathBuf,
-    /// Where the log table is, and the default of every subscription.
+    /// Account and Region of the scaling log, and the default of every subscription.
     pub home: Account,
     /// PEM file of further certificate authorities for the connections to AWS.
     pub ca_bundle: Option<PathBuf>,
@@ -48,7 +59,7 @@ pub struct Config {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
-    /// What `alarms print` and `alarms create` make.
+    /// The alarms that `alarms print` and `alarms create` make.
     pub alarms: PairDesign,
     /// Reply fields of DescribeAlarms that may be lost when an alarm is rewritten.
     pub ignore_fields: Vec<String>,
@@ -56,8 +67,7 @@ pub struct Config {
 }
 
 /// How log lines are written to standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
@@ -70,36 +80,8 @@ pub struct LogTable {
     pub retention_days: u32,
 }
 
-/// Calls per second that we allow ourselves in one account and Region (defaults: AWS's quotas, less some head-room).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Quotas {
-    pub describe_alarms: f64,
-    pub put_metric_alarm: f64,
-    pub set_alarm_state: f64,
-    pub describe_stream_summary: f64,
-    pub update_shard_count: f64,
-}
-
-/// One of several daemons acts; the others stand by.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct HighAvailability {
-    /// A standby takes over when the lease has not moved for so long.
-    #[serde(
-        deserialize_with = "raw::duration",
-        default = "raw::default_lease_duration"
-    )]
-    pub lease_duration: Duration,
-}
-
-/// The Prometheus endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Metrics {
-    #[serde(default = "raw::default_listen")]
-    pub listen: SocketAddr,
-}
-
 impl Config {
-    /// Every account and Region that is named, the home of the log first.
+    /// Every account and Region that is named, that of the scaling log first.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         std::iter::once(&self.home).chain(
             self.subscriptions
@@ -108,13 +90,14 @@ impl Config {
         )
     }
 
-    /// Reads the file at `path`, lays `overrides` over it and checks the whole; all that is wrong comes at once.
+    /// Reads the file at `path`, merges `overrides` over it, and checks the result. The error has
+    /// everything that is wrong.
     pub fn load(path: &Path, overrides: Overrides) -> Result<Self, Error> {
-        let text = layers::read(path)?;
+        let text = file::read(path)?;
         Self::from_layers(&text, Some(path), &overrides)
     }
 
-    /// Reads TOML text alone: no file, no environment.
+    /// Reads TOML text: no file, no environment.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         Self::from_layers(text, None, &Overrides::default())
     }
@@ -128,19 +111,26 @@ impl Config {
         Self::from_layers(text, None, &overrides)
     }
 
+    /// What is valid, but probably a mistake.
+    pub fn warnings(&self) -> Vec<Complaint> {
+        check::warnings(self)
+    }
+
     fn from_layers(text: &str, path: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
-        let (tree, mut problems) = layers::merge(text, path, overrides)?;
-        let cleaned = schema::clean(&tree, &mut problems);
-        let config = match cleaned.deserialize() {
-            Ok(raw) => check::config(raw, &mut problems),
-            Err(error) => {
-                problems.add(error.path.join("."), problem::wrong(error.to_string()));
-                None
-            }
+        let mut problems = Problems::default();
+        let mut file = file::parse(text, path)?;
+        let in_file = file.remove(STREAMS);
+        let tree = layers::merge(&file, path, overrides, &mut problems);
+        let globals = read::globals(&tree, &mut problems);
+        let streams = Streams::new(&tree, in_file);
+        let subscriptions = streams.read(&globals, &mut problems);
+        let present = Present {
+            high_availability: tree.merged.contains_key("high_availability"),
+            metrics: tree.merged.contains_key("metrics"),
         };
-        match config {
+        match check::config(globals, &present, subscriptions, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems.into_error(&tree)),
+            _ => Err(problems.into_error(&tree, &streams)),
         }
     }
 }

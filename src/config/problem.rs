@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use super::layers::Tree;
+use super::{
+    layers::{STREAMS, Tree},
+    streams::Streams,
+};
 
 /// A configuration that cannot be used: everything that is wrong with it, by key path.
 #[derive(Debug)]
@@ -19,9 +22,9 @@ pub struct Error {
 #[derive(Debug)]
 pub struct Problem {
     pub origin: Origin,
-    /// As `streams[2].max_shards`; empty when the whole file is meant.
+    /// For example `streams[2].max_shards`; empty for the file as a whole.
     pub key: String,
-    /// The stream (or alarm) whose entry it is.
+    /// The stream (or alarm) of the entry under `[[streams]]`.
     pub stream: Option<String>,
     pub message: String,
     pub hint: Option<String>,
@@ -42,12 +45,12 @@ pub enum Origin {
 }
 
 impl Error {
-    /// All problems; never none.
+    /// All problems; at least one.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// All problems; never none.
+    /// All problems; at least one.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
@@ -111,7 +114,7 @@ impl Display for Origin {
     }
 }
 
-/// What is wrong with a value, before it is known where that was written.
+/// What is wrong with a value, wherever it was written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Complaint {
     pub message: String,
@@ -141,11 +144,11 @@ impl Complaint {
     }
 }
 
-/// Collects complaints, at most one for each key path: what follows from the first helps nobody.
+/// Collects complaints, at most one for each key path: later ones are consequences of the first.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<(String, Complaint)>,
-    /// Problems whose origin needs no looking up.
+    /// Problems whose origin is known.
     located: Vec<Problem>,
     settled: HashSet<String>,
 }
@@ -166,7 +169,7 @@ impl Problems {
         self.located.push(problem);
     }
 
-    /// Silences later complaints about `key`: the misspelt one already has its own.
+    /// Silences later complaints about `key`, for example because a misspelt form of it was found.
     pub(super) fn excuse(&mut self, key: String) {
         self.settled.insert(key);
     }
@@ -176,15 +179,19 @@ impl Problems {
     }
 
     /// Finds out where each value was written, and sorts by key path.
-    pub(super) fn into_error(self, tree: &Tree) -> Error {
+    pub(super) fn into_error(self, tree: &Tree, streams: &Streams<'_>) -> Error {
         let mut problems = self.located;
-        problems.extend(self.found.into_iter().map(|(key, complaint)| Problem {
-            origin: tree.origin(&key),
-            stream: tree.stream(&key),
-            key,
-            message: complaint.message,
-            hint: complaint.hint,
-            source: None,
+        problems.extend(self.found.into_iter().map(|(key, complaint)| {
+            Problem {
+                origin: tree.origin(&key),
+                stream: entry(&key)
+                    .and_then(|i| streams.label(i))
+                    .map(str::to_owned),
+                key,
+                message: complaint.message,
+                hint: complaint.hint,
+                source: None,
+            }
         }));
         problems.sort_by_cached_key(|problem| {
             segments(&problem.key)
@@ -192,6 +199,15 @@ impl Problems {
                 .collect::<Vec<_>>()
         });
         Error::from(problems)
+    }
+}
+
+/// The index of the entry under `[[streams]]` that `key` is part of.
+fn entry(key: &str) -> Option<usize> {
+    let mut steps = segments(key);
+    match (steps.next(), steps.next()) {
+        (Some(STREAMS), Some(index)) => index.parse().ok(),
+        _ => None,
     }
 }
 

@@ -1,17 +1,19 @@
 //! A subscribed stream, as the configuration describes it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::alarm::AlarmNames;
 
 /// An AWS account and Region; the SDK's own provider chain fills in what is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+///
+/// The texts are shared: thousands of streams have the same account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Account {
-    pub region: Option<String>,
-    pub profile: Option<String>,
-    pub role_arn: Option<String>,
+    pub region: Option<Arc<str>>,
+    pub profile: Option<Arc<str>>,
+    pub role_arn: Option<Arc<str>>,
 }
 
 /// A subscription's place in the configuration.
@@ -58,8 +60,7 @@ pub struct Subscription {
 }
 
 /// How a target shard count is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// As the original Lambdas did: fixed steps up; down by the peak of the last 24 hours.
     #[default]
@@ -91,7 +92,7 @@ impl Subscription {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = |name: &str, value: &Option<String>| {
+        let named = |name: &str, value: &Option<Arc<str>>| {
             value.as_ref().map(|value| format!("{name} {value}"))
         };
         let parts = [

@@ -1,6 +1,6 @@
 //! Log lines on standard error: text for people, JSON for machines; each line of a tick carries its stream.
 
-use std::io;
+use std::{ffi::OsString, io};
 
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
@@ -21,7 +21,7 @@ pub fn start(format: LogFormat, level: Level) {
         Level::Info => "error,kinesis_autoscaler=info",
         Level::Warn => "error,kinesis_autoscaler=warn",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_said));
+    let (filter, invalid) = filter(std::env::var_os("RUST_LOG"), unless_said);
     let no_color = std::env::var_os("NO_COLOR");
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let started = match format {
@@ -39,5 +39,44 @@ pub fn start(format: LogFormat, level: Level) {
     };
     if started.is_err() {
         tracing::debug!("the log is already set up");
+    }
+    if let Some(error) = invalid {
+        tracing::warn!(%error, "RUST_LOG is invalid and ignored");
+    }
+}
+
+/// The filter that `RUST_LOG` asks for, or that of `default` with what is wrong with the variable.
+fn filter(variable: Option<OsString>, default: &str) -> (EnvFilter, Option<String>) {
+    let given = match variable.map(OsString::into_string) {
+        None => return (EnvFilter::new(default), None),
+        Some(Ok(text)) if text.trim().is_empty() => return (EnvFilter::new(default), None),
+        Some(Ok(text)) => EnvFilter::try_new(&text)
+            .map_err(|error| format!("{text}: {error}; expected for example `debug`")),
+        Some(Err(text)) => Err(format!("{text:?} is not UTF-8")),
+    };
+    match given {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(default), Some(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_rust_log_is_reported_and_the_default_used() {
+        for (variable, shown, invalid) in [
+            (None, "error", false),
+            (Some(""), "error", false),
+            (Some("debug"), "debug", false),
+            (Some("foo=debug"), "foo=debug", false),
+            (Some("foo==bar"), "error", true),
+            (Some("foo=bar=baz"), "error", true),
+        ] {
+            let (filter, error) = filter(variable.map(OsString::from), "error");
+            assert_eq!(filter.to_string(), shown, "{variable:?}");
+            assert_eq!(error.is_some(), invalid, "{variable:?}: {error:?}");
+        }
     }
 }

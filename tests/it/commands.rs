@@ -176,6 +176,15 @@ fn the_configuration_alone_is_told_in_both_forms() {
     check("check --offline --sandbox", 0, &["is good"], &[]);
     let good = "check --offline --output json --sandbox";
     check(good, 0, &["\"streams\":7", "\"errors\":0"], &[]);
+    let odd = "check --offline --sandbox --set aws.region=eu-west1";
+    check(
+        odd,
+        0,
+        &["warning", "`eu-west1` is not named", "is good"],
+        &[],
+    );
+    let odd = format!("{odd} --output json");
+    check(&odd, 0, &["\"warnings\":1", "`eu-west1` is not named"], &[]);
     let wrong = "--set log.retention_days=0 --set nonsense=1";
     let text = format!("check --offline --sandbox {wrong}");
     check(

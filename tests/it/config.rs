@@ -8,7 +8,7 @@ use autoscaler_core::{
 };
 use kinesis_autoscaler::config::{
     Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Quotas,
-    known_keys,
+    commented_file, known_keys,
 };
 use proptest::prelude::*;
 
@@ -218,9 +218,9 @@ fn every_key_is_read() {
             stream: Some("b".to_owned()),
             alarms: pair("other scale-up"),
             account: Account {
-                region: Some("us-east-1".to_owned()),
-                profile: Some("q".to_owned()),
-                role_arn: Some("arn:aws:iam::123456789012:role/s".to_owned()),
+                region: Some("us-east-1".into()),
+                profile: Some("q".into()),
+                role_arn: Some("arn:aws:iam::123456789012:role/s".into()),
             },
             min_shards: 3,
             max_shards: 3,
@@ -297,6 +297,11 @@ fn later_layers_win() {
         }];
     });
     check_one("CONFIG", "/elsewhere", |_| ());
+    // Kubernetes sets these for a Service named kinesis-autoscaler.
+    check_one("PORT", "tcp://10.0.0.1:9184", |_| ());
+    check_one("PORT_9184_TCP_ADDR", "10.0.0.1", |_| ());
+    check_one("SERVICE_HOST", "10.0.0.1", |_| ());
+    check_one("SERVICE_PORT_METRICS", "9184", |_| ());
     check(
         MINIMAL,
         &[("KINESIS_AUTOSCALERS", "x"), ("AWS_REGION", "x")],
@@ -363,6 +368,50 @@ fn the_same_name_in_another_account_or_region_is_another_stream() {
 }
 
 #[test]
+fn regions_that_aws_does_not_have_are_warned_of() {
+    for region in [
+        "eu-west-1",
+        "us-gov-east-1",
+        "cn-northwest-1",
+        "ap-southeast-7",
+        "mx-central-1",
+        "us-isob-east-1",
+        "eusc-de-east-1",
+        "il-central-1",
+    ] {
+        let config = Config::from_toml(&format!("aws.region = \"{region}\"\n{MINIMAL}")).unwrap();
+        assert_eq!(config.warnings(), [], "{region}");
+    }
+    for region in [
+        "eu-west1",
+        "eu-wset-1",
+        "eu-west",
+        "eu-1",
+        "xx-west-1",
+        "local",
+        "eu-west-",
+    ] {
+        let text = format!(
+            "{MINIMAL}region = \"{region}\"\n[[streams]]\nname = \"b\"\nregion = \"{region}\""
+        );
+        let warnings = Config::from_toml(&text).unwrap().warnings();
+        let messages: Vec<_> = warnings.iter().map(|it| it.message.as_str()).collect();
+        let expected = format!("`{region}` is not named like a Region of AWS");
+        assert_eq!(messages, [expected]);
+    }
+}
+
+#[test]
+fn no_key_looks_like_a_variable_of_kubernetes() {
+    for key in known_keys() {
+        let ours = ["port", "port_", "service_"]
+            .iter()
+            .all(|it| !key.starts_with(it));
+        assert!(ours, "{key}");
+    }
+}
+
+#[test]
 fn ten_thousand_streams_load() {
     let mut text = "log.table = \"logs\"\n".to_owned();
     for i in 0..10_000 {
@@ -381,6 +430,19 @@ fn shipped(name: &str) -> String {
             .join(name),
     )
     .unwrap()
+}
+
+#[test]
+fn the_shipped_file_is_that_of_the_declared_keys() {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/config.toml");
+        fs::write(path, commented_file()).unwrap();
+    }
+    assert_eq!(
+        shipped("config.toml"),
+        commented_file(),
+        "to update: UPDATE_EXPECT=1 cargo test --test it the_shipped_file"
+    );
 }
 
 /// Takes the `#` from each line that is a key or a section, not prose.

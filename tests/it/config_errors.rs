@@ -56,31 +56,38 @@ fn check_lines(lines: &str, load: impl Fn(&str) -> Result<Config, Error>) {
 }
 
 const OUT_OF_RANGE: &str = r#"
-schedule = "* * * * *"                            => schedule: five fields, not six | the seconds come first: "0 * * * * *"
-schedule = ""                                     => schedule: 0 fields
-schedule = "@hourly"                              => schedule: 1 fields
-schedule = "0 * * * * * 2030"                     => schedule: 7 fields
-schedule = "0 61 * * * *"                         => schedule: no cron expression
-schedule = "a b c d e f"                          => schedule: no cron expression
-schedule = "0 0 0 30 2 *"                         => schedule: never comes
+schedule = "* * * * *"                            => schedule: expected 6 fields, found 5 | the seconds come first: "0 * * * * *"
+schedule = ""                                     => schedule: expected 6 fields, found 0
+schedule = "@hourly"                              => schedule: expected 6 fields, found 1 | second, minute, hour
+schedule = "0 * * * * * 2030"                     => schedule: expected 6 fields, found 7
+schedule = "0 61 * * * *"                         => schedule: minute 61 is out of range 0-59
+schedule = "0 0 24 * * *"                         => schedule: hour 24 is out of range 0-23
+schedule = "0 0 0 0 * *"                          => schedule: day of month 0 is out of range 1-31
+schedule = "0 0 0 * 1-13 *"                       => schedule: month 13 is out of range 1-12
+schedule = "5,99999999999 * * * * *"              => schedule: second 99999999999 is out of range 0-59
+schedule = "0 */99 * * * *"                       => schedule: minute step 99 is out of range 1-59
+schedule = "*/0 * * * * *"                        => schedule: second step 0 is out of range 1-59
+schedule = "a b c d e f"                          => schedule: invalid cron expression `a b c d e f`: 
+schedule = "0 0 0 30 2 *"                         => schedule: never fires
+schedule = "0 0 0 31 4,6,9,11 *"                  => schedule: never fires
 schedule = 5                                      => schedule: expected a string, found 5
 audit_interval = 15                               => audit_interval: expected a duration, found 15 | write it as a string
 audit_interval = "15"                             => audit_interval: time unit needed
 audit_interval = "367d"                           => audit_interval: at most 366 days
-audit_interval = "soon"                           => audit_interval: no duration
+audit_interval = "soon"                           => audit_interval: invalid duration `soon`
 audit_interval = 1979-05-27                       => audit_interval: found a date
 tick_timeout = "0s"                               => tick_timeout: longer than 0s
 call_timeout = "0s"                               => call_timeout: longer than 0s
-call_timeout = "99999999999999999999s"            => call_timeout: no duration
+call_timeout = "99999999999999999999s"            => call_timeout: invalid duration
 log_format = "xml"                                => log_format: must be "text" or "json"
 log_format = true                                 => log_format: found true
 state_dir = ""                                    => state_dir: must not be empty
-aws.region = ""                                   => aws.region: no Region
-aws.region = "EU (Ireland)"                       => aws.region: no Region
+aws.region = ""                                   => aws.region: invalid Region ""; expected for example `eu-west-1`
+aws.region = "EU (Ireland)"                       => aws.region: invalid Region "EU (Ireland)"; expected for example `eu-west-1`
 aws.profile = ""                                  => aws.profile: must not be empty
-aws.role_arn = "arn:aws:iam::123:role/x"          => aws.role_arn: no ARN of a role
-aws.role_arn = "arn:aws:iam::123456789012:user/x" => aws.role_arn: no ARN of a role
-aws.role_arn = "arn:aws:iam::123456789012:role/"  => aws.role_arn: no ARN of a role
+aws.role_arn = "arn:aws:iam::123:role/x"          => aws.role_arn: invalid role ARN
+aws.role_arn = "arn:aws:iam::123456789012:user/x" => aws.role_arn: invalid role ARN
+aws.role_arn = "arn:aws:iam::123456789012:role/"  => aws.role_arn: invalid role ARN
 aws = 3                                           => aws: expected a table, found 3 | its keys are set one by one: region, profile, role_arn, ca_bundle
 quotas.describe_alarms = 0                        => quotas.describe_alarms: above 0
 quotas.describe_alarms = -1.5                     => quotas.describe_alarms: above 0
@@ -90,7 +97,7 @@ quotas.describe_alarms = "8"                      => quotas.describe_alarms: exp
 high_availability.lease_duration = "0s"           => high_availability.lease_duration: longer than 0s
 high_availability = true                          => high_availability: expected a table
 metrics.listen = "localhost:9184"                 => metrics.listen: an IP address, not a host name
-metrics.listen = "127.0.0.1"                      => metrics.listen: no address with a port
+metrics.listen = "127.0.0.1"                      => metrics.listen: invalid address "127.0.0.1"
 alarms.up_threshold = 0                           => alarms.up_threshold: above 0 and at most 1
 alarms.up_threshold = 75                          => alarms.up_threshold: above 0 and at most 1
 alarms.down_threshold = nan                       => alarms.down_threshold: above 0 and at most 1
@@ -106,7 +113,10 @@ alarms.ignore_fields = "EvaluationState"          => alarms.ignore_fields: expec
 alarms.ignore_fields = [1]                        => alarms.ignore_fields: expected an array of strings
 alarms.reads = "yes"                              => alarms.reads: expected true or false, found the string "yes"
 defaults.policy = "adaptable"                     => defaults.policy: must be "original" or "adaptive", is "adaptable"
+defaults.cooldown_down = "14d 1s"                   => defaults.cooldown_down: 14days 1s is longer than log.retention_days, which is 14
 defaults.memory = "0s"                            => defaults.memory: longer than 0s
+defaults.memory = "59m"                           => defaults.memory: at least 1h, is 59m
+defaults.memory = "8d"                            => defaults.memory: at most 7days, is 8d
 defaults.fill = 0                                 => defaults.fill: above 0 and at most 1, is 0
 defaults.fill = 0.5555                            => defaults.fill: at most three decimals, is 0.5555
 defaults.saving = -0.1                            => defaults.saving: from 0 to 1, is -0.1
@@ -117,19 +127,19 @@ defaults.max_shards = 10001                       => defaults.max_shards: from 1
 defaults.max_shards = 4.5                         => defaults.max_shards: expected a whole number, found 4.5
 defaults.max_shards = -9223372036854775808        => defaults.max_shards: is -9223372036854775808
 defaults.reserved_scale_ups = 11                  => defaults.reserved_scale_ups: from 0 to 10, is 11
-defaults.cooldown_up = "1y"\ndefaults.cooldown_down = "2y" => defaults.cooldown_down: at most 366 days
+defaults.cooldown_up = "14d"\ndefaults.cooldown_down = "2y" => defaults.cooldown_down: at most 366 days
 defaults = { min_shards = 5, max_shards = 4 }     => defaults.min_shards: min_shards is 5, above max_shards, which is 4
 defaults.alarm_name = "{stream}"                  => defaults.alarm_name: has no {direction}
 defaults.alarm_name = "{direction}"               => defaults.alarm_name: has no {stream}
 defaults.alarm_name = "{stream}-{dir}"            => defaults.alarm_name: unknown placeholder {dir}
-defaults.alarm_name = "{stream}-{direction"       => defaults.alarm_name: brace without its other half
-defaults.alarm_name = "{stream}-direction}"       => defaults.alarm_name: brace without its other half
+defaults.alarm_name = "{stream}-{direction"       => defaults.alarm_name: unbalanced brace
+defaults.alarm_name = "{stream}-direction}"       => defaults.alarm_name: unbalanced brace
 "#;
 
 const UNKNOWN: &str = r#"
 shedule = "0 * * * * *"        => shedule: did you mean `schedule`?
-region = "eu-west-1"           => region: belongs under [aws] or under [[streams]]
-max_shards = 5                 => max_shards: belongs under [defaults] or under [[streams]]
+region = "eu-west-1"           => region: goes under [aws] or under [[streams]]
+max_shards = 5                 => max_shards: goes under [defaults] or under [[streams]]
 qqqqqq = 1                     => qqqqqq: known here: schedule, audit_interval
 defalts = {}                   => defalts: did you mean `defaults`?
 aws.regoin = "eu-west-1"       => aws.regoin: did you mean `region`?
@@ -137,26 +147,29 @@ aws.schedule = "x"             => aws.schedule: at the top, before the first [se
 quotas.put_metrics_alarm = 1   => quotas.put_metrics_alarm: did you mean `put_metric_alarm`?
 high_availability.lease = "1s" => high_availability.lease: known here: lease_duration
 metrics.port = 1               => metrics.port: known here: listen
-defaults.name = "x"            => defaults.name: belongs under [[streams]]
+defaults.name = "x"            => defaults.name: goes under [[streams]]
 "#;
 
 const ENTRIES: &str = r#"
 name = "a b"                                      => streams[1].name: 1 to 128 letters
-name = ""                                         => streams[1].name: no stream name
+name = ""                                         => streams[1].name: invalid stream name
 name = "arn:aws:kinesis:eu-west-1:123456789012:stream/a" => streams[1].name: not the ARN
 name = 7                                          => streams[1].name: found 7
 alarm = "clicks"                                  => streams[1].alarm: neither `scale-up` nor `scale-down`
 alarm = "scale-up-scale-down"                     => streams[1].alarm: both
 alarm = "scale-up\u0007"                         => streams[1].alarm: control character
 name = "a"\nalarm = "scale-up"                    => streams[1].alarm: either `name` or `alarm`
-alarm = "a-scale-up"\nalarm_name = "{direction}"  => streams[1].alarm_name: names the pair already
+alarm = "a-scale-up"\nalarm_name = "{direction}"  => streams[1].alarm_name: already names the pair
 name = "a"\nalarm_name = "{stream}"               => streams[1].alarm_name: no {direction}
 name = "a"\nalarm_name = "scale-down {direction}" => streams[1].alarm_name: both
 name = "my-scale-up-log"                          => streams[1].name: both
 name = "a"\nmin_shards = 4\nmax_shards = 2        => streams[1].min_shards: min_shards is 4, above max_shards, which is 2
-name = "a"\ncooldown_up = "-1s"                   => streams[1].cooldown_up: no duration
+name = "a"\ncooldown_up = "-1s"                   => streams[1].cooldown_up: invalid duration `-1s`
+name = "a"\ncooldown_down = "15d"                 => streams[1].cooldown_down: 15days is longer than log.retention_days
+name = "a"\npolicy = "x"                          => streams[1].policy: must be "original" or "adaptive", is "x"
+name = "a"\nreads = 1                             => streams[1].reads: expected true or false, found 1
 name = "a"\nreserved_scale_ups = 11               => streams[1].reserved_scale_ups: from 0 to 10
-name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: no ARN of a role
+name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: invalid role ARN
 "#;
 
 #[test]
@@ -180,7 +193,7 @@ fn the_log_table_and_a_stream_are_required() {
         ),
         (
             "[log]\ntable = \"a b c\"\n[[streams]]\nname = \"a\"",
-            &[("log.table", "no table name")],
+            &[("log.table", "invalid table name")],
         ),
         (
             "[log]\ntable = 5\n[[streams]]\nname = \"a\"",
@@ -244,7 +257,7 @@ fn entries_of_streams_are_checked() {
         (
             format!("name = \"{long}\""),
             "streams[1].name",
-            "no stream name",
+            "invalid stream name",
         ),
         (long_alarm, "streams[1].alarm", "would have 257 characters"),
     ] {
@@ -270,18 +283,18 @@ fn streams_and_alarms_are_subscribed_once() {
         "[[streams]]\nname = \"orders\"",
         &[(
             "streams[1].name",
-            "\"orders\" is subscribed by streams[0] already",
+            "\"orders\" is already subscribed by streams[0]",
         )],
     );
     check(
         "[[streams]]\nalarm = \"orders-scale-down-alarm\"",
-        &[("streams[1].alarm", "alarm of streams[0] already")],
+        &[("streams[1].alarm", "already the alarm of streams[0]")],
     );
     check(
         "[[streams]]\nname = \"a\"\nalarm_name = \"orders-{direction}-alarm\"\n[[streams]]\nname = \"a\"",
         &[
-            ("streams[1].alarm_name", "alarm of streams[0]"),
-            ("streams[2].name", "subscribed by streams[1]"),
+            ("streams[1].alarm_name", "already the alarm of streams[0]"),
+            ("streams[2].name", "already subscribed by streams[1]"),
         ],
     );
 }
@@ -323,15 +336,15 @@ fn all_is_said_at_once() {
             ("log.retention_days", "3650"),
             ("log.table", "missing"),
             ("quotas.put_metric_alarm", "above 0"),
-            ("schedule", "five fields"),
+            ("schedule", "found 5"),
             ("streams[0].min_shards", "above"),
             ("streams[0].typo", "unknown key"),
-            ("streams[1].name", "no stream name"),
-            ("streams[2].name", "subscribed by streams[0]"),
+            ("streams[1].name", "invalid stream name"),
+            ("streams[2].name", "already subscribed by streams[0]"),
             ("streams[3]", "neither"),
             ("streams[3].max_shards", "found the string \"64\""),
             ("streams[4].cooldown_up", "expected a duration"),
-            ("streams[5].name", "subscribed by streams[0]"),
+            ("streams[5].name", "already subscribed by streams[0]"),
         ],
     );
 }
@@ -436,9 +449,9 @@ fn the_command_line_is_named() {
 #[test]
 fn syntax_errors_have_line_and_column() {
     for (text, position, fragment) in [
-        ("a = 1\nb = = 2\n", (2, 5), "invalid string"),
+        ("a = 1\nb = = 2\n", (2, 5), "extra `=`"),
         ("[log]\ntable = \"x\ny\"", (2, 11), "invalid basic string"),
-        ("é = 1", (1, 1), "invalid key"),
+        ("é = 1", (1, 1), "invalid unquoted key"),
         (
             "[log]\ntable = \"a\"\ntable = \"b\"",
             (3, 1),
@@ -454,6 +467,28 @@ fn syntax_errors_have_line_and_column() {
         assert_eq!(problem.origin, Origin::File { path, position }, "{error}");
         assert!(error.to_string().contains(fragment), "{error}");
     }
+}
+
+#[test]
+fn other_languages_are_recognized() {
+    for (text, expected) in [
+        (
+            "# mine\nlog:\n  table: logs\n",
+            "not TOML (looks like YAML)",
+        ),
+        ("---\nschedule: x\n", "not TOML (looks like YAML)"),
+        ("- name: orders\n", "not TOML (looks like YAML)"),
+        ("{\n  \"log\": {}\n}\n", "not TOML (looks like JSON)"),
+    ] {
+        let error = Config::from_toml(text).unwrap_err();
+        let [problem] = error.problems() else {
+            panic!("{error}")
+        };
+        assert_eq!(problem.message, expected);
+        assert!(problem.hint.is_some(), "the parser's own message");
+    }
+    let toml = Config::from_toml("log.table = \"a: b\nx\"").unwrap_err();
+    assert!(!toml.to_string().contains("looks like"), "{toml}");
 }
 
 #[test]

@@ -67,6 +67,24 @@ fn the_first_man_page_has_the_files_the_signals_and_the_exit_codes() {
 }
 
 #[test]
+fn the_first_man_page_has_every_key_with_its_default() {
+    let folder = tempfile::tempdir().unwrap();
+    generate::write_all(folder.path()).unwrap();
+    let page = fs::read_to_string(folder.path().join("man/kinesis-autoscaler.1")).unwrap();
+    let text = page.replace('\\', "");
+    let (_, text) = text.split_once(".SH CONFIGURATION\n").unwrap();
+    for table in config::tables() {
+        for key in table.keys {
+            let line = format!("fB{} = {}fR\n", key.name, key.value);
+            assert!(text.contains(&line), "{line}: {text}");
+            for about in key.about {
+                assert!(text.contains(about.trim()), "{about}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn completions_know_the_commands_and_bash_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     generate::write_all(folder.path()).unwrap();

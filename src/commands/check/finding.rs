@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::Output,
+    config::{Complaint, Config},
     output::{
         error::{Failure, Report},
         table::{and_more, counted, wrap},
@@ -91,10 +92,15 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// A configuration with nothing wrong in it.
-    pub fn of_nothing(streams: usize) -> Self {
+    /// The warnings about a valid configuration.
+    pub fn of_configuration(config: &Config) -> Self {
+        let finding = |warning: Complaint| {
+            let (rule, hint) = ("configuration", warning.hint.unwrap_or_default());
+            Finding::new(Severity::Warning, rule, rule, warning.message, hint)
+        };
         Self {
-            streams,
+            all: config.warnings().into_iter().map(finding).collect(),
+            streams: config.subscriptions.len(),
             ..Self::default()
         }
     }

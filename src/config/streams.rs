@@ -1,0 +1,287 @@
+//! The entries under `[[streams]]`, each read into a subscription.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use autoscaler_core::{
+    alarm::AlarmNames,
+    subscription::{Account, Subscription},
+};
+use figment::value::Value;
+use toml::{
+    Spanned,
+    de::{DeArray, DeTable, DeValue},
+};
+
+use super::{
+    check,
+    keys::{AccountKeys, Entry, Globals},
+    layers::{STREAMS, Tree},
+    problem::{Complaint, Problems, wrong},
+    read::unknown_key,
+    template,
+    written::Written,
+};
+
+/// The array of entries, from the uppermost layer that has one: the file, a variable, or the
+/// command line.
+pub(super) struct Streams<'t> {
+    value: Option<DeValue<'t>>,
+    from_variable: bool,
+}
+
+impl<'t> Streams<'t> {
+    pub(super) fn new(tree: &'t Tree, in_file: Option<Spanned<DeValue<'t>>>) -> Self {
+        let above = tree.merged.get(STREAMS);
+        let value = match above {
+            None => in_file.map(Spanned::into_inner),
+            Some(Value::String(_, text)) => Some(match DeValue::parse(text) {
+                Ok(value) => value.into_inner(),
+                Err(_) => DeValue::String(text.into()),
+            }),
+            Some(_) => Some(DeValue::Table(DeTable::new())),
+        };
+        Self {
+            value,
+            from_variable: above.is_some_and(|it| tree.is_variable(it)),
+        }
+    }
+
+    /// The name or alarm of an entry.
+    pub(super) fn label(&self, index: usize) -> Option<&str> {
+        let entry = self.value.as_ref()?.as_array()?.get(index)?.get_ref();
+        let names = ["name", "alarm"].map(|key| entry.as_table()?.get(key)?.get_ref().as_str());
+        names.into_iter().flatten().next()
+    }
+
+    /// Reads every entry.
+    pub(super) fn read(&self, globals: &Globals, problems: &mut Problems) -> Vec<Subscription> {
+        match self.array() {
+            Ok(Some(array)) if !array.is_empty() => self.entries(array, globals, problems),
+            Ok(_) => {
+                let complaint = wrong("no stream is subscribed");
+                let hint = "add one:\n[[streams]]\nname = \"orders\"";
+                problems.add(STREAMS, complaint.hint(hint));
+                Vec::new()
+            }
+            Err(complaint) => {
+                problems.add(STREAMS, complaint);
+                Vec::new()
+            }
+        }
+    }
+
+    fn array(&self) -> Result<Option<&DeArray<'t>>, Complaint> {
+        match &self.value {
+            None => Ok(None),
+            Some(DeValue::Array(array)) => Ok(Some(array)),
+            Some(other) => {
+                let found = Written::of_toml(other);
+                let complaint = wrong(format!("expected an array of tables, found {found}"));
+                Err(complaint.hint(self.shape()))
+            }
+        }
+    }
+
+    fn shape(&self) -> &'static str {
+        match self.from_variable {
+            true => "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]",
+            false => "each entry starts with [[streams]], in two pairs of brackets",
+        }
+    }
+
+    fn entries(
+        &self,
+        array: &DeArray<'t>,
+        globals: &Globals,
+        problems: &mut Problems,
+    ) -> Vec<Subscription> {
+        let template = Entry::of(globals);
+        let home = account(&globals.account, &Account::default());
+        let mut subscriptions = Vec::with_capacity(array.len());
+        let mut numbers = Vec::with_capacity(array.len());
+        for (i, value) in array.iter().enumerate() {
+            let Some(table) = value.get_ref().as_table() else {
+                let found = Written::of_toml(value.get_ref());
+                let complaint = wrong(format!("expected a table, found {found}"));
+                problems.add(format!("{STREAMS}[{i}]"), complaint.hint(self.shape()));
+                continue;
+            };
+            let reading = Reading {
+                table,
+                path: Path(i),
+                globals,
+                problems,
+            };
+            if let Some(subscription) = reading.subscription(template.clone(), &home) {
+                subscriptions.push(subscription);
+                numbers.push(i);
+            }
+        }
+        check_once(&subscriptions, &numbers, problems);
+        subscriptions
+    }
+}
+
+/// The account of `keys`, completed from `home`, whose texts are shared.
+pub(super) fn account(keys: &AccountKeys, home: &Account) -> Account {
+    let or = |own: &Option<String>, home: &Option<Arc<str>>| match own {
+        Some(own) => Some(Arc::from(own.as_str())),
+        None => home.clone(),
+    };
+    Account {
+        region: or(&keys.region, &home.region),
+        profile: or(&keys.profile, &home.profile),
+        role_arn: or(&keys.role_arn, &home.role_arn),
+    }
+}
+
+/// The key path of an entry, which is written only in errors.
+#[derive(Clone, Copy)]
+struct Path(usize);
+
+impl Path {
+    fn key(self, name: &str) -> String {
+        match name {
+            "" => self.to_string(),
+            _ => format!("{self}.{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STREAMS}[{}]", self.0)
+    }
+}
+
+/// An entry that is being read.
+struct Reading<'a> {
+    table: &'a DeTable<'a>,
+    path: Path,
+    globals: &'a Globals,
+    problems: &'a mut Problems,
+}
+
+impl Reading<'_> {
+    fn subscription(mut self, mut entry: Entry, home: &Account) -> Option<Subscription> {
+        self.keys(&mut entry);
+        self.relations(&entry);
+        let alarms = self.alarms(&entry)?;
+        let account = account(&entry.account, home);
+        let (stream, reads) = (entry.identity.name, entry.reads.reads);
+        Some(entry.settings.subscription(stream, alarms, account, reads))
+    }
+
+    fn keys(&mut self, entry: &mut Entry) {
+        for (name, value) in self.table {
+            let name = name.get_ref().as_ref();
+            let written = Written::of_toml(value.get_ref());
+            match entry.set(name, &written) {
+                Some(Ok(())) => {}
+                Some(Err(complaint)) => self.add(name, complaint),
+                None => unknown_key(STREAMS, &self.path.to_string(), name, self.problems),
+            }
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Checks the entry's own values against others; those of `[defaults]` are checked there.
+    fn relations(&mut self, entry: &Entry) {
+        let mut bound_keys = ["min_shards", "max_shards"].into_iter();
+        if let Some(key) = bound_keys.find(|key| self.has(key))
+            && let Err(complaint) = check::bounds(&entry.settings)
+        {
+            self.add(key, complaint);
+        }
+        for (key, period) in check::cooldowns(&entry.settings) {
+            if self.has(key)
+                && let Err(complaint) = check::cooldown(period, self.globals)
+            {
+                self.add(key, complaint);
+            }
+        }
+    }
+
+    fn alarms(&mut self, entry: &Entry) -> Option<AlarmNames> {
+        match (self.has("name"), self.has("alarm")) {
+            (true, true) => {
+                let complaint = wrong("an entry has either `name` or `alarm`, this one has both");
+                let hint = "`alarm` also names the stream; with `name`, use `alarm_name`";
+                self.add("alarm", complaint.hint(hint));
+                None
+            }
+            (false, false) => {
+                let complained = |key: &&str| self.problems.is_settled(&self.path.key(key));
+                if !["", "name", "alarm"].iter().any(complained) {
+                    let complaint = wrong("the entry has neither `name` nor `alarm`");
+                    let hint = "`name` is the stream's name; `alarm` is either alarm of its pair";
+                    self.add("", complaint.hint(hint));
+                }
+                None
+            }
+            (false, true) => {
+                if self.has("alarm_name") {
+                    let complaint = wrong("`alarm` already names the pair");
+                    self.add("alarm_name", complaint.hint("remove one of the two"));
+                }
+                template::pair(entry.identity.alarm.as_ref()?).ok()
+            }
+            (true, false) => self.alarms_of(entry.identity.name.as_ref()?, entry),
+        }
+    }
+
+    fn alarms_of(&mut self, name: &str, entry: &Entry) -> Option<AlarmNames> {
+        match entry.naming.alarm_name.names(name) {
+            Ok(names) => Some(names),
+            Err(complaint) => {
+                let key = match self.has("alarm_name") {
+                    true => "alarm_name",
+                    false => "name",
+                };
+                let hint = "or use `alarm` in place of `name`, with the name of either alarm";
+                self.add(key, complaint.and_hint(hint));
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, key: &str, complaint: Complaint) {
+        self.problems.add(self.path.key(key), complaint);
+    }
+}
+
+/// Complains about streams and alarms that are subscribed more than once; `numbers` are those of
+/// the entries.
+fn check_once(subscriptions: &[Subscription], numbers: &[usize], problems: &mut Problems) {
+    let mut streams: HashMap<(&Account, &str), usize> = HashMap::new();
+    // One name of a pair stands for both: each follows from the other.
+    let mut alarms: HashMap<(&Account, &str), usize> = HashMap::new();
+    for (subscription, i) in subscriptions.iter().zip(numbers) {
+        let account = &subscription.account;
+        if let Some(stream) = &subscription.stream {
+            let first = *streams.entry((account, stream)).or_insert(*i);
+            if first != *i {
+                let text = format!("{stream:?} is already subscribed by {}", Path(first));
+                let hint = "remove one, or give them different accounts or Regions";
+                problems.add(Path(*i).key("name"), wrong(text).hint(hint));
+                continue;
+            }
+        }
+        let alarm = &subscription.alarms.scale_up;
+        let first = *alarms.entry((account, alarm)).or_insert(*i);
+        if first != *i {
+            let key = match subscription.stream {
+                Some(_) => "alarm_name",
+                None => "alarm",
+            };
+            let text = format!("{alarm:?} is already the alarm of {}", Path(first));
+            problems.add(
+                Path(*i).key(key),
+                wrong(text).hint("each stream has its own pair of alarms"),
+            );
+        }
+    }
+}
