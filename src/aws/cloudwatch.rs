@@ -1,6 +1,9 @@
-//! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of a stream.
+//! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of streams.
 
+mod mute_rules;
 mod settings;
+
+use std::collections::BTreeSet;
 
 use autoscaler_core::priority::Priority;
 use aws_config::SdkConfig;
@@ -12,18 +15,22 @@ use aws_sdk_cloudwatch::{
     },
     primitives::DateTime,
     types::{
-        Dimension, Metric, MetricAlarm, MetricDataQuery, MetricDataResult, MetricStat, StateValue,
-        StatusCode,
+        Dimension, EvaluationState as SdkEvaluationState, Metric, MetricAlarm, MetricDataQuery,
+        MetricDataResult, MetricStat, StateValue, StatusCode,
     },
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Error, Operation, PreSendCheck, unknown_fields::UnknownFields};
-use crate::aws::rate_limit::RateLimiters;
+use super::{
+    Error, Operation, PreSendCheck,
+    rate_limit::RateLimiters,
+    text::clean,
+    unknown_fields::{KnownFields, UnknownFields},
+};
 use autoscaler_core::{
-    alarm::{Alarm, State},
+    alarm::{Alarm, EvaluationState, State},
     facts::{Series, Traffic},
     limits::{ALARMS_PER_CALL, METRICS_PER_CALL},
 };
@@ -37,21 +44,27 @@ const TRAFFIC: [(&str, &str); 3] = [
 /// Streams whose traffic one GetMetricData call reads.
 pub const STREAMS_PER_CALL: usize = METRICS_PER_CALL / TRAFFIC.len();
 
+pub use self::mute_rules::MuteRule;
+
+/// The dimension that names the stream of a Kinesis metric.
+const STREAM_NAME: &str = "StreamName";
+
 /// The CloudWatch of one account and Region.
 #[derive(Clone, Debug)]
 pub struct CloudWatch {
     client: Client,
     limiters: RateLimiters,
+    known_fields: KnownFields,
 }
 
-/// An alarm together with all that a rewrite has to keep.
+/// An alarm with everything that a rewrite has to keep.
 #[derive(Clone, Debug)]
 pub struct Definition {
     pub alarm: Alarm,
     whole: MetricAlarm,
 }
 
-/// What a rewrite changes; everything else stays.
+/// What a rewrite changes; everything else stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     pub shard_count: u32,
@@ -63,6 +76,7 @@ impl CloudWatch {
         sdk: &SdkConfig,
         interceptor: SharedInterceptor,
         limiters: RateLimiters,
+        known_fields: KnownFields,
     ) -> Self {
         let config = aws_sdk_cloudwatch::config::Builder::from(sdk)
             .interceptor(interceptor)
@@ -70,12 +84,13 @@ impl CloudWatch {
         Self {
             client: Client::from_conf(config),
             limiters,
+            known_fields,
         }
     }
 
-    /// Reads the alarms in state ALARM, whatever they belong to, giving up after `max_pages` pages of 100.
+    /// Reads the alarms of the account that are in state ALARM.
     ///
-    /// `None` when there were more pages: asking by name is cheaper then.
+    /// `None` if they fill more than `max_pages` pages of 100: then asking by name is cheaper.
     pub async fn alarms_in_alarm(&self, max_pages: usize) -> Result<Option<Vec<Alarm>>, Error> {
         let mut found = Vec::new();
         let mut next = None;
@@ -95,7 +110,7 @@ impl CloudWatch {
         Ok(None)
     }
 
-    /// Reads up to 100 alarms by name; those that do not exist are left out.
+    /// Reads up to [`ALARMS_PER_CALL`] alarms by name; the result lacks those that do not exist.
     pub async fn alarms(
         &self,
         names: &[&str],
@@ -126,7 +141,7 @@ impl CloudWatch {
         priority: Priority,
     ) -> Result<(Vec<Definition>, Option<String>), Error> {
         self.limiters.describe_alarms.acquire(priority).await;
-        let unknown = UnknownFields::default();
+        let unknown = UnknownFields::new(self.known_fields.clone());
         let request = request
             .max_records(ALARMS_PER_CALL as i32)
             .customize()
@@ -143,18 +158,22 @@ impl CloudWatch {
         Ok((
             alarms
                 .into_iter()
-                .map(|whole| Definition::read(whole, &unknown))
+                .map(|whole| {
+                    let fields = unknown.of(whole.alarm_name().unwrap_or_default());
+                    Definition::read(whole, fields)
+                })
                 .collect(),
             next,
         ))
     }
 
-    /// Waits until the account's quota allows one more rewriting. Apart from the call, so that the alarm is read after the wait.
+    /// Waits until the quota allows one more PutMetricAlarm. Separate from the call, so that the alarm is
+    /// read after the wait.
     pub async fn acquire_put_metric_alarm(&self, priority: Priority) {
         self.limiters.put_metric_alarm.acquire(priority).await;
     }
 
-    /// Puts the alarm back with another `shardCount` and ActionsEnabled, and every other field as it was read;
+    /// Writes the alarm with another `shardCount` and ActionsEnabled, and every other field as it was read;
     /// [`Self::acquire_put_metric_alarm`] comes first.
     pub async fn rewrite(
         &self,
@@ -171,7 +190,7 @@ impl CloudWatch {
         Ok(())
     }
 
-    /// Sets the alarm to INSUFFICIENT_DATA, so that a condition that still holds makes it fire again.
+    /// Sets the alarm to INSUFFICIENT_DATA, so that it fires again if its condition still holds.
     pub async fn reset(
         &self,
         alarm: &str,
@@ -193,7 +212,8 @@ impl CloudWatch {
         Ok(())
     }
 
-    /// Reads the stream's incoming bytes and records, as sums over `period_seconds`, from `start` up to but without `end`.
+    /// Reads the stream's incoming bytes and records as sums over `period_seconds`, from `start` up to
+    /// `end`, which is excluded.
     pub async fn traffic(
         &self,
         stream: &str,
@@ -207,7 +227,8 @@ impl CloudWatch {
         Ok(all.into_iter().next().unwrap_or_default())
     }
 
-    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call, pages apart; the result is in the order of `streams`.
+    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call for each page; the result has
+    /// the order of `streams`.
     pub async fn traffic_of(
         &self,
         streams: &[&str],
@@ -253,7 +274,7 @@ impl CloudWatch {
     }
 }
 
-/// Where the result of the query `id` belongs.
+/// The series that the result of the query `id` belongs to.
 fn series_of<'a>(traffic: &'a mut [Traffic], id: &str) -> Option<&'a mut Series> {
     let number = id.trim_start_matches(|c: char| c.is_ascii_lowercase());
     let one = traffic.get_mut(number.parse::<usize>().ok()?)?;
@@ -272,16 +293,13 @@ fn add(series: &mut Series, result: &MetricDataResult) {
             .zip(result.values())
             .filter_map(|(at, value)| Some((at?, *value))),
     );
-    // Only the last page of a query is Complete; any other code but "there is more to come" is a partial answer.
+    // The last page of a query that was answered whole is Complete.
     series.complete =
         *result.status_code().unwrap_or(&StatusCode::Complete) == StatusCode::Complete;
 }
 
 fn incoming(id: &str, metric: &str, stream: &str, period_seconds: i32) -> MetricDataQuery {
-    let dimension = Dimension::builder()
-        .name("StreamName")
-        .value(stream)
-        .build();
+    let dimension = Dimension::builder().name(STREAM_NAME).value(stream).build();
     let metric = Metric::builder()
         .namespace("AWS/Kinesis")
         .metric_name(metric)
@@ -339,18 +357,19 @@ fn put_request(
 }
 
 impl Definition {
-    fn read(whole: MetricAlarm, unknown: &UnknownFields) -> Self {
-        let name = whole.alarm_name().unwrap_or_default().to_owned();
+    fn read(whole: MetricAlarm, unknown_fields: Vec<String>) -> Self {
         let queries = whole.metrics();
         let shard_count = queries
             .iter()
             .find(|query| query.id() == Some("shardCount"));
-        let streams = queries
+        let incoming: Vec<_> = queries
             .iter()
-            .filter(|query| matches!(query.id(), Some("incomingBytes" | "incomingRecords")));
+            .filter(|query| matches!(query.id(), Some("incomingBytes" | "incomingRecords")))
+            .collect();
+        let account = whole.alarm_arn().and_then(|arn| arn.split(':').nth(4));
+        let accounts = incoming.iter().filter_map(|query| query.account_id());
         let alarm = Alarm {
-            unknown_fields: unknown.of(&name),
-            name,
+            name: clean(whole.alarm_name().unwrap_or_default()),
             state: match whole.state_value() {
                 Some(StateValue::Alarm) => State::Alarm,
                 Some(StateValue::Ok) => State::Ok,
@@ -361,28 +380,54 @@ impl Definition {
                 .alarm_configuration_updated_timestamp()
                 .and_then(timestamp),
             actions_enabled: whole.actions_enabled().unwrap_or(true),
-            shard_count: shard_count
-                .and_then(|query| query.expression())
-                .map(ToOwned::to_owned),
-            streams: streams.map(stream_name).collect(),
+            shard_count: shard_count.and_then(|query| query.expression()).map(clean),
+            streams: incoming.iter().map(|query| stream_name(query)).collect(),
+            other_account: accounts
+                .into_iter()
+                .find(|id| Some(*id) != account)
+                .map(clean),
+            further_dimensions: further_dimensions(&incoming),
+            evaluation_state: whole.evaluation_state().and_then(evaluation_state),
             usage: whole.state_reason_data().and_then(highest_datapoint),
+            unknown_fields,
         };
         Self { alarm, whole }
     }
 }
 
-fn stream_name(query: &MetricDataQuery) -> String {
-    let metric = query.metric_stat().and_then(|stat| stat.metric());
-    let dimensions = metric.map(|metric| metric.dimensions()).unwrap_or_default();
-    let name = dimensions
-        .iter()
-        .find(|dimension| dimension.name() == Some("StreamName"));
-    name.and_then(|dimension| dimension.value())
-        .unwrap_or_default()
-        .to_owned()
+fn dimensions(query: &MetricDataQuery) -> &[Dimension] {
+    let metric = query.metric_stat().and_then(MetricStat::metric);
+    metric.map(Metric::dimensions).unwrap_or_default()
 }
 
-/// Reads the `recentDatapoints` of StateReasonData, the only place where an alarm tells its metric without another call.
+fn stream_name(query: &MetricDataQuery) -> String {
+    let mut all = dimensions(query).iter();
+    let name = all.find(|dimension| dimension.name() == Some(STREAM_NAME));
+    clean(name.and_then(Dimension::value).unwrap_or_default())
+}
+
+/// The dimensions beside StreamName, each once: with one, the metric is not the whole stream's.
+fn further_dimensions(incoming: &[&MetricDataQuery]) -> Vec<String> {
+    let all = incoming.iter().flat_map(|query| dimensions(query));
+    let further = all.filter(|dimension| dimension.name() != Some(STREAM_NAME));
+    let named = further.map(|dimension| {
+        let [name, value] = [dimension.name(), dimension.value()].map(Option::unwrap_or_default);
+        clean(&format!("{name} = {value}"))
+    });
+    named.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn evaluation_state(state: &SdkEvaluationState) -> Option<EvaluationState> {
+    Some(match state {
+        SdkEvaluationState::PartialData => EvaluationState::PartialData,
+        SdkEvaluationState::EvaluationError => EvaluationState::EvaluationError,
+        SdkEvaluationState::EvaluationFailure => EvaluationState::EvaluationFailure,
+        _ => return None,
+    })
+}
+
+/// Reads `recentDatapoints` of StateReasonData, the only place where an alarm has its metric without
+/// another call.
 fn highest_datapoint(state_reason_data: &str) -> Option<f64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

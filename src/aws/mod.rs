@@ -25,7 +25,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
-pub use cloudwatch::{CloudWatch, Definition, Rewrite, STREAMS_PER_CALL};
+pub use cloudwatch::{CloudWatch, Definition, MuteRule, Rewrite, STREAMS_PER_CALL};
 pub use dynamodb::{
     Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,
 };
@@ -36,7 +36,7 @@ pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
 pub use transport::Transport;
 
-use self::{credentials::Named, rate_limit::RateLimiters};
+use self::{credentials::Named, rate_limit::RateLimiters, unknown_fields::KnownFields};
 use crate::config::Config;
 use autoscaler_core::subscription::Account;
 
@@ -73,6 +73,7 @@ impl Aws {
     /// Makes the clients; no request is sent yet, and credentials are looked for with the first one.
     pub async fn connect(config: &Config, transport: Transport) -> Result<Self, NoRegion> {
         let meter = Meter::default();
+        let known_fields = KnownFields::new(&config.ignore_fields);
         let mut all_clients = BTreeMap::new();
         // One Region may be named, and found by the SDK as well: the quota is the same.
         let mut limiters_by_account: BTreeMap<Account, RateLimiters> = BTreeMap::new();
@@ -95,7 +96,12 @@ impl Aws {
             let interceptor = SharedInterceptor::new(meter.clone());
             let clients = RegionClients {
                 region,
-                cloudwatch: CloudWatch::new(&sdk, interceptor.clone(), limiters.clone()),
+                cloudwatch: CloudWatch::new(
+                    &sdk,
+                    interceptor.clone(),
+                    limiters.clone(),
+                    known_fields.clone(),
+                ),
                 kinesis: Kinesis::new(&sdk, interceptor, limiters, config.call_timeout),
                 sdk,
             };

@@ -1,11 +1,12 @@
-//! Finds fields of an alarm that this build does not know.
+//! Finds fields of an alarm that this version does not know.
 //!
-//! PutMetricAlarm replaces the whole alarm, and the SDK drops fields newer than itself in silence. So the raw CBOR reply of DescribeAlarms is
-//! held against the fields that a rewrite copies; an alarm with any other is refused by name instead of damaged.
+//! PutMetricAlarm replaces the whole alarm, and the SDK silently drops fields newer than itself. So the
+//! raw CBOR reply of DescribeAlarms is compared with the fields that a rewrite copies. An alarm with any
+//! other field is refused, unless `ignore_fields` says that the field is not a setting.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_smithy_cbor::{Decoder, data::Type, decode::DeserializeError};
@@ -18,7 +19,10 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// What a field may hold: a value that the SDK knows to the bottom, or a structure (or list of them) with known fields of its own.
+use super::text::clean;
+
+/// What a field holds: a value that the SDK knows in full, or a structure (or a list of them) with
+/// known fields of its own.
 enum Field {
     Value,
     Structure(&'static [(&'static str, Field)]),
@@ -69,7 +73,7 @@ const TAGS_PROPAGATION: &[(&str, Field)] = &[
 ];
 const ACTIONS: &[(&str, Field)] = &[("AlarmTagsPropagation", Structure(TAGS_PROPAGATION))];
 
-/// The members of MetricAlarm: those that PutMetricAlarm takes, and those that only a reply has.
+/// The members of MetricAlarm: first those that PutMetricAlarm takes.
 const ALARM: &[(&str, Field)] = &[
     ("AlarmName", Value),
     ("AlarmDescription", Value),
@@ -97,7 +101,7 @@ const ALARM: &[(&str, Field)] = &[
     ("EvaluationCriteria", Structure(CRITERIA)),
     ("EvaluationInterval", Value),
     ("ActionConfiguration", Structure(ACTIONS)),
-    // Of the reply alone:
+    // In replies only:
     ("AlarmArn", Value),
     ("AlarmConfigurationUpdatedTimestamp", Value),
     ("StateValue", Value),
@@ -108,20 +112,73 @@ const ALARM: &[(&str, Field)] = &[
     ("EvaluationState", Value),
 ];
 
+/// The fields that the configuration ignores, and those that were reported. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct KnownFields(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    ignored: Vec<String>,
+    reported: Mutex<BTreeSet<String>>,
+}
+
+impl KnownFields {
+    /// `ignored` has dotted paths, for example `Metrics.Sampling`.
+    pub fn new(ignored: &[String]) -> Self {
+        Self(Arc::new(Known {
+            ignored: ignored.to_vec(),
+            reported: Mutex::default(),
+        }))
+    }
+
+    /// Reports each unknown field once: one that AWS adds is in every alarm.
+    fn report(&self, alarm: &str, fields: &[String]) {
+        let mut reported = lock(&self.0.reported);
+        for field in fields {
+            if reported.insert(field.clone()) {
+                tracing::error!(
+                    %alarm, %field,
+                    hint = %format!(
+                        "upgrade kinesis-autoscaler; if the field is not a setting, add it to `ignore_fields = [\"{field}\"]` \
+                         under [alarms]"
+                    ),
+                    "alarms have a field that this version does not know: rewriting them would erase it, so their \
+                     streams are not scaled"
+                );
+            }
+        }
+    }
+}
+
 /// An interceptor for one DescribeAlarms call; afterwards it holds the unknown fields by alarm name.
-#[derive(Clone, Debug, Default)]
-pub(super) struct UnknownFields(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+#[derive(Clone, Debug)]
+pub(super) struct UnknownFields {
+    known: KnownFields,
+    found: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
+}
 
 impl UnknownFields {
-    /// The unknown fields of `alarm` (`Metrics.Sampling`, say) in the reply that was read last.
-    pub fn of(&self, alarm: &str) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(alarm)
-            .cloned()
-            .unwrap_or_default()
+    pub fn new(known: KnownFields) -> Self {
+        Self {
+            known,
+            found: Arc::default(),
+        }
     }
+
+    /// The unknown fields of `alarm` in the reply, as dotted paths.
+    pub fn of(&self, alarm: &str) -> Vec<String> {
+        let Some(mut fields) = lock(&self.found).remove(alarm) else {
+            return Vec::new();
+        };
+        fields.retain(|field| !self.known.0.ignored.contains(field));
+        let fields: Vec<_> = fields.iter().map(|field| clean(field)).collect();
+        self.known.report(&clean(alarm), &fields);
+        fields
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
@@ -138,13 +195,13 @@ impl Intercept for UnknownFields {
     ) -> Result<(), BoxError> {
         if let (Ok(_), Some(body)) = (context.output_or_error(), context.response().body().bytes())
         {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = find(body)?;
+            *lock(&self.found) = find(body)?;
         }
         Ok(())
     }
 }
 
-/// Reads a DescribeAlarms reply; the result has only alarms with unknown fields.
+/// Reads a DescribeAlarms reply; the result has the alarms with unknown fields only.
 fn find(reply: &[u8]) -> Result<BTreeMap<String, Vec<String>>, DeserializeError> {
     let mut found = BTreeMap::new();
     let mut decoder = Decoder::new(reply);
@@ -177,7 +234,8 @@ fn alarm_name(decoder: &mut Decoder<'_>) -> Result<String, DeserializeError> {
     Ok(name)
 }
 
-/// Collects into `unknown` the dotted paths that `fields` does not list, in a structure or in a list of them.
+/// Collects into `unknown` the dotted paths that `fields` does not list, in a structure or a list of
+/// structures.
 fn compare(
     decoder: &mut Decoder<'_>,
     fields: &[(&str, Field)],
@@ -186,7 +244,7 @@ fn compare(
 ) -> Result<(), DeserializeError> {
     match decoder.datatype()? {
         Type::Array | Type::ArrayIndef => each_element(decoder, &mut |decoder| {
-            // A list in a list is nothing that CloudWatch sends; going down it would have no end.
+            // CloudWatch sends no list in a list. Descending into one could exhaust the stack.
             match decoder.datatype()? {
                 Type::Map | Type::MapIndef => compare(decoder, fields, path, unknown),
                 _ => decoder.skip(),
@@ -238,7 +296,7 @@ fn each_entry<'b>(
     Ok(())
 }
 
-/// Counts a definite length down, or looks for the break that ends an indefinite one.
+/// Whether there is another element: counts a definite length down, or looks for the break.
 fn more(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool, DeserializeError> {
     match left {
         Some(0) => Ok(false),
@@ -325,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_in_lists_are_passed_over_however_deep() {
+    fn nested_lists_are_skipped_at_any_depth() {
         let mut e = Encoder::new(Vec::new());
         e.begin_map()
             .str("MetricAlarms")

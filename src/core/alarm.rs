@@ -1,4 +1,5 @@
-//! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, the stream it speaks of.
+//! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, and the
+//! metric that names the stream.
 
 mod settings;
 
@@ -6,7 +7,7 @@ use jiff::Timestamp;
 
 pub use settings::{Dimension, Metric, MetricStat, Query, Settings};
 
-/// Which way an alarm, or a scaling, goes.
+/// The direction of an alarm or a scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
     Up,
@@ -20,17 +21,17 @@ pub struct AlarmNames {
     pub scale_down: String,
 }
 
-/// Why a name can be no half of a pair.
+/// Why a name cannot belong to a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("the alarm name has neither `scale-up` nor `scale-down` in it")]
+    #[error("the alarm name contains neither `scale-up` nor `scale-down`")]
     Neither,
-    #[error("the alarm name has both `scale-up` and `scale-down` in it")]
+    #[error("the alarm name contains both `scale-up` and `scale-down`")]
     Both,
 }
 
 impl AlarmNames {
-    /// Derives the pair from either name: every `scale-up` against every `scale-down`.
+    /// Derives the pair from either name: every `scale-up` is replaced by `scale-down`, or vice versa.
     pub fn from_either(name: &str) -> Result<Self, NameError> {
         match (name.contains("scale-up"), name.contains("scale-down")) {
             (true, true) => Err(NameError::Both),
@@ -54,13 +55,13 @@ impl AlarmNames {
         }
     }
 
-    /// Both, scale-up first.
+    /// Both names, scale-up first.
     pub fn both(&self) -> [&str; 2] {
         [&self.scale_up, &self.scale_down]
     }
 }
 
-/// An alarm's state as CloudWatch holds it.
+/// The state of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Ok,
@@ -69,7 +70,7 @@ pub enum State {
 }
 
 impl State {
-    /// The state as AWS writes it.
+    /// The name that AWS has for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -79,23 +80,62 @@ impl State {
     }
 }
 
+/// What kept CloudWatch from evaluating an alarm, so that its state cannot be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvaluationState {
+    /// Not all metrics could be read.
+    PartialData,
+    /// The configuration of the alarm is wrong.
+    EvaluationError,
+    /// CloudWatch itself failed.
+    EvaluationFailure,
+}
+
+impl EvaluationState {
+    /// The name that AWS has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PartialData => "PARTIAL_DATA",
+            Self::EvaluationError => "EVALUATION_ERROR",
+            Self::EvaluationFailure => "EVALUATION_FAILURE",
+        }
+    }
+
+    /// What it means, to go after the alarm's name.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::PartialData => "CloudWatch could not read all of its metrics",
+            Self::EvaluationError => {
+                "CloudWatch cannot evaluate it, because its configuration is wrong"
+            }
+            Self::EvaluationFailure => "CloudWatch failed to evaluate it, and will try again",
+        }
+    }
+}
+
 /// What the autoscaler needs to know of one alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
     pub name: String,
     pub state: State,
-    /// When the state was set last.
+    /// When the state was last set.
     pub state_updated_at: Option<Timestamp>,
-    /// When the definition was written last.
+    /// When the definition was last written.
     pub configured_at: Option<Timestamp>,
     pub actions_enabled: bool,
     /// The expression of the query `shardCount`, if there is one.
     pub shard_count: Option<String>,
     /// The `StreamName` of each incoming metric; an incoming metric without one gives an empty name.
     pub streams: Vec<String>,
-    /// The newest data point that set the state: usage, as the alarm computes it.
+    /// The account of an incoming metric, if it is not the alarm's own.
+    pub other_account: Option<String>,
+    /// What narrows an incoming metric down besides StreamName, as `ShardId = shardId-000000000001`.
+    pub further_dimensions: Vec<String>,
+    /// Set if CloudWatch could not evaluate the alarm as it should.
+    pub evaluation_state: Option<EvaluationState>,
+    /// The highest data point behind the state: usage, as the alarm computes it.
     pub usage: Option<f64>,
-    /// Fields that a rewrite by this build would lose.
+    /// Fields that a rewrite by this version would erase.
     pub unknown_fields: Vec<String>,
 }
 
@@ -106,7 +146,7 @@ pub struct AlarmContract {
     pub stream: String,
 }
 
-/// A broken rule of the contract; the text names the alarm and the rule, [`Self::hint`] the mend.
+/// A broken rule of the contract: the text names the alarm and the rule, [`Self::hint`] the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContractError {
     #[error("alarm {0} does not exist")]
@@ -127,8 +167,11 @@ pub enum ContractError {
         named: String,
         expected: String,
     },
+    #[error("alarm {alarm} measures the stream of another account, {account}")]
+    OtherAccount { alarm: String, account: String },
     #[error(
-        "alarm {alarm} has the field {field}, which this version does not know and would erase by rewriting the alarm"
+        "alarm {alarm} has the field {field}, which this version does not know: rewriting the alarm would erase it, so \
+         its stream is not scaled"
     )]
     UnknownField { alarm: String, field: String },
 }
@@ -137,20 +180,25 @@ impl ContractError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Missing(_) => "create the pair with `kinesis-autoscaler alarms create`, or mend `alarm_name`".into(),
+            Self::Missing(_) => "create the pair with `kinesis-autoscaler alarms create`, or correct `alarm_name`".into(),
             Self::NoShardCount(_) => "add a metric math query with the id `shardCount` whose expression is the stream's shard count".into(),
             Self::BadShardCount { .. } => "set the expression of `shardCount` to the stream's open shard count, in decimal digits".into(),
             Self::NoIncomingMetric(_) => {
                 "add a query with the id `incomingBytes` or `incomingRecords` on AWS/Kinesis with the stream's StreamName".into()
             }
-            Self::OtherStream { .. } => "let both alarms and the subscription name the same stream".into(),
-            Self::UnknownField { .. } => "upgrade kinesis-autoscaler, or remove the field from the alarm".into(),
+            Self::OtherStream { .. } => "make both alarms and the subscription name the same stream".into(),
+            Self::OtherAccount { .. } => {
+                "remove `AccountId` from the queries, or subscribe the stream in that account with `role_arn`, and have the alarms there".into()
+            }
+            Self::UnknownField { field, .. } => format!(
+                "upgrade kinesis-autoscaler; if the field is not a setting, add it to `ignore_fields = [\"{field}\"]` under [alarms]"
+            ),
         }
     }
 }
 
 impl Alarm {
-    /// Reads the contract's terms; `expected` is the stream that the alarm has to speak of, where that is known.
+    /// Reads what the contract asks for; `expected` is the stream that the alarm has to measure, if known.
     pub fn terms(&self, expected: Option<&str>) -> Result<AlarmContract, ContractError> {
         let alarm = || self.name.clone();
         if let Some(field) = self.unknown_fields.first() {
@@ -180,19 +228,25 @@ impl Alarm {
                 expected,
             });
         }
+        if let Some(account) = &self.other_account {
+            return Err(ContractError::OtherAccount {
+                alarm: alarm(),
+                account: account.clone(),
+            });
+        }
         Ok(AlarmContract {
             shard_count,
             stream: stream.clone(),
         })
     }
 
-    /// The shard count that the alarm records, if it is one.
+    /// The shard count that the alarm records, if it is a count.
     pub fn recorded_count(&self) -> Option<u32> {
         self.shard_count.as_deref().and_then(parse_shard_count)
     }
 }
 
-/// A decimal integer of at least 1; signs, fractions and expressions are none.
+/// Parses a decimal integer of at least 1; signs, fractions and expressions are not counts.
 fn parse_shard_count(expression: &str) -> Option<u32> {
     let digits = expression.trim();
     let decimal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -202,10 +256,11 @@ fn parse_shard_count(expression: &str) -> Option<u32> {
         .filter(|n| *n > 0)
 }
 
-/// Whether the scale-down alarm's actions are to be on after a rewrite to `to`.
+/// Returns ActionsEnabled of the alarm after a rewrite to `to` shards.
 ///
-/// At 1 shard there is nothing to scale down to, so the contract turns them off; on leaving 1 it turns them on again. An alarm whose
-/// recorded count is not 1 was turned off by a person, and stays so.
+/// A stream with 1 shard cannot be scaled down, so the contract disables the actions of its scale-down
+/// alarm, and enables them when the stream leaves 1. If the alarm records another count, a person has
+/// disabled its actions, and they stay disabled.
 pub fn actions_after_rewrite(alarm: &Alarm, direction: Direction, to: u32) -> bool {
     match direction {
         Direction::Up => alarm.actions_enabled,
@@ -273,11 +328,13 @@ mod tests {
         #[test]
         fn arbitrary_alarms_never_panic(
             name in any::<String>(), shard_count in any::<Option<String>>(),
-            streams in any::<Vec<String>>(), unknown_fields in any::<Vec<String>>(), expected in any::<Option<String>>(),
+            streams in any::<Vec<String>>(), unknown_fields in any::<Vec<String>>(), other_account in any::<Option<String>>(),
+            expected in any::<Option<String>>(),
         ) {
             let alarm = Alarm {
                 name: name.clone(), state: State::Alarm, state_updated_at: None, configured_at: None, actions_enabled: true,
-                shard_count, streams, usage: Some(f64::NAN), unknown_fields,
+                shard_count, streams, usage: Some(f64::NAN), unknown_fields, other_account, further_dimensions: Vec::new(),
+                evaluation_state: None,
             };
             if let Err(error) = alarm.terms(expected.as_deref()) {
                 prop_assert!(error.to_string().contains(&name), "an error names its alarm");

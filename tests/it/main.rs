@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod config_errors;
+mod contract;
 mod crash;
 mod decide;
 mod emulator;

@@ -49,6 +49,9 @@ pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
         shard_count: Some(count.to_string()),
         streams: vec!["orders".to_owned(), "orders".to_owned()],
         usage: None,
+        other_account: None,
+        further_dimensions: Vec::new(),
+        evaluation_state: None,
         unknown_fields: Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Alarm settings to and from the SDK's types.
+//! Converts alarm settings from and to the SDK's types.
 
 use autoscaler_core::priority::Priority;
 use aws_sdk_cloudwatch::types::{
@@ -6,24 +6,24 @@ use aws_sdk_cloudwatch::types::{
 };
 
 use super::{CloudWatch, Definition, Rewrite, put_request};
-use crate::aws::{Error, Operation};
+use crate::aws::{Error, Operation, text::clean};
 use autoscaler_core::alarm::{self, Query, Settings};
 
 impl Definition {
     /// What the alarm measures, and when it fires.
     pub fn settings(&self) -> Settings {
         let whole = &self.whole;
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let text = |text: Option<&str>| clean(text.unwrap_or_default());
         Settings {
             alarm_name: text(whole.alarm_name()),
-            alarm_description: whole.alarm_description().map(ToOwned::to_owned),
+            alarm_description: whole.alarm_description().map(clean),
             actions_enabled: whole.actions_enabled().unwrap_or(true),
-            alarm_actions: whole.alarm_actions().to_vec(),
+            alarm_actions: whole.alarm_actions().iter().map(|it| clean(it)).collect(),
             evaluation_periods: count(whole.evaluation_periods()),
             datapoints_to_alarm: whole.datapoints_to_alarm().map(|n| count(Some(n))),
             threshold: whole.threshold(),
             comparison_operator: text(whole.comparison_operator().map(ComparisonOperator::as_str)),
-            treat_missing_data: whole.treat_missing_data().unwrap_or("missing").to_owned(),
+            treat_missing_data: clean(whole.treat_missing_data().unwrap_or("missing")),
             metrics: whole.metrics().iter().map(query).collect(),
             warms_up: whole.warm_up_configuration().is_some(),
         }
@@ -31,7 +31,7 @@ impl Definition {
 }
 
 impl CloudWatch {
-    /// Creates an alarm, or replaces all of one but its state and its tags.
+    /// Creates an alarm, or replaces everything of one but its state and its tags.
     pub async fn put(&self, settings: &Settings, priority: Priority) -> Result<(), Error> {
         self.limiters.put_metric_alarm.acquire(priority).await;
         let periods = i32::try_from(settings.evaluation_periods).unwrap_or(i32::MAX);
@@ -99,11 +99,11 @@ fn count(n: Option<i32>) -> u32 {
 
 fn query(query: &MetricDataQuery) -> Query {
     Query {
-        id: query.id().unwrap_or_default().to_owned(),
-        label: query.label().map(ToOwned::to_owned),
-        expression: query.expression().map(ToOwned::to_owned),
+        id: clean(query.id().unwrap_or_default()),
+        label: query.label().map(clean),
+        expression: query.expression().map(clean),
         metric_stat: query.metric_stat().map(metric_stat),
-        // What DescribeAlarms leaves out is true.
+        // DescribeAlarms leaves it out where it is true.
         return_data: query.return_data().unwrap_or(true),
     }
 }
@@ -111,7 +111,7 @@ fn query(query: &MetricDataQuery) -> Query {
 fn metric_stat(stat: &MetricStat) -> alarm::MetricStat {
     let metric = stat.metric();
     let dimensions = metric.map(Metric::dimensions).unwrap_or_default();
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let text = |text: Option<&str>| clean(text.unwrap_or_default());
     alarm::MetricStat {
         metric: alarm::Metric {
             namespace: text(metric.and_then(Metric::namespace)),

@@ -114,6 +114,7 @@ fn broken(alarm: &str, error: &ContractError) -> Finding {
         ContractError::BadShardCount { .. } => "bad_shard_count",
         ContractError::NoIncomingMetric(_) => "no_incoming_metric",
         ContractError::OtherStream { .. } => "other_stream",
+        ContractError::OtherAccount { .. } => "other_account",
         ContractError::UnknownField { .. } => "unknown_field",
     };
     // The line begins with the alarm's name already.
@@ -131,6 +132,20 @@ fn single(half: Half, direction: Direction, found: &mut Vec<Finding>) {
     let mut add = |severity, rule, message: String, mend: &str| {
         found.push(Finding::new(severity, rule, name, message, mend));
     };
+    if !alarm.further_dimensions.is_empty() {
+        let message = format!(
+            "its incoming metrics are narrowed down to {}: it measures a part of the stream, not the stream",
+            alarm.further_dimensions.join(", ")
+        );
+        let fix = "remove every dimension but StreamName from the incoming metrics";
+        add(Error, "further_dimension", message, fix);
+    }
+    if let Some(state) = alarm.evaluation_state {
+        let message = format!("it is in {}: {}", state.name(), state.meaning());
+        let fix =
+            "correct the alarm's metrics and expressions; until then its state cannot be relied on";
+        add(Error, "evaluation", message, fix);
+    }
     let up = direction == Direction::Up;
     if settings.fires_above() != Some(up) {
         let (is, fires, should) = match up {

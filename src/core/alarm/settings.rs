@@ -1,4 +1,5 @@
-//! An alarm's settings under CloudWatch's own names: serialized, they are what `aws cloudwatch put-metric-alarm` takes.
+//! An alarm's settings under CloudWatch's own names: serialized, they are the input of
+//! `aws cloudwatch put-metric-alarm`.
 
 use serde::Serialize;
 
@@ -13,17 +14,17 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alarm_actions: Vec<String>,
     pub evaluation_periods: u32,
-    /// As many as the evaluation periods when it is `None`.
+    /// `None` means all evaluation periods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datapoints_to_alarm: Option<u32>,
-    /// `None` for alarms that compare with a band of expected values.
+    /// `None` for alarms that compare with an anomaly detection band.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// `GreaterThanOrEqualToThreshold` and the like.
+    /// For example `GreaterThanOrEqualToThreshold`.
     pub comparison_operator: String,
     pub treat_missing_data: String,
     pub metrics: Vec<Query>,
-    /// The alarm waits for a warm-up period, which a rewrite may begin anew.
+    /// The alarm has a warm-up period, which a rewrite may restart.
     #[serde(skip)]
     pub warms_up: bool,
 }
@@ -69,7 +70,7 @@ pub struct Dimension {
 }
 
 impl Settings {
-    /// Whether it fires at high values, at low ones, or neither.
+    /// Whether it fires at high values (`true`), at low values, or neither.
     pub fn fires_above(&self) -> Option<bool> {
         match self.comparison_operator.as_str() {
             "GreaterThanThreshold" | "GreaterThanOrEqualToThreshold" => Some(true),
@@ -78,19 +79,19 @@ impl Settings {
         }
     }
 
-    /// The statistics that it reads, with the ids of their queries.
+    /// The statistics that it reads, with the ids of the queries.
     pub fn stats(&self) -> impl Iterator<Item = (&str, &MetricStat)> {
         self.metrics
             .iter()
             .filter_map(|query| Some((query.id.as_str(), query.metric_stat.as_ref()?)))
     }
 
-    /// The length of its periods: the longest, where they differ.
+    /// The length of its periods, or of the longest if they differ.
     pub fn period_seconds(&self) -> Option<u32> {
         self.stats().map(|(_, stat)| stat.period_seconds).max()
     }
 
-    /// How far back it looks: periods times length.
+    /// How far back it looks: evaluation periods times their length.
     pub fn window_seconds(&self) -> Option<u64> {
         Some(u64::from(self.evaluation_periods) * u64::from(self.period_seconds()?))
     }

@@ -89,6 +89,60 @@ const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
         "measures the stream clicks, not orders",
     ),
     (
+        "a metric of another account",
+        |w| {
+            w.place.edit_alarm(DOWN, |a| {
+                query(a, "incomingBytes")["AccountId"] = json!("999988887777")
+            })
+        },
+        "other_account",
+        Severity::Error,
+        DOWN,
+        "measures the stream of another account, 999988887777",
+    ),
+    (
+        "a metric of the alarm's own account",
+        |w| {
+            w.place.edit_alarm(DOWN, |a| {
+                let arn = a["AlarmArn"].as_str().expect("text").to_owned();
+                let account = arn.split(':').nth(4).expect("an ARN");
+                query(a, "incomingBytes")["AccountId"] = json!(account)
+            })
+        },
+        "",
+        Severity::Info,
+        "",
+        "",
+    ),
+    (
+        "a metric of one shard",
+        |w| {
+            w.place.edit_alarm(UP, |a| {
+                let metric = &mut query(a, "incomingBytes")["MetricStat"]["Metric"];
+                let shard = json!({"Name": "ShardId", "Value": "shardId-000000000001"});
+                metric["Dimensions"]
+                    .as_array_mut()
+                    .expect("a list")
+                    .push(shard);
+            })
+        },
+        "further_dimension",
+        Severity::Error,
+        UP,
+        "narrowed down to ShardId = shardId-000000000001",
+    ),
+    (
+        "an alarm that cannot be evaluated",
+        |w| {
+            w.place
+                .edit_alarm(UP, |a| set(a, "EvaluationState", json!("EVALUATION_ERROR")))
+        },
+        "evaluation",
+        Severity::Error,
+        UP,
+        "EVALUATION_ERROR",
+    ),
+    (
         "a field that this build would erase",
         |w| w.place.edit_alarm(UP, |a| set(a, "Newest", json!(1))),
         "unknown_field",
