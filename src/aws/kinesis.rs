@@ -1,4 +1,4 @@
-//! Kinesis: a stream's summary, and the one call that reshards.
+//! Kinesis: the summary of a stream, and the one call that reshards it.
 
 use autoscaler_core::priority::Priority;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use aws_sdk_kinesis::{
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
-use super::{Error, Operation, PreSendCheck};
+use super::{Error, Operation, PreSendCheck, text::clean};
 use crate::aws::rate_limit::{RateLimiters, SemaphorePermit};
 use autoscaler_core::facts::{StreamStatus, StreamSummary};
 
-/// A longer wait for UpdateShardCount's answer would outlast the time after which others settle its intent.
+/// The deadline of UpdateShardCount: after a longer wait others would already settle its intent.
 const RESHARD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The Kinesis of one account and Region.
@@ -78,13 +78,13 @@ impl Kinesis {
         })
     }
 
-    /// Waits until the stream may be read for a resharding: not long before the quota allows one.
+    /// Waits until the stream may be read for a resharding, shortly before the quota allows one.
     pub async fn admission(&self, priority: Priority) -> SemaphorePermit {
         self.limiters.resharding_slots.acquire(priority).await
     }
 
-    /// Waits until the account's quota allows one more resharding, and ends the admission then. Apart from the call, so that an intent is
-    /// not old when it is carried out.
+    /// Waits until the quota allows one more resharding, then frees the slot. Separate from the call, so
+    /// that an intent is not old when it is carried out.
     pub async fn acquire_update_shard_count(
         &self,
         priority: Priority,
@@ -99,11 +99,15 @@ impl Kinesis {
 
     /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::acquire_update_shard_count`] comes first.
     ///
-    /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry after a lost answer gets
-    /// ResourceInUseException although the first call worked.
+    /// By name, as [`Self::summary`]: the SDK sends a request by ARN to another host name,
+    /// `<account>.control-kinesis.<region>`, which an allow-list or a private DNS may lack although
+    /// `check` can read the stream.
+    ///
+    /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry
+    /// after a lost answer gets ResourceInUseException although the first call worked.
     pub async fn update_shard_count(
         &self,
-        stream_arn: &str,
+        stream: &str,
         target: u32,
         permit: PreSendCheck,
     ) -> Result<(), Error> {
@@ -117,7 +121,7 @@ impl Kinesis {
         let request = self
             .client
             .update_shard_count()
-            .stream_arn(stream_arn)
+            .stream_name(stream)
             .target_shard_count(i32::try_from(target).unwrap_or(i32::MAX))
             .scaling_type(ScalingType::UniformScaling)
             .customize()
@@ -173,11 +177,11 @@ impl Kinesis {
             let sent = self.client.list_streams().set_next_token(next).send().await;
             let reply = sent.map_err(|error| Error::from_sdk(Operation::ListStreams, error))?;
             next = reply.next_token.clone().filter(|_| reply.has_more_streams);
-            names.extend(take(reply));
+            names.extend(take(reply).iter().map(|name| clean(name)));
             if next.is_none() || names.len() >= most {
                 return Ok(names);
             }
-            // Under the account's 5 calls a second.
+            // Stays under 5 calls a second, the quota of the account.
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }

@@ -1,138 +1,100 @@
-//! How requests leave the process, and how failures on the way are described.
+//! How requests leave the process: over the network, or into the sandbox.
+
+mod describe;
+mod proxy;
+mod trust;
+
+use std::path::{Path, PathBuf};
 
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::{
-    Builder as HttpBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, TlsContext, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime_api::client::{
-    http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-        SharedHttpConnector,
-    },
-    orchestrator::{HttpRequest, HttpResponse},
-    result::ConnectorError,
-    runtime_components::RuntimeComponents,
-};
-use aws_smithy_types::retry::ErrorKind;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::os_shim_internal::Env;
 
-/// How requests leave the process: over the network, or into the sandbox.
+pub(super) use self::describe::Failure;
+use self::describe::describing;
+
+/// How requests leave the process, and what signs them.
 #[derive(Clone, Debug)]
 pub struct Transport {
     pub(super) http: SharedHttpClient,
-    pub(super) credentials: Option<Credentials>,
+    pub(super) signer: Signer,
+}
+
+/// Where credentials come from.
+#[derive(Clone, Debug)]
+pub(super) enum Signer {
+    /// The profile that the configuration names, or the SDK's own chain; profiles are found by this
+    /// environment.
+    Configured(Env),
+    Fixed(Credentials),
+}
+
+/// The surroundings, or the configuration, name something that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    #[error("{variable} is not the URL of a proxy: {why}")]
+    Proxy { variable: &'static str, why: String },
+    #[error("the CA bundle {}, named by {named_by}, cannot be used: {why}", .path.display())]
+    CaBundle {
+        path: PathBuf,
+        named_by: &'static str,
+        why: String,
+    },
+}
+
+impl TransportError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Proxy { .. } => {
+                "set it to for example http://proxy.example.com:3128, or unset it"
+            }
+            Self::CaBundle { .. } => "name a readable file with certificates in PEM format",
+        }
+    }
 }
 
 impl Transport {
-    /// TLS over the network, with the SDK's own credential chain.
-    pub fn network() -> Self {
-        let http = HttpBuilder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        Self {
-            http: describing(http),
-            credentials: None,
-        }
+    /// TLS over the network, through the proxy that `env` names, trusting the system's authorities and
+    /// those of `ca_bundle` and AWS_CA_BUNDLE.
+    ///
+    /// # Errors
+    /// If a proxy is not a URL, or a CA bundle cannot be read.
+    pub fn network(env: &Env, ca_bundle: Option<&Path>) -> Result<Self, TransportError> {
+        let trusted = trust::store(env, ca_bundle)?;
+        let client = |proxy: ProxyConfig| {
+            let trusted = trusted.clone();
+            Builder::new().build_with_connector_fn(move |settings, components| {
+                let mut connector = Connector::builder().proxy_config(proxy.clone());
+                connector.set_connector_settings(settings.cloned());
+                connector.set_sleep_impl(components.and_then(|it| it.sleep_impl()));
+                let context = TlsContext::builder().with_trust_store(trusted.clone());
+                let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
+                match context.build() {
+                    Ok(context) => connector.tls_context(context).build(),
+                    // It has nothing that could be refused: the store was checked before.
+                    Err(_) => connector.build(),
+                }
+            })
+        };
+        let (https, http) = (client(proxy::https(env)?), client(proxy::http(env)?));
+        Ok(Self {
+            http: describing(https, http),
+            signer: Signer::Configured(env.clone()),
+        })
     }
 
     /// A client that answers HTTP in memory; the credentials are made up.
     pub fn embedded(http: SharedHttpClient) -> Self {
         let credentials = Credentials::new("AKIDSANDBOX", "sandbox", None, None, "sandbox");
         Self {
-            http: describing(http),
-            credentials: Some(credentials),
+            http: describing(http.clone(), http),
+            signer: Signer::Fixed(credentials),
         }
-    }
-}
-
-/// A request that got no answer from AWS.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("{url} cannot be reached")]
-    Unreached { url: String, source: ConnectorError },
-    #[error("{url} answered HTTP {status} with {content_type}, which is not an answer from AWS")]
-    NotAws {
-        url: String,
-        status: u16,
-        content_type: String,
-    },
-}
-
-impl Failure {
-    pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Unreached { source, .. } if source.is_timeout())
-    }
-}
-
-/// Wraps a client, so that its failures name the URL and pages of a captive portal are failures.
-fn describing(http: SharedHttpClient) -> SharedHttpClient {
-    SharedHttpClient::new(Describing(http))
-}
-
-#[derive(Clone, Debug)]
-struct Describing<T>(T);
-
-impl HttpClient for Describing<SharedHttpClient> {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Describing(self.0.http_connector(settings, components)))
-    }
-}
-
-impl HttpConnector for Describing<SharedHttpConnector> {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let uri = request.uri();
-        let url = uri.split_once("://").map_or(uri, |(scheme, rest)| {
-            let host = rest.split(['/', '?']).next().unwrap_or_default();
-            &uri[..scheme.len() + "://".len() + host.len()]
-        });
-        let url = url.to_owned();
-        // The metadata service, which takes unsigned requests, does answer errors with HTML.
-        let signed = request.headers().get("authorization").is_some();
-        let answer = self.0.call(request);
-        HttpConnectorFuture::new(async move {
-            match answer.await {
-                Ok(response) if signed => from_aws(response, url),
-                Ok(response) => Ok(response),
-                Err(error) => Err(described(error, url)),
-            }
-        })
-    }
-}
-
-/// Passes what can be an answer of AWS: no service has HTML for one.
-fn from_aws(response: HttpResponse, url: String) -> Result<HttpResponse, ConnectorError> {
-    let content_type = response.headers().get("content-type").unwrap_or_default();
-    if !content_type.starts_with("text/html") {
-        return Ok(response);
-    }
-    let status = response.status().as_u16();
-    let failure = Failure::NotAws {
-        url,
-        status,
-        content_type: "text/html".to_owned(),
-    };
-    // A gateway's 502 or 503 may pass.
-    let retry = (status >= 500).then_some(ErrorKind::ServerError);
-    Err(ConnectorError::other(failure.into(), retry))
-}
-
-/// The same kind of error, so that the SDK retries it as before.
-fn described(error: ConnectorError, url: String) -> ConnectorError {
-    let (io, timeout, user, other) = (
-        error.is_io(),
-        error.is_timeout(),
-        error.is_user(),
-        error.as_other(),
-    );
-    let failure = Failure::Unreached { url, source: error }.into();
-    match () {
-        () if timeout => ConnectorError::timeout(failure),
-        () if io => ConnectorError::io(failure),
-        () if user => ConnectorError::user(failure),
-        () => ConnectorError::other(failure, other),
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    aws::{Aws, Transport},
+    aws::{Aws, ConnectError, Transport},
     cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
         check::{self, Findings},
@@ -36,6 +36,7 @@ use crate::{
     },
 };
 use autoscaler_sandbox::{RegionHandle, Sandbox, demo};
+use aws_types::os_shim_internal::Env;
 
 /// The demo's daemon sees a day in six minutes: with a tick each second, one every four simulated minutes.
 const DEMO_SPEED: u32 = 240;
@@ -143,9 +144,15 @@ fn world(cli: &Cli) -> Result<World, Failure> {
         let runs = matches!(cli.command, None | Some(Command::Scale(_)));
         return demo_world(cli.once || !runs, cli.set.clone());
     }
+    let config = load(cli)?;
+    let transport = Transport::network(&Env::real(), config.ca_bundle.as_deref());
+    let transport = transport.map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Exit::Config, ErrorReport::new(error).hint(hint))
+    })?;
     Ok(World {
-        config: load(cli)?,
-        transport: Transport::network(),
+        config,
+        transport,
         clock: Clock::system(),
         demo: None,
     })
@@ -181,7 +188,12 @@ async fn connect(world: &World) -> Result<Aws, Failure> {
     let connected = Aws::connect(&world.config, world.transport.clone()).await;
     connected.map_err(|error| {
         let no_metadata = std::env::var("AWS_EC2_METADATA_DISABLED");
-        let exit = no_region(no_metadata.is_ok_and(|it| it.eq_ignore_ascii_case("true")));
+        let exit = match error {
+            ConnectError::NoRegion(_) => {
+                no_region(no_metadata.is_ok_and(|it| it.eq_ignore_ascii_case("true")))
+            }
+            _ => Exit::Config,
+        };
         let hint = error.hint();
         Failure::new(exit, ErrorReport::new(error).hint(hint))
     })

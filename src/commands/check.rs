@@ -71,7 +71,10 @@ pub async fn run(
         .all
         .iter()
         .any(|finding| finding.rule == "right_missing");
-    let policy = (asked.policy || lacking).then(|| account::policy(&context.config));
+    let policy = (asked.policy || lacking).then(|| {
+        let home = context.aws.clients(&context.config.home);
+        account::policy(&context.config, &home.region)
+    });
     let width = output::terminal_width();
     output::print(&findings.render(output, width, colour, policy.as_deref()))?;
     Ok(match findings.failed(asked.strict) {

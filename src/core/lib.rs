@@ -10,6 +10,7 @@ pub mod decision;
 pub mod facts;
 pub mod limits;
 pub mod metric_math;
+pub mod partition;
 pub mod policy;
 pub mod priority;
 pub mod reason;

@@ -303,7 +303,7 @@ impl Executor<'_> {
                 return lost.map_or(Resharding::NotSent, Resharding::InDoubt);
             }
             let check = self.guard.pre_send_check();
-            let call = kinesis.update_shard_count(&self.stream.arn, to, check);
+            let call = kinesis.update_shard_count(self.stream_name(), to, check);
             let error = match self.guard.run_while_held(call).await {
                 Ok(Ok(())) => return Resharding::Begun,
                 Ok(Err(error)) if self.guard.check().is_ok() => error,

@@ -192,8 +192,10 @@ const CASES: &[Case] = &[
 
 async fn reshard(clients: &RegionClients) -> Error {
     let always = PreSendCheck::new(|| true);
-    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
-    let sent = clients.kinesis.update_shard_count(arn, 4, always).await;
+    let sent = clients
+        .kinesis
+        .update_shard_count("orders", 4, always)
+        .await;
     sent.expect_err("it is refused")
 }
 

@@ -28,6 +28,7 @@ mod signals;
 mod simulation;
 mod status;
 mod storm;
+mod surroundings;
 mod systemd;
 mod tick;
 mod waits;

@@ -17,6 +17,7 @@ use crate::{
 use autoscaler_core::{
     decide::scale_up_target,
     limits::{MAX_SHARDS, PERIOD_SECONDS},
+    partition::partition,
     subscription::{Account, Subscription},
 };
 
@@ -25,10 +26,13 @@ use Severity::{Error, Warning};
 /// The IAM policy that the autoscaler needs, for the default name of the log table.
 const POLICY: &str = include_str!("../../../config/iam-policy.json");
 
-/// The same for this configuration: with its log table, and the roles that it assumes.
-pub fn policy(config: &Config) -> String {
+/// The same for this configuration: in the partition of `region`, with its log table, and the roles
+/// that it assumes.
+pub fn policy(config: &Config, region: &str) -> String {
+    let partition = partition(region);
+    let text = POLICY.replace("arn:aws:", &format!("arn:{partition}:"));
     // The file is ours, and a test reads it.
-    let mut policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
+    let mut policy: Value = serde_json::from_str(&text).unwrap_or_default();
     let roles: BTreeSet<&str> = config
         .accounts()
         .filter_map(|account| account.role_arn.as_deref())
@@ -37,7 +41,7 @@ pub fn policy(config: &Config) -> String {
     for statement in statements.into_iter().flatten() {
         if statement["Sid"] == "Log" {
             let table = &config.log.table;
-            statement["Resource"] = json!(format!("arn:aws:dynamodb:*:*:table/{table}"));
+            statement["Resource"] = json!(format!("arn:{partition}:dynamodb:*:*:table/{table}"));
         }
     }
     if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
