@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
     task::JoinHandle,
     time::Instant,
 };
-use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_cron_scheduler::JobSchedulerError;
 
 use crate::{
-    daemon::systemd::{self, Watchdog},
+    daemon::{
+        cron::Cron,
+        systemd::{self, Watchdog},
+    },
     output::error::{Exit, Failure},
     reconcile::{report::Report, tick::Autoscaler},
 };
@@ -24,7 +26,7 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_millis(1500);
 /// Follows the tick's words until a reload succeeds.
 const REFUSED: &str = "; the last reload was refused, see the log";
-/// Beyond the tick's own deadline, for what it does before it waits.
+/// The watchdog allows this much beyond a tick's deadline, and beyond the time by which a tick is due.
 const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 
 /// The daemon cannot run.
@@ -97,21 +99,21 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     let mut late_by = None;
     let mut refused = "";
     loop {
-        watchdog.tick_begins(plan.tick_timeout + WATCHDOG_SLACK);
+        watchdog.set(Some(Instant::now() + plan.tick_timeout + WATCHDOG_SLACK));
         let mut report = tokio::select! {
             report = plan.autoscaler.tick(plan.tick_timeout) => report,
             () = signals.stop() => break,
         };
-        watchdog.tick_ends();
         report.late_by = late_by.take();
         let words = report.in_words();
         tracing::debug!(calls = ?report.api_calls, "{words}");
         systemd::status(&format!("{words}{refused}"));
         reload.ticked(&report);
         loop {
+            watchdog.set(cron.due_by().map(|due| due + WATCHDOG_SLACK));
             let signalled = tokio::select! {
                 due = cron.due() => {
-                    late_by = lateness(due);
+                    late_by = lateness(due.map_err(ScheduleError::from)?);
                     break;
                 }
                 signalled = signals.next() => signalled,
@@ -159,8 +161,8 @@ async fn take_over(
                 *cron = Cron::start(&new.schedule)
                     .await
                     .map_err(ScheduleError::from)?;
-                // One may have been due between the two.
-                cron.pending = Some(Instant::now());
+                // A tick may have been due between the two schedules.
+                cron.trigger();
             }
             tracing::info!(schedule = new.schedule, "the new configuration is in force");
             (new, true)
@@ -195,53 +197,6 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
         ),
     }
     Ok(())
-}
-
-/// The cron schedule as a channel that holds one due tick at most, so that ticks are delayed and never overlap.
-struct Cron {
-    scheduler: JobScheduler,
-    due: mpsc::Receiver<Instant>,
-    /// A tick that is due whatever the schedule says.
-    pending: Option<Instant>,
-}
-
-impl Cron {
-    async fn start(schedule: &str) -> Result<Self, JobSchedulerError> {
-        let (sender, due) = mpsc::channel(1);
-        let job = Job::new_async(schedule, move |_, _| {
-            // Full: a tick is due already, and running it once is enough.
-            let _ = sender.try_send(Instant::now());
-            Box::pin(async {})
-        })?;
-        let scheduler = JobScheduler::new().await?;
-        scheduler.add(job).await?;
-        scheduler.start().await?;
-        Ok(Self {
-            scheduler,
-            due,
-            pending: None,
-        })
-    }
-
-    /// Waits until a tick is due; the result tells since when.
-    async fn due(&mut self) -> Instant {
-        if let Some(pending) = self.pending.take() {
-            return pending;
-        }
-        match self.due.recv().await {
-            Some(due) => due,
-            // The scheduler holds the sender, and `self` holds the scheduler.
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Cron {
-    fn drop(&mut self) {
-        let mut scheduler = self.scheduler.clone();
-        // Dropped inside the runtime, at a reload or at the end.
-        tokio::spawn(async move { scheduler.shutdown().await });
-    }
 }
 
 /// The signals that end or reload the process.

@@ -1,9 +1,6 @@
 //! Tells systemd how the daemon is: READY, STATUS, RELOADING, STOPPING, and the watchdog. Without systemd it does nothing.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sd_notify::NotifyState;
 use tokio::time::Instant;
@@ -39,7 +36,7 @@ fn send(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Keeps systemd's watchdog quiet, but only while the tick under way is inside its deadline.
+/// Feeds systemd's watchdog while the current tick, or the wait for the next one, is within its deadline.
 #[derive(Clone, Debug, Default)]
 pub struct Watchdog(Arc<Mutex<Option<Instant>>>);
 
@@ -62,17 +59,8 @@ impl Watchdog {
         watchdog
     }
 
-    /// A tick has begun that has to end within `limit`.
-    pub fn tick_begins(&self, limit: Duration) {
-        self.set(Some(Instant::now() + limit));
-    }
-
-    /// The tick has ended.
-    pub fn tick_ends(&self) {
-        self.set(None);
-    }
-
-    fn set(&self, deadline: Option<Instant>) {
+    /// What is under way, a tick or the wait for the next one, has to end by `deadline`.
+    pub fn set(&self, deadline: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 
@@ -86,18 +74,20 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_tick_past_its_deadline_silences_the_pings_until_it_ends() {
+    async fn a_missed_deadline_stops_the_pings_until_the_next_one_is_set() {
         let watchdog = Watchdog::default();
-        assert!(watchdog.in_time(), "no tick is under way");
-        watchdog.tick_begins(Duration::from_secs(10));
+        assert!(watchdog.in_time(), "no deadline is set");
+        watchdog.set(Some(Instant::now() + Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(watchdog.in_time());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!watchdog.in_time());
-        watchdog.tick_ends();
+        watchdog.set(None);
         assert!(watchdog.in_time());
     }
 }

@@ -3,6 +3,7 @@
 mod causes;
 mod check;
 mod cli;
+mod clock_step;
 mod commands;
 mod config;
 mod config_errors;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use croner::parser::{CronParser, Seconds};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::reconcile::{context::Context, report::Report};
+use crate::{
+    daemon::cron::next_after,
+    reconcile::{context::Context, report::Report},
+};
 
 /// The answer of `/healthz`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -115,14 +117,9 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
 /// The longer of the times from `from` to the schedule's next tick, and from that to the one after.
 fn gap(schedule: &str, from: Timestamp) -> Duration {
     let next = || {
-        let parser = CronParser::builder()
-            .seconds(Seconds::Required)
-            .dom_and_dow(true)
-            .build();
-        let cron = parser.parse(schedule).ok()?;
         let from = DateTime::<Utc>::from_timestamp(from.as_second(), 0)?;
-        let first = cron.find_next_occurrence(&from, false).ok()?;
-        let second = cron.find_next_occurrence(&first, false).ok()?;
+        let first = next_after(schedule, from)?;
+        let second = next_after(schedule, first)?;
         let longest = (first - from).max(second - first);
         longest.to_std().ok()
     };
