@@ -230,7 +230,7 @@ impl Executor<'_> {
         let row = scaling_log.begin(self.row(direction, to, conclusion));
         let (lease, may_spool) = (&self.guard.lease, direction == Direction::Up);
         let fence = lease.as_ref().zip(self.guard.term);
-        let fence = fence.map(|(lease, term)| lease.fence(term));
+        let fence = fence.and_then(|(lease, term)| lease.fence(term));
         let turn = match lease {
             Some(lease) => lease.intent_turn().await,
             None => None,

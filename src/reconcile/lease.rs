@@ -6,7 +6,8 @@
 //! this host's own clocks, so that a host that was asleep cannot act on an old lease.
 //!
 //! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with scale-ups alone: they are never blocked by
-//! the log.
+//! the log. So does a host that never held the lease, such as one that starts during an outage, once DynamoDB has not answered it for a whole
+//! duration: by then the lease of any holder that it saw has run out, and otherwise no host at all might scale up.
 
 mod hosts;
 
@@ -42,6 +43,11 @@ const RANGE: &str = "kinesis-autoscaler";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseTerm(u64);
 
+impl LeaseTerm {
+    /// The term of a host that acts without the lease: [`Standing::Alone`]. The terms in the table begin at 1.
+    pub const ALONE: Self = Self(0);
+}
+
 /// This process's view of the lease.
 #[derive(Debug)]
 pub struct Lease {
@@ -63,6 +69,17 @@ struct State {
     watched: Option<(Record, Instant)>,
     /// When the last beat began, if DynamoDB did not answer it.
     unanswered: Option<Moment>,
+    /// Since when every beat has failed, for whatever reason.
+    silence: Option<Silence>,
+}
+
+/// A run of failed beats that is not interrupted by an answer.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// When the first of them began.
+    since: Moment,
+    /// When the last of them began.
+    last: Moment,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +109,8 @@ pub enum Standing {
     Holder(LeaseTerm),
     /// The lease ran out, and DynamoDB has not answered since: scale-ups alone go on.
     Cut(LeaseTerm),
+    /// DynamoDB has not answered for the whole duration of a lease: scale-ups alone are allowed, without a lease.
+    Alone,
     /// Another host has the lease, if one is known.
     Standby(Option<String>),
 }
@@ -135,15 +154,34 @@ impl Lease {
                 tracing::debug!(%error, "nobody is told that this host stands by");
             }
         }
-        self.lock().unanswered = match result {
-            Ok(()) => None,
-            Err(error) => {
-                tracing::warn!(%error, hint = error.hint(), "the lease cannot be read or written");
-                // Without a table, or throttled, nobody else can take the lease either.
-                let for_all = matches!(error.kind, Kind::NotFound | Kind::Throttled);
-                (!error.kind.is_refusal() || for_all).then_some(began)
-            }
+        let Err(error) = result else {
+            let mut state = self.lock();
+            (state.unanswered, state.silence) = (None, None);
+            return;
         };
+        tracing::warn!(%error, hint = error.hint(), "the lease cannot be read or written");
+        let was_alone = self.standing() == Standing::Alone;
+        self.note_failure(error.kind, began);
+        if !was_alone && self.standing() == Standing::Alone {
+            tracing::warn!("this host scales up without a lease until DynamoDB answers");
+        }
+    }
+
+    /// Notes that the beat that began at `began` failed.
+    fn note_failure(&self, kind: Kind, began: Moment) {
+        // Without a table, or throttled, nobody else can take the lease either.
+        let for_all = matches!(kind, Kind::NotFound | Kind::Throttled);
+        let answered = matches!(kind, Kind::Condition | Kind::Conflict);
+        let mut state = self.lock();
+        state.unanswered = (!kind.is_refusal() || for_all).then_some(began);
+        // Nothing is known of a time without beats, such as a sleep of the machine: the count starts again.
+        let earlier = state
+            .silence
+            .filter(|silence| !self.ran_out(silence.last, began));
+        state.silence = (!answered).then(|| Silence {
+            since: earlier.map_or(began, |silence| silence.since),
+            last: began,
+        });
     }
 
     async fn renew(&self, mine: Record, began: Moment) -> Result<(), aws::Error> {
@@ -261,19 +299,25 @@ impl Lease {
     pub fn standing(&self) -> Standing {
         let now = self.moment();
         let state = self.lock();
+        let is_alone = state.silence.is_some_and(|Silence { since, last }| {
+            self.ran_out(since, last) && !self.ran_out(last, now)
+        });
         let Some(held) = &state.held else {
-            return Standing::Standby(
-                state
-                    .watched
-                    .as_ref()
-                    .map(|(record, _)| record.holder.clone()),
-            );
+            let holder = || {
+                let watched = state.watched.as_ref();
+                watched.map(|(record, _)| record.holder.clone())
+            };
+            return match is_alone {
+                true => Standing::Alone,
+                false => Standing::Standby(holder()),
+            };
         };
         let ran_out_by = |at: Moment| self.ran_out(held.renewed, at);
         match state.unanswered {
             _ if !ran_out_by(now) => Standing::Holder(held.record.term),
             // A beat that began before the lease ran out tells nothing: a process that was frozen during one finds it unanswered too.
             Some(began) if ran_out_by(began) => Standing::Cut(held.record.term),
+            _ if is_alone => Standing::Alone,
             // Not renewed in time: the next beat finds out whether it was taken over.
             _ => Standing::Standby(None),
         }
@@ -297,12 +341,16 @@ impl Lease {
         match self.standing() {
             Standing::Holder(now) => now == term,
             Standing::Cut(now) => now == term && direction == Direction::Up,
+            Standing::Alone => term == LeaseTerm::ALONE && direction == Direction::Up,
             Standing::Standby(_) => false,
         }
     }
 
-    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to another.
-    pub fn fence(&self, term: LeaseTerm) -> Write {
+    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to another. There is none without a lease.
+    pub fn fence(&self, term: LeaseTerm) -> Option<Write> {
+        if term == LeaseTerm::ALONE {
+            return None;
+        }
         let values = Item::from([
             (":me".to_owned(), Value::S(self.me.clone())),
             (":term".to_owned(), Value::N(term.0.to_string())),
@@ -311,11 +359,11 @@ impl Lease {
             expression: "holder = :me AND term = :term",
             values,
         };
-        Write::Check {
+        Some(Write::Check {
             hash: HASH.to_owned(),
             range: RANGE.to_owned(),
             condition,
-        }
+        })
     }
 
     /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does not answer, not for long.

@@ -28,7 +28,7 @@ use crate::{
     output::table::millis,
     reconcile::{
         context::Context,
-        lease::{Lease, Standing},
+        lease::{Lease, LeaseTerm, Standing},
         poll::{Index, PollMode},
         report::{Report, StreamReport},
     },
@@ -137,6 +137,7 @@ impl Autoscaler {
         let term = match self.context.lease.as_deref().map(Lease::standing) {
             None => None,
             Some(Standing::Holder(term) | Standing::Cut(term)) => Some(term),
+            Some(Standing::Alone) => Some(LeaseTerm::ALONE),
             Some(Standing::Standby(holder)) => {
                 self.stands_by = true;
                 // Rows that this host spooled while it held the lease are out of every other host's reach.

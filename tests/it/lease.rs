@@ -2,19 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoscaler_core::scaling::{Outcome, Scaling};
+use autoscaler_core::{
+    alarm::Direction,
+    scaling::{Outcome, Scaling},
+};
 use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     commands::status::gather,
     reconcile::{
         context::Context,
-        lease::{Lease, Standing},
+        lease::{Lease, LeaseTerm, Standing},
+        report::Report,
         scaling_log::Opened,
+        tick::Autoscaler,
     },
 };
 
-use crate::world::World;
+use crate::world::{World, acted, tick};
 
 const CONFIG: &str =
     "[high_availability]\nlease_duration = \"30s\"\n[[streams]]\nname = \"orders\"\n";
@@ -251,4 +256,148 @@ async fn a_spooled_row_that_had_arrived_does_not_come_back_as_open() {
         .expect("delivered");
     assert_eq!(rows(&two.world), pairs(&[("4", "not_applied")]));
     assert_eq!(two.a.scaling_log.spooled(), 0);
+}
+
+/// No request to DynamoDB is answered.
+fn dynamodb_is_away(world: &World) {
+    let operations = ["GetItem", "PutItem", "Query", "TransactWriteItems"];
+    world.sandbox.set_faults(
+        move |call| match operations.contains(&call.operation.as_str()) {
+            true => Fault::ResetBefore,
+            false => Fault::None,
+        },
+    );
+}
+
+/// Beats and ticks as the daemon does, for the time of `beats` beats, the first at once.
+async fn run_for(world: &World, autoscaler: &mut Autoscaler, beats: u32) -> Report {
+    let mut report = None;
+    for _ in 0..beats {
+        let began = world.clock.now();
+        autoscaler.lease().expect("a lease").beat().await;
+        report = Some(tick(autoscaler).await);
+        // Retries pause for a random time.
+        let took = world.clock.now().duration_since(began);
+        world.pass(BEAT - took.min(BEAT)).await;
+    }
+    report.expect("at least one beat")
+}
+
+/// A host that was never the holder.
+async fn newcomer(world: &World) -> Autoscaler {
+    let context = world.start_on("new", CONFIG).await;
+    let mut autoscaler = Autoscaler::new(context, true);
+    autoscaler.inspect_all();
+    autoscaler
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_starts_while_dynamodb_is_away_scales_up_after_a_lease_duration() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-up");
+    dynamodb_is_away(&world);
+    let mut host = newcomer(&world).await;
+    let report = run_for(&world, &mut host, 3).await;
+    assert!(report.standby.is_some(), "{report:?}");
+    assert_eq!(world.shards("orders"), 2);
+    let report = run_for(&world, &mut host, 1).await;
+    acted(&report, "orders", "scale_up", 2, 4);
+    assert_eq!(world.rows().len(), 0, "the row is in the spool");
+    world.sandbox.clear_faults();
+    // A delivery that began before is still failing at the first tick.
+    run_for(&world, &mut host, 3).await;
+    assert_eq!(rows(&world), pairs(&[("4", "done")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_table_or_right_does_not_keep_scale_ups_waiting_for_a_lease() {
+    for error in ["ResourceNotFoundException", "AccessDeniedException"] {
+        let two = Two::new().await;
+        two.world.sandbox.set_faults(move |call| {
+            let is_log = call.operation == "GetItem" || call.operation == "TransactWriteItems";
+            match is_log {
+                true => Fault::Refuse {
+                    status: 400,
+                    code: error.into(),
+                    message: "no".into(),
+                },
+                false => Fault::None,
+            }
+        });
+        for _ in 0..3 {
+            two.b().beat().await;
+            assert_eq!(two.b().standing(), Standing::Standby(None), "{error}");
+            two.world.pass(BEAT).await;
+        }
+        two.b().beat().await;
+        assert_eq!(two.b().standing(), Standing::Alone, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_without_a_lease_never_scales_down() {
+    let world = World::new();
+    world.stream("orders", 4);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-down");
+    dynamodb_is_away(&world);
+    let mut host = newcomer(&world).await;
+    let report = run_for(&world, &mut host, 9).await;
+    assert_eq!(report.standby, None);
+    assert_eq!(world.shards("orders"), 4);
+    let lease = host.lease().expect("a lease");
+    assert!(lease.allows(LeaseTerm::ALONE, Direction::Up));
+    assert!(!lease.allows(LeaseTerm::ALONE, Direction::Down));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_holder_that_was_seen_is_waited_for_until_its_lease_ran_out() {
+    let two = Two::new().await;
+    two.a().beat().await;
+    two.b().beat().await;
+    dynamodb_is_away(&two.world);
+    for _ in 0..3 {
+        two.world.pass(BEAT).await;
+        two.b().beat().await;
+        let standing = two.b().standing();
+        assert!(
+            matches!(standing, Standing::Standby(Some(_))),
+            "{standing:?}"
+        );
+    }
+    two.world.pass(BEAT).await;
+    two.b().beat().await;
+    assert_eq!(two.b().standing(), Standing::Alone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_without_a_lease_stands_by_again_when_another_turns_out_to_hold_it() {
+    let two = Two::new().await;
+    dynamodb_is_away(&two.world);
+    for _ in 0..4 {
+        two.b().beat().await;
+        two.world.pass(BEAT).await;
+    }
+    assert_eq!(two.b().standing(), Standing::Alone);
+    two.world.sandbox.clear_faults();
+    two.a().beat().await;
+    two.b().beat().await;
+    let standing = two.b().standing();
+    assert!(
+        matches!(standing, Standing::Standby(Some(_))),
+        "{standing:?}"
+    );
+    assert!(!two.b().allows(LeaseTerm::ALONE, Direction::Up));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleep_between_two_failed_beats_is_no_silence_of_dynamodb() {
+    let two = Two::new().await;
+    dynamodb_is_away(&two.world);
+    two.b().beat().await;
+    two.world.pass(SignedDuration::from_mins(10)).await;
+    two.b().beat().await;
+    assert_eq!(two.b().standing(), Standing::Standby(None));
 }
