@@ -30,7 +30,7 @@ use super::{
     unknown_fields::{KnownFields, UnknownFields},
 };
 use autoscaler_core::{
-    alarm::{Alarm, EvaluationState, State},
+    alarm::{Alarm, EvaluationState, GapFill, State},
     facts::{Series, Traffic},
     limits::{ALARMS_PER_CALL, METRICS_PER_CALL},
 };
@@ -245,7 +245,12 @@ impl CloudWatch {
                 })
             })
             .collect();
-        let mut traffic = vec![Traffic::default(); streams.len()];
+        let empty = Traffic {
+            from: start,
+            period_seconds: i64::from(period_seconds),
+            ..Traffic::default()
+        };
+        let mut traffic = vec![empty; streams.len()];
         let mut next = None;
         loop {
             let request = self
@@ -389,10 +394,17 @@ impl Definition {
             further_dimensions: further_dimensions(&incoming),
             evaluation_state: whole.evaluation_state().and_then(evaluation_state),
             usage: whole.state_reason_data().and_then(highest_datapoint),
+            fills_gaps: gap_fill(queries),
             unknown_fields,
         };
         Self { alarm, whole }
     }
+}
+
+fn gap_fill(queries: &[MetricDataQuery]) -> GapFill {
+    let expressions: Vec<&str> = queries.iter().filter_map(|it| it.expression()).collect();
+    let has = |id| queries.iter().any(|query| query.id() == Some(id));
+    GapFill::of(&expressions, has("incomingBytes"), has("incomingRecords"))
 }
 
 fn dimensions(query: &MetricDataQuery) -> &[Dimension] {

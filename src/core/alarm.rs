@@ -135,8 +135,33 @@ pub struct Alarm {
     pub evaluation_state: Option<EvaluationState>,
     /// The highest data point behind the state: usage, as the alarm computes it.
     pub usage: Option<f64>,
+    /// Which metrics' gaps its expressions fill with zero.
+    pub fills_gaps: GapFill,
     /// Fields that a rewrite by this version would erase.
     pub unknown_fields: Vec<String>,
+}
+
+/// Whether an alarm takes missing data of a metric for zero, as in `FILL(incomingBytes,0)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GapFill {
+    pub bytes: bool,
+    pub records: bool,
+}
+
+impl GapFill {
+    /// Reads an alarm's expressions. A metric that the alarm lacks takes the rule of the other one.
+    pub fn of(expressions: &[&str], has_bytes: bool, has_records: bool) -> Self {
+        let fills = |id: &str| {
+            let filled = format!("FILL({id},0)");
+            let compact = |text: &&str| text.split_whitespace().collect::<String>();
+            expressions.iter().any(|it| compact(it).contains(&filled))
+        };
+        let (bytes, records) = (fills("incomingBytes"), fills("incomingRecords"));
+        Self {
+            bytes: if has_bytes { bytes } else { records },
+            records: if has_records { records } else { bytes },
+        }
+    }
 }
 
 /// What a well-formed alarm says.
@@ -333,7 +358,7 @@ mod tests {
         ) {
             let alarm = Alarm {
                 name: name.clone(), state: State::Alarm, state_updated_at: None, configured_at: None, actions_enabled: true,
-                shard_count, streams, usage: Some(f64::NAN), unknown_fields, other_account, further_dimensions: Vec::new(),
+                shard_count, streams, usage: Some(f64::NAN), fills_gaps: GapFill::default(), unknown_fields, other_account, further_dimensions: Vec::new(),
                 evaluation_state: None,
             };
             if let Err(error) = alarm.terms(expected.as_deref()) {

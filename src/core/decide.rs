@@ -5,13 +5,13 @@
 
 mod act;
 mod inquiry;
-mod rules;
 mod settle;
+mod usage;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use inquiry::{Inquiry, ReadTwice};
-pub use rules::{scale_down_target, scale_up_target, shards_used};
+pub use usage::shards_used;
 
 use crate::{
     alarm::{Alarm, AlarmContract, ContractError, Direction},

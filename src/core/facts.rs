@@ -83,9 +83,13 @@ pub struct Series {
     pub complete: bool,
 }
 
-/// A stream's incoming traffic of the last 24 h.
+/// A stream's traffic over a window that ends now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traffic {
+    /// Where the window begins.
+    pub from: Timestamp,
+    /// The length of the periods that are summed.
+    pub period_seconds: i64,
     pub bytes: Series,
     pub records: Series,
     /// Records that the stream rejected for want of throughput.

@@ -4,6 +4,7 @@
 
 pub mod adaptive;
 pub mod demand;
+pub mod input;
 pub mod original;
 mod peak;
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use autoscaler_core::{
-    alarm::Alarm,
+    alarm::{Alarm, Direction},
     datetime::after,
     decide::{Inquiry, ReadTwice, decide},
     decision::{Conclusion, Fact, Verdict},
     facts::{Facts, Fetched},
     limits::{BUDGET_DAY, PERIOD_SECONDS},
+    policy::input::{policy_of, window_start},
     priority::Priority,
     subscription::Subscription,
     trigger::Trigger,
@@ -129,10 +130,17 @@ impl Reader<'_> {
                 facts.scalings = Some(recent);
             }
             Fact::Traffic => {
+                let direction = facts.firing().map_or(Direction::Down, |(it, _)| it);
+                let policy = policy_of(self.subscription);
+                let Some(reads) = policy.reads(direction, self.now) else {
+                    return Ok(());
+                };
                 let name = facts.stream_name(self.subscription);
-                let start = traffic_start(self.now);
+                let (start, period) = (window_start(reads), reads.period.seconds());
+                // A period is 60 or 300 s.
+                let period = i32::try_from(period).unwrap_or(PERIOD_SECONDS);
                 let cloudwatch = &clients.cloudwatch;
-                let traffic = cloudwatch.traffic(name, start, self.now, PERIOD_SECONDS);
+                let traffic = cloudwatch.traffic(name, start, self.now, period);
                 facts.traffic = Some(traffic.await?);
             }
         }

@@ -4,8 +4,9 @@ use std::{hint::black_box, time::Duration};
 
 use autoscaler_core::trigger::Trigger;
 use autoscaler_core::{
-    decide::{decide, scale_down_target, scale_up_target},
+    decide::decide,
     facts::{Series, Traffic},
+    policy::original::step_up,
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kinesis_autoscaler::reconcile::tick::Autoscaler;
@@ -42,13 +43,19 @@ fn decision(c: &mut Criterion) {
             )
         })
     });
-    let traffic = day_of_traffic();
-    c.bench_function("scale-down target from a day of traffic", |b| {
-        b.iter(|| scale_down_target(black_box(10), black_box(&traffic), scene::ago(1200)));
+    let mut busy = down.clone();
+    busy.traffic = Some(day_of_traffic());
+    c.bench_function("decide: scale down by a day of traffic", |b| {
+        b.iter(|| {
+            decide(
+                black_box(&subscription),
+                &Trigger::Alarm,
+                black_box(&busy),
+                scene::now(),
+            )
+        })
     });
-    c.bench_function("scale-up target", |b| {
-        b.iter(|| scale_up_target(black_box(50)))
-    });
+    c.bench_function("scale-up target", |b| b.iter(|| step_up(black_box(50))));
 }
 
 /// Sums of every 300 s of a day, for both metrics.
@@ -59,7 +66,12 @@ fn day_of_traffic() -> Traffic {
         complete: true,
     };
     Traffic {
-        rejected: Series::default(),
+        from: scene::ago(86_400),
+        period_seconds: 300,
+        rejected: Series {
+            complete: true,
+            ..Series::default()
+        },
         bytes: series.clone(),
         records: Series {
             points: series

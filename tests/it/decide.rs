@@ -2,9 +2,10 @@
 
 use autoscaler_core::{
     alarm::{Alarm, State},
-    decide::{Inquiry, ReadTwice, decide, scale_up_target},
+    decide::{Inquiry, ReadTwice, decide},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary},
+    policy::original::step_up,
     reason::Reason,
     scaling::{Outcome, RecentScalings, Scaling},
     subscription::Subscription,
@@ -90,7 +91,7 @@ fn scale_up_targets_are_the_originals() {
         (100, 125),
         (1000, 1250),
     ] {
-        assert_eq!(scale_up_target(n), target, "from {n}");
+        assert_eq!(step_up(n), target, "from {n}");
         check(&up(n), Some(Action::ScaleUp { to: target }), Reason::Alarm);
     }
 }

@@ -1,7 +1,7 @@
 //! One stream with everything about it read, for the decision's tests and benchmarks.
 
 use autoscaler_core::{
-    alarm::{Alarm, AlarmNames, State},
+    alarm::{Alarm, AlarmNames, GapFill, State},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
     scaling::RecentScalings,
     subscription::{Account, Permille, Policy, Subscription},
@@ -52,6 +52,10 @@ pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
         other_account: None,
         further_dimensions: Vec::new(),
         evaluation_state: None,
+        fills_gaps: GapFill {
+            bytes: true,
+            records: true,
+        },
         unknown_fields: Vec::new(),
     }
 }
@@ -73,6 +77,8 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
         }),
         scalings: Some(RecentScalings::default()),
         traffic: Some(Traffic {
+            from: ago(86_400),
+            period_seconds: 300,
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
             rejected: series(0.0),

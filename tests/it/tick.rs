@@ -225,6 +225,14 @@ async fn a_stuck_alarm_costs_no_further_calls() {
     world.place.edit_alarm("paused-scale-up-alarm", |alarm| {
         alarm.insert("ActionsEnabled".to_owned(), json!(false));
     });
+    // Without FILL a gap in the metric is not zero.
+    world.place.edit_alarm("blind-scale-down-alarm", |alarm| {
+        let text = Value::Object(alarm.clone()).to_string();
+        let bare = text
+            .replace("FILL(incomingBytes,0)", "incomingBytes")
+            .replace("FILL(incomingRecords,0)", "incomingRecords");
+        *alarm = serde_json::from_str(&bare).expect("still an alarm");
+    });
     world.pass(minutes(10)).await;
     for (name, direction) in [
         ("one", "scale-down"),
@@ -630,4 +638,60 @@ async fn a_run_from_cron_sees_new_alarms_while_it_waits_for_the_quota() {
         polls > 10,
         "one report of all its ticks, with {polls} polls"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_stream_grows_to_twice_its_demand_and_shrinks_to_its_faded_peak() {
+    let world = World::new();
+    world.stream("carts", 4);
+    world
+        .place
+        .set_traffic("carts", Traffic::constant(Load::of_shards(3.4)));
+    let adaptive = "[[streams]]\nname = \"carts\"\npolicy = \"adaptive\"\n";
+    let mut autoscaler = world.start(adaptive).await;
+    world.pass(minutes(10)).await;
+    world.fire("carts", "scale-up");
+    let report = tick(&mut autoscaler).await;
+    acted(&report, "carts", "scale_up", 4, 7);
+    let detail = &of(&report, "carts").detail;
+    assert!(
+        detail.contains("used 3.4"),
+        "it says what is used: {detail}"
+    );
+
+    // The load is gone, but its peak is remembered, and half of it forgotten every 12 hours.
+    let loads = (0..600).map(|i| if i < 290 { 3.4 } else { 0.2 });
+    let day_ago = world.clock.now() - SignedDuration::from_hours(24);
+    let points = loads.map(Load::of_shards).collect();
+    world
+        .place
+        .set_traffic("carts", Traffic::table(day_ago, 300, points));
+    let mut shrunk_after = None;
+    for hour in 1..=48 {
+        world.pass(minutes(60)).await;
+        world.fire("carts", "scale-down");
+        let report = tick(&mut autoscaler).await;
+        if of(&report, "carts").acts() {
+            shrunk_after = Some(hour);
+            break;
+        }
+    }
+    let hour = shrunk_after.expect("it shrinks within two days");
+    assert!(hour >= 2, "not at once, but after {hour} hours");
+    assert!(
+        world.shards("carts") < 7,
+        "{} shards",
+        world.shards("carts")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_stream_shrinks_where_its_alarm_fills_gaps_with_zero() {
+    let world = World::new();
+    world.stream("dead", 4);
+    let mut autoscaler = world.start(&named(&["dead"])).await;
+    world.pass(minutes(10)).await;
+    world.fire("dead", "scale-down");
+    let report = tick(&mut autoscaler).await;
+    acted(&report, "dead", "scale_down", 4, 2);
 }

@@ -15,9 +15,9 @@ use crate::{
     reconcile::context::Context,
 };
 use autoscaler_core::{
-    decide::scale_up_target,
     limits::{MAX_SHARDS, PERIOD_SECONDS},
     partition::partition,
+    policy::original::step_up,
     subscription::{Account, Subscription},
 };
 
@@ -155,7 +155,7 @@ fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
             found.push(of_stream(label, RULE, message, mend));
             continue;
         }
-        let next = scale_up_target(*n).min(most);
+        let next = step_up(*n).min(most);
         let free = limit.saturating_sub(open);
         if next.saturating_sub(*n) > free {
             let message = format!(

@@ -9,7 +9,7 @@ use crate::commands::provision;
 use crate::output::table::counted;
 use autoscaler_core::{
     alarm::{Alarm, AlarmContract, ContractError, Direction, Settings},
-    decide::scale_up_target,
+    policy::original::step_up,
     subscription::{Policy, Subscription},
 };
 
@@ -504,7 +504,7 @@ fn thresholds(
         return;
     }
     // A scale-up from n leaves this share of usage.
-    let target = |n: u32| scale_up_target(n).min(most).max(1);
+    let target = |n: u32| step_up(n).min(most).max(1);
     let left = |n: u32| high * f64::from(n) / f64::from(target(n));
     let mut counts = counts;
     if let Some(n) = counts.find(|n| target(*n) > *n && low >= left(*n)) {

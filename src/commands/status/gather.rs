@@ -76,10 +76,10 @@ pub async fn gather(context: &Arc<Context>) -> Status {
             .unwrap_or_default(),
         None => Vec::new(),
     };
-    let rows = subscriptions.iter().zip(all);
-    let streams: Vec<Row> = rows
-        .map(|(subscription, gathered)| row(context, subscription, gathered, now))
-        .collect();
+    let mut streams = Vec::with_capacity(all.len());
+    for (subscription, gathered) in subscriptions.iter().zip(all) {
+        streams.push(row(context, subscription, gathered, now).await);
+    }
     if streams
         .iter()
         .any(|row| row.reason == Reason::DailyLimit.code())
@@ -290,30 +290,57 @@ fn names_missing_stream(decision: Decision, facts: &Facts, label: &str) -> Decis
     }
 }
 
-/// The conclusion on all that was read: what a tick holds for, and what an audit would find.
-fn conclude(subscription: &Subscription, gathered: &Gathered, now: Timestamp) -> Conclusion {
-    let facts = &gathered.facts;
+/// The conclusion on all that was read: what a tick holds for, and what an audit would find. A policy
+/// that needs more traffic than the table shows reads it here.
+async fn conclude(
+    context: &Context,
+    subscription: &Subscription,
+    gathered: &Gathered,
+    now: Timestamp,
+) -> Conclusion {
+    let mut facts = gathered.facts.clone();
     let open = |row: &Scaling| row.outcome == Outcome::Open;
     let recent = facts.scalings.as_ref();
     let trigger = match recent.is_some_and(|recent| recent.scalings.iter().any(open)) {
         true => Trigger::Recovery(None),
         false => Trigger::Audit,
     };
+    let reader = Reader {
+        context,
+        subscription,
+        now,
+    };
     let mut inquiry = Inquiry::new(subscription, &trigger);
-    let failure = match inquiry.next(facts, now) {
-        Ok(Verdict::Concluded(conclusion)) => return *conclusion,
-        Ok(Verdict::Need(fact)) => gathered.errors.get(&fact).map(read_failed),
-        Err(_) => None,
-    };
-    let internal = || {
-        let error = "internal error: the stream could not be read";
-        Decision::fail(Reason::AwsError, error, "please report this as a bug")
-    };
-    failure.unwrap_or_else(internal).into()
+    loop {
+        let fact = match inquiry.next(&facts, now) {
+            Ok(Verdict::Concluded(conclusion)) => return *conclusion,
+            Ok(Verdict::Need(fact)) => fact,
+            Err(bug) => {
+                let hint = "please report this as a bug";
+                return Decision::fail(Reason::AwsError, bug.to_string(), hint).into();
+            }
+        };
+        let failed = match gathered.errors.get(&fact) {
+            Some(error) => Some(read_failed(error)),
+            None => Box::pin(reader.read(fact, &mut facts))
+                .await
+                .err()
+                .map(|error| read_failed(&error)),
+        };
+        if let Some(failed) = failed {
+            return failed.into();
+        }
+    }
 }
 
-fn row(context: &Context, subscription: &Subscription, gathered: Gathered, now: Timestamp) -> Row {
-    let decision = conclude(subscription, &gathered, now).decision;
+async fn row(
+    context: &Context,
+    subscription: &Subscription,
+    gathered: Gathered,
+    now: Timestamp,
+) -> Row {
+    let conclusion = conclude(context, subscription, &gathered, now).await;
+    let decision = conclusion.decision;
     let decision = names_missing_stream(decision, &gathered.facts, subscription.label());
     let Gathered {
         facts,
@@ -456,6 +483,7 @@ mod tests {
                     complete: true,
                 },
                 rejected: Series::default(),
+                ..Traffic::default()
             };
             let found = usage(Some(&traffic), 4, now);
             assert_eq!(found, expected, "{traffic:?}");

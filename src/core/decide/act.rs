@@ -2,15 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Judge, RECHECK, SLOW_RECHECK, Stop, paused,
-    rules::{scale_down_target, scale_up_target, shards_used},
-};
+use super::{Judge, RECHECK, SLOW_RECHECK, Stop, paused};
 use crate::{
     alarm::{Alarm, Direction},
     datetime::{after, at},
     decision::{Action, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
+    policy::{
+        Verdict,
+        input::{input, policy_of},
+    },
     reason::Reason,
     scaling::{Outcome, RecentScalings, Scaling},
 };
@@ -19,8 +20,6 @@ use crate::{
 const REEVALUATED_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// How long a refusal by AWS's own limit keeps us from asking again.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(15);
-/// Metrics arrive up to some minutes late; if the newest period began earlier, the data is stale.
-const STALE_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
 /// Rules 5 to 9, for the alarm in ALARM.
 pub(super) fn follow_alarm(
@@ -93,7 +92,10 @@ fn fresh(
 }
 
 fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Result<Decision, Stop> {
-    let wanted = scale_up_target(n);
+    let (wanted, detail) = match wanted(judge, Direction::Up, recent, n)? {
+        Verdict::Scale { to, detail } => (to, detail),
+        hold => return Err(held(hold).into()),
+    };
     let to = wanted
         .max(judge.subscription.min_shards)
         .min(n.saturating_mul(2))
@@ -112,11 +114,8 @@ fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Resul
     }
     cooldown(judge, Direction::Up, recent)?;
     budget(CALLS_PER_DAY, recent, judge.now)?;
-    Ok(Decision::act(
-        Action::ScaleUp { to },
-        Reason::Alarm,
-        in_alarm_since(alarm),
-    ))
+    let detail = format!("{}; {detail}", in_alarm_since(alarm));
+    Ok(Decision::act(Action::ScaleUp { to }, Reason::Alarm, detail))
 }
 
 fn down(
@@ -143,33 +142,46 @@ fn down(
     cooldown(judge, Direction::Down, recent)?;
     let reserved = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
     budget(CALLS_PER_DAY.saturating_sub(reserved), recent, now)?;
-    let Some(traffic) = &judge.facts.traffic else {
-        return Err(Stop::Need(Fact::Traffic));
+    let (wanted, detail) = match wanted(judge, Direction::Down, recent, n)? {
+        Verdict::Scale { to, detail } => (to, detail),
+        hold => return Err(held(hold).into()),
     };
-    let wanted = scale_down_target(n, traffic, after(now, -STALE_AFTER)).map_err(|why| {
-        Decision::hold(Reason::NoData, why.to_string()).until(after(now, RECHECK))
-    })?;
-    let used = shards_used(traffic);
-    if wanted.max(subscription.min_shards) >= n {
-        let detail = format!(
-            "the last 24 h used up to {used:.2} shards, which calls for {wanted} at 50 % usage; \
-             the stream has {n}"
-        );
-        return Err(Decision::hold(Reason::AtTarget, detail)
-            .until(after(now, RECHECK))
-            .into());
-    }
     // From a count above max_shards it goes down to that, as far as AWS allows in one call.
     let to = wanted.min(subscription.max_shards).max(least);
-    let detail = format!(
-        "{}; the last 24 h used up to {used:.2} shards",
-        in_alarm_since(alarm)
-    );
+    let detail = format!("{}; {detail}", in_alarm_since(alarm));
     Ok(Decision::act(
         Action::ScaleDown { to },
         Reason::Alarm,
         detail,
     ))
+}
+
+/// What the stream's policy asks for; or the traffic that it has to read first.
+fn wanted(
+    judge: Judge<'_>,
+    direction: Direction,
+    recent: &RecentScalings,
+    n: u32,
+) -> Result<Verdict, Stop> {
+    let policy = policy_of(judge.subscription);
+    let input = input(&*policy, direction, judge.facts, recent, n, judge.now)
+        .map_err(|_| Stop::Need(Fact::Traffic))?;
+    Ok(match direction {
+        Direction::Up => policy.scale_up(&input),
+        Direction::Down => policy.scale_down(&input),
+    })
+}
+
+fn held(verdict: Verdict) -> Decision {
+    match verdict {
+        Verdict::Hold {
+            reason,
+            detail,
+            recheck_at: Some(at),
+        } => Decision::hold(reason, detail).until(at),
+        Verdict::Hold { reason, detail, .. } => Decision::hold(reason, detail),
+        Verdict::Scale { detail, .. } => Decision::hold(Reason::AtTarget, detail),
+    }
 }
 
 /// Rule 7.

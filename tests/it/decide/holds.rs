@@ -1,9 +1,9 @@
 //! Rules 1 to 9 one by one: one thing that is not as it should be, and the reason for which it holds.
 
 use autoscaler_core::{
-    alarm::Alarm,
+    alarm::{Alarm, GapFill},
     decision::Action,
-    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
+    facts::{Facts, Fetched, StreamStatus, StreamSummary, Traffic},
     reason::Reason,
     scaling::{Outcome, RecentScalings},
 };
@@ -344,31 +344,36 @@ fn a_state_older_than_its_definition_holds_for_three_minutes_at_most() {
 }
 
 #[test]
-fn missing_partial_or_impossible_data_holds_a_scale_down() {
+fn a_gap_means_what_the_alarm_says_and_bad_data_holds_a_scale_down() {
     check(&[
         (
-            "no data",
+            "no data, and the alarm does not fill gaps",
             || down(4, 0.0),
             |s| {
-                *traffic_of(s) = Traffic {
-                    rejected: Series::default(),
-                    bytes: Series {
-                        points: vec![],
-                        complete: true,
-                    },
-                    records: Series {
-                        points: vec![],
-                        complete: true,
-                    },
-                }
+                traffic_of(s).bytes.points.clear();
+                traffic_of(s).records.points.clear();
+                alarm_of(&mut s.down).fills_gaps = GapFill::default();
             },
             None,
             Reason::NoData,
         ),
         (
-            "half the data",
+            "no data, and the alarm fills gaps with zero: the stream is idle",
             || down(4, 0.0),
-            |s| traffic_of(s).records.points.clear(),
+            |s| {
+                traffic_of(s).bytes.points.clear();
+                traffic_of(s).records.points.clear();
+            },
+            Some(Action::ScaleDown { to: 2 }),
+            Reason::Alarm,
+        ),
+        (
+            "half the data, and the alarm does not fill the other half",
+            || down(4, 0.0),
+            |s| {
+                traffic_of(s).records.points.clear();
+                alarm_of(&mut s.down).fills_gaps.records = false;
+            },
             None,
             Reason::NoData,
         ),
@@ -401,9 +406,12 @@ fn missing_partial_or_impossible_data_holds_a_scale_down() {
             Reason::NoData,
         ),
         (
-            "stale data",
+            "an end without data, which the alarm does not fill",
             || down(4, 0.0),
-            |s| traffic_of(s).bytes.points.retain(|(at, _)| *at < ago(1300)),
+            |s| {
+                traffic_of(s).bytes.points.retain(|(at, _)| *at < ago(1300));
+                alarm_of(&mut s.down).fills_gaps = GapFill::default();
+            },
             None,
             Reason::NoData,
         ),

@@ -1,0 +1,23 @@
+//! Shards used, for people; policies decide in whole numbers.
+
+use crate::{
+    facts::{Series, Traffic},
+    limits::{PERIOD_SECONDS, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND},
+};
+
+/// What one shard takes in a period.
+const BYTES_PER_SHARD: u64 = SHARD_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
+const RECORDS_PER_SHARD: u64 = SHARD_RECORDS_PER_SECOND * PERIOD_SECONDS as u64;
+
+/// Shards used at the busiest time, to tell people.
+pub fn shards_used(traffic: &Traffic) -> f64 {
+    let peak = |series: &Series| {
+        series
+            .points
+            .iter()
+            .map(|(_, sum)| *sum)
+            .fold(0.0, f64::max)
+    };
+    (peak(&traffic.bytes) / BYTES_PER_SHARD as f64)
+        .max(peak(&traffic.records) / RECORDS_PER_SHARD as f64)
+}
