@@ -1,14 +1,16 @@
 //! From the command line to the work: configuration, clients, then one tick, the daemon, or a subcommand.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, Permissions, TryLockError},
     io::{self, IsTerminal},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     },
     reconcile::{
         clock::Clock, context::Context, lease::Lease, report::Report, scaling_log::ScalingLog,
-        spool::Spool, tick::Autoscaler,
+        spool::Spool, state_file, tick::Autoscaler,
     },
 };
 use autoscaler_sandbox::{RegionHandle, Sandbox, demo};
@@ -60,7 +62,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             streams,
             ..
         }) => {
-            let context = manual_context_for(cli, &streams.names).await?;
+            let manual = manual_context_for(cli, &streams.names).await?;
             let asked = check::Asked {
                 scope: match streams.names.is_empty() {
                     true => check::Scope::All,
@@ -69,10 +71,10 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 policy: *policy,
                 strict: *strict,
             };
-            check::run(&context, cli.output, stdout_colour(), asked).await
+            check::run(&manual.context, cli.output, stdout_colour(), asked).await
         }
         Some(Command::Alarms { command }) => {
-            provision::alarms::run(&manual_context(cli).await?, command, cli.output).await
+            provision::alarms::run(&manual_context(cli).await?.context, command, cli.output).await
         }
         Some(Command::Table {
             command: TableCommand::Print { format },
@@ -84,7 +86,9 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Table {
             command: TableCommand::Create,
         }) => {
-            print(&provision::table::create(&*manual_context(cli).await?, cli.output).await?)?;
+            print(
+                &provision::table::create(&manual_context(cli).await?.context, cli.output).await?,
+            )?;
             Ok(Exit::Done)
         }
         Some(Command::Scale(args)) => {
@@ -93,13 +97,23 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 (false, true) => Consent::Ask,
                 (false, false) => Consent::Impossible,
             };
-            scale::run(&manual_context(cli).await?, args, cli.output, consent).await
+            scale::run(
+                &manual_context(cli).await?.context,
+                args,
+                cli.output,
+                consent,
+            )
+            .await
         }
         Some(Command::Status { streams }) => {
-            status::run(&manual_context_for(cli, &streams.names).await?, cli.output).await
+            status::run(
+                &manual_context_for(cli, &streams.names).await?.context,
+                cli.output,
+            )
+            .await
         }
         Some(Command::History(args)) => {
-            history::run(&manual_context(cli).await?, args, cli.output).await
+            history::run(&manual_context(cli).await?.context, args, cli.output).await
         }
     }
 }
@@ -130,7 +144,15 @@ struct World {
     transport: Transport,
     clock: Clock,
     /// Set with `--sandbox`.
-    demo: Option<RegionHandle>,
+    demo: Option<Demo>,
+}
+
+/// The embedded AWS, and the state of the process that runs against it.
+struct Demo {
+    place: RegionHandle,
+    /// The state directory, removed when this is dropped. Each process has its own, so that two can
+    /// run side by side.
+    _state: TempDir,
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {
@@ -166,9 +188,10 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     );
     let sandbox = Sandbox::new(clock.reader());
     demo::build(&sandbox, demo::REGION, |by| clock.jump(by));
-    let folder = demo_folder();
+    let state = demo_state().map_err(|error| Failure::new(Exit::Failed, error))?;
     let text = format!(
-        "schedule = \"* * * * * *\"\nstate_dir = {folder:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{}",
+        "schedule = \"* * * * * *\"\nstate_dir = {:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{}",
+        state.path(),
         demo::REGION,
         demo::TABLE,
         demo::config(),
@@ -179,8 +202,19 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
         config,
         transport,
         clock,
-        demo: Some(sandbox.region(demo::REGION)),
+        demo: Some(Demo {
+            place: sandbox.region(demo::REGION),
+            _state: state,
+        }),
     })
+}
+
+/// An empty state directory that no other user can guess, prepare or read.
+fn demo_state() -> io::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("kinesis-autoscaler-sandbox-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
 }
 
 /// Makes the clients; no request is sent yet.
@@ -258,15 +292,22 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
 }
 
 /// What a person's command works with.
-async fn manual_context(cli: &Cli) -> Result<Arc<Context>, Failure> {
+struct Manual {
+    context: Arc<Context>,
+    /// Keeps the demo's state directory until the command has ended.
+    _demo: Option<Demo>,
+}
+
+async fn manual_context(cli: &Cli) -> Result<Manual, Failure> {
     manual_context_for(cli, &[]).await
 }
 
 /// The same for some streams, where those are named.
-async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Arc<Context>, Failure> {
-    let world = world(cli)?;
+async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Failure> {
+    let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let aws = connect(&world).await?;
+    let demo = world.demo.take();
     let mut context = context(world, aws, cli.dry_run, Role::Command);
     if !streams.is_empty() {
         let chosen = subscriptions::select(&context, streams).await?;
@@ -276,12 +317,15 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Arc<Context
             number.is_some_and(|number| chosen.contains(&number))
         });
     }
-    Ok(Arc::new(context))
+    Ok(Manual {
+        context: Arc::new(context),
+        _demo: demo,
+    })
 }
 
 /// One tick, its report on standard output, its result as the exit code.
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
-    let world = world(cli)?;
+    let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         tracing::warn!("another run is under way, and this one does nothing");
@@ -294,6 +338,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     };
     let aws = connect(&world).await?;
+    let _demo = world.demo.take();
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Once));
     let (state_dir, tick_timeout) = (
         context.config.state_dir.clone(),
@@ -323,7 +368,6 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     if !cli.dry_run {
         autoscaler.save_state(&state_dir);
     }
-    remove_demo(cli);
     print(&render(&report, cli.output))?;
     Ok(if report.failed() && !stopped {
         Exit::Failed
@@ -334,7 +378,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
 
 /// Ticks until it is told to stop.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
-    let world = world(cli)?;
+    let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Info);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         let error = format!(
@@ -349,8 +393,9 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     };
     let aws = connect(&world).await?;
     let metrics = metrics::Change::to(world.config.metrics.as_ref(), None).await?;
-    let narrator = world.demo.clone().map(|place| Narrator {
-        place,
+    let demo = world.demo.take();
+    let narrator = demo.as_ref().map(|demo| Narrator {
+        place: demo.place.clone(),
         clock: world.clock.clone(),
         told: None,
     });
@@ -371,20 +416,7 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
         },
     )
     .await;
-    remove_demo(cli);
     ended.map(|()| Exit::Done)
-}
-
-/// Where a demo keeps its state: each process in a folder of its own, so that two can run side by side.
-fn demo_folder() -> PathBuf {
-    std::env::temp_dir().join(format!("kinesis-autoscaler-sandbox-{}", std::process::id()))
-}
-
-/// A demo leaves nothing behind; if it does, it is in the folder for such things.
-fn remove_demo(cli: &Cli) {
-    if cli.sandbox {
-        let _ = std::fs::remove_dir_all(demo_folder());
-    }
 }
 
 /// Tells what the demo's streams have come to, once in every simulated hour.
@@ -502,7 +534,9 @@ fn lock(world: &World, dry_run: bool) -> Result<Option<Option<File>>, Failure> {
     }
     let open = |folder: &Path| {
         std::fs::create_dir_all(folder)?;
-        File::create(folder.join("lock"))
+        let mut options = state_file::options();
+        options.create(true).write(true).truncate(false);
+        options.open(folder.join("lock"))
     };
     let folder = &world.config.state_dir;
     let file = match open(folder) {

@@ -1,7 +1,9 @@
 //! The process as its users see it: exit codes, output, signals.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::{PermissionsExt, symlink},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -297,4 +299,40 @@ fn one_state_directory_has_one_daemon() {
         "{}",
         text(&once.stderr)
     );
+}
+
+#[test]
+fn a_planted_lock_is_not_written_through() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let config = config(&folder);
+    let target = folder.path().join("target");
+    fs::write(&target, "precious").expect("it is written");
+    fs::create_dir(folder.path().join("state")).expect("it is made");
+    symlink(&target, folder.path().join("state/lock")).expect("a link");
+    let output = run(&["--once", "--config", &config]);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("state directory"), "{errors}");
+    assert_eq!(fs::read_to_string(&target).expect("it is read"), "precious");
+}
+
+#[test]
+fn the_sandbox_keeps_its_state_to_itself_and_removes_it() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut child = program(&["--sandbox"])
+        .env("TMPDIR", folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut errors = until_it_says(&mut child, "scale_up");
+    let entries = || fs::read_dir(folder.path()).expect("it is read");
+    let states: Vec<_> = entries().map(|it| it.expect("an entry")).collect();
+    assert_eq!(states.len(), 1, "{states:?}");
+    let name = states[0].file_name().to_string_lossy().into_owned();
+    assert!(!name.ends_with(&child.id().to_string()), "{name}");
+    let mode = states[0].metadata().expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o700);
+    signal(&child, "TERM");
+    errors.read_to_string(&mut String::new()).expect("UTF-8");
+    child.wait().expect("it ends");
+    assert_eq!(entries().count(), 0, "nothing is left behind");
 }
