@@ -345,7 +345,9 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         context.config.tick_timeout,
     );
     let mut autoscaler = Autoscaler::new(context, true);
-    if !cli.dry_run {
+    if cli.dry_run {
+        autoscaler.inspect_all();
+    } else {
         autoscaler.resume(&state_dir);
     }
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
@@ -448,8 +450,11 @@ async fn plan(context: Arc<Context>) -> Plan {
         }
         None => None,
     };
+    let mut autoscaler = Autoscaler::new(context, false);
+    // A missing alarm is silent: the poll alone would take its stream to be at rest.
+    autoscaler.inspect_all();
     Plan {
-        autoscaler: Autoscaler::new(context, false),
+        autoscaler,
         schedule,
         tick_timeout,
         keeper,

@@ -149,7 +149,7 @@ impl Autoscaler {
         self.stands_by = false;
         if self.memory.term != term {
             // The host that acted before may have left something open.
-            self.memory = Memory::default();
+            self.memory = self.memory.after_another_host();
             self.memory.term = term;
         }
         self.reap(now);
@@ -231,7 +231,7 @@ impl Autoscaler {
 
     /// Another host acts; this one does nothing until it has the lease.
     fn stand_by(&mut self, started_at: Timestamp, holder: Option<String>) -> Report {
-        self.memory = Memory::default();
+        self.memory = self.memory.after_another_host();
         Report {
             at_rest: self.context.config.subscriptions.len(),
             standby: Some(holder.unwrap_or_else(|| "no known host".to_owned())),

@@ -302,6 +302,36 @@ fn one_state_directory_has_one_daemon() {
 }
 
 #[test]
+fn a_dry_run_reads_every_stream_and_fails_on_a_missing_one() {
+    let missing = "streams=[{name=\"missing\"}]";
+    let output = run(&["--sandbox", "--once", "--dry-run", "--set", missing]);
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(!table.contains("no_alarm"), "{table}");
+}
+
+#[test]
+fn the_daemon_reads_every_stream_at_its_start() {
+    let missing = "streams=[{name=\"missing\"}]";
+    let no_audit = "audit_interval=0s";
+    let demo = ["--sandbox", "--set", missing, "--set", no_audit];
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let mut child = program(&[&demo, dry_run].concat())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let lines = lines.by_ref().map(|line| line.expect("UTF-8"));
+        // This line follows the first tick.
+        let first_tick = lines.take_while(|line| !line.contains("in the sandbox, shards"));
+        let errors = first_tick.filter(|line| line.contains("ERROR")).count();
+        signal(&child, "TERM");
+        child.wait().expect("it ends");
+        assert_eq!(errors, 1, "{dry_run:?}");
+    }
+}
+
+#[test]
 fn a_planted_lock_is_not_written_through() {
     let folder = tempfile::tempdir().expect("a directory");
     let config = config(&folder);

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::{Value, json};
 
-use crate::world::{World, acted, held, named, tick};
+use crate::world::{World, acted, held, named, of, tick};
 
 fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
@@ -199,4 +199,34 @@ async fn a_run_from_cron_goes_by_what_the_last_one_left_and_audits_all_without_i
     world.pass(minutes(1)).await;
     let calls = run().await.api_calls;
     assert_eq!(calls["DescribeStreamSummary"], 1, "it audits: {calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_alarm_fails_every_tick_and_every_run_until_it_is_there() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.place.delete_alarm("orders-scale-down-alarm");
+    let mut daemon = world.start(&named(&["orders"])).await;
+    daemon.inspect_all();
+    for number in 0..2 {
+        let report = tick(&mut daemon).await;
+        assert_eq!(
+            of(&report, "orders").reason.code(),
+            "contract",
+            "tick {number}"
+        );
+        world.pass(minutes(1)).await;
+    }
+    let config = format!("audit_interval = \"1h\"\n{}", named(&["orders"]));
+    let run = async || {
+        let mut autoscaler = world.start(&config).await;
+        autoscaler.resume(world.state.path());
+        let report = autoscaler.run_once(seconds(50), seconds(3600)).await;
+        autoscaler.save_state(world.state.path());
+        world.pass(minutes(1)).await;
+        report
+    };
+    assert!(run().await.failed(), "the first run reads the pair");
+    let second = run().await;
+    assert!(second.failed(), "the second run knows of it: {second:#?}");
 }

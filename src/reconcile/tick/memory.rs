@@ -76,6 +76,14 @@ fn write(state_dir: &Path, saved: &Saved) -> bool {
 }
 
 impl Memory {
+    /// What still holds once another host may have acted: only the inspections that are due.
+    pub fn after_another_host(&mut self) -> Self {
+        Self {
+            overdue: std::mem::take(&mut self.overdue),
+            ..Self::default()
+        }
+    }
+
     /// The hold that still stands, if the alarms in ALARM are just as they were.
     pub fn recall(
         &self,
