@@ -227,6 +227,32 @@ impl CloudWatch {
         Ok(all.into_iter().next().unwrap_or_default())
     }
 
+    /// Reads the highest iterator age of each minute from `start` up to `end`, in milliseconds.
+    pub async fn iterator_ages(
+        &self,
+        stream: &str,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Result<Series, Error> {
+        let metric = "GetRecords.IteratorAgeMilliseconds";
+        let query = metric_query("ages", metric, stream, 60, "Maximum");
+        let request = self
+            .client
+            .get_metric_data()
+            .metric_data_queries(query)
+            .start_time(DateTime::from_secs(start.as_second()))
+            .end_time(DateTime::from_secs(end.as_second()));
+        // Minutes of a quarter of an hour fit on one page.
+        let reply = Box::pin(request.send())
+            .await
+            .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
+        let mut ages = Series::default();
+        for result in reply.metric_data_results() {
+            add(&mut ages, result);
+        }
+        Ok(ages)
+    }
+
     /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call for each page; the result has
     /// the order of `streams`.
     pub async fn traffic_of(
@@ -241,7 +267,13 @@ impl CloudWatch {
             .enumerate()
             .flat_map(|(number, stream)| {
                 TRAFFIC.map(|(id, metric)| {
-                    incoming(&format!("{id}{number}"), metric, stream, period_seconds)
+                    metric_query(
+                        &format!("{id}{number}"),
+                        metric,
+                        stream,
+                        period_seconds,
+                        "Sum",
+                    )
                 })
             })
             .collect();
@@ -303,7 +335,13 @@ fn add(series: &mut Series, result: &MetricDataResult) {
         *result.status_code().unwrap_or(&StatusCode::Complete) == StatusCode::Complete;
 }
 
-fn incoming(id: &str, metric: &str, stream: &str, period_seconds: i32) -> MetricDataQuery {
+fn metric_query(
+    id: &str,
+    metric: &str,
+    stream: &str,
+    period_seconds: i32,
+    statistic: &str,
+) -> MetricDataQuery {
     let dimension = Dimension::builder().name(STREAM_NAME).value(stream).build();
     let metric = Metric::builder()
         .namespace("AWS/Kinesis")
@@ -313,7 +351,7 @@ fn incoming(id: &str, metric: &str, stream: &str, period_seconds: i32) -> Metric
     let stat = MetricStat::builder()
         .metric(metric)
         .period(period_seconds)
-        .stat("Sum")
+        .stat(statistic)
         .build();
     MetricDataQuery::builder().id(id).metric_stat(stat).build()
 }

@@ -4,6 +4,7 @@
 //! rule makes unnecessary.
 
 mod act;
+mod consumers;
 mod inquiry;
 mod settle;
 mod usage;

@@ -201,6 +201,8 @@ pub enum Fact {
     Stream,
     /// Its recent scalings.
     Scalings,
-    /// The last 24 h of incoming bytes and records.
+    /// The traffic that its policy decides on.
     Traffic,
+    /// How far its consumers are behind.
+    Consumers,
 }

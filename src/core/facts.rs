@@ -41,6 +41,8 @@ pub struct Facts {
     /// The stream's scalings of the last day, or of the longest cooldown.
     pub scalings: Option<RecentScalings>,
     pub traffic: Option<Traffic>,
+    /// How far consumers were behind, in milliseconds, in each minute of the last 15.
+    pub iterator_ages: Option<Series>,
 }
 
 /// What DescribeStreamSummary tells.

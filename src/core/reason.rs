@@ -69,6 +69,8 @@ reasons! {
     Cooldown = "cooldown",
     /// The calls that AWS allows in a day are used up.
     DailyLimit = "daily_limit",
+    /// Consumers are further behind than `max_iterator_age`.
+    ConsumersBehind = "consumers_behind",
     /// The metrics are missing, partial, stale or not numbers.
     NoData = "no_data",
     /// Usage asks for the count that the stream has.

@@ -21,6 +21,9 @@ use crate::{
     reconcile::context::Context,
 };
 
+/// How far back the consumers' iterator age is judged.
+const CONSUMERS_OVER: SignedDuration = SignedDuration::from_mins(15);
+
 /// Reads both alarms of up to 50 streams with one call.
 pub async fn pairs(
     clients: &RegionClients,
@@ -142,6 +145,12 @@ impl Reader<'_> {
                 let cloudwatch = &clients.cloudwatch;
                 let traffic = cloudwatch.traffic(name, start, self.now, period);
                 facts.traffic = Some(traffic.await?);
+            }
+            Fact::Consumers => {
+                let name = facts.stream_name(self.subscription);
+                let start = after(self.now, -CONSUMERS_OVER);
+                let ages = clients.cloudwatch.iterator_ages(name, start, self.now);
+                facts.iterator_ages = Some(ages.await?);
             }
         }
         Ok(())

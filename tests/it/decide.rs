@@ -511,6 +511,7 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
                 Fact::Stream => seen.stream = whole.stream.clone(),
                 Fact::Scalings => seen.scalings = whole.scalings.clone(),
                 Fact::Traffic => seen.traffic = whole.traffic.clone(),
+                Fact::Consumers => seen.iterator_ages = whole.iterator_ages.clone(),
             }
             reads.push(fact);
         }

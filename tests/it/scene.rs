@@ -83,6 +83,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
             records: series(0.0),
             rejected: series(0.0),
         }),
+        iterator_ages: None,
         alarms_read_at: None,
     }
 }

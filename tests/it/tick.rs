@@ -695,3 +695,25 @@ async fn a_dead_stream_shrinks_where_its_alarm_fills_gaps_with_zero() {
     let report = tick(&mut autoscaler).await;
     acted(&report, "dead", "scale_down", 4, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_stream_shrinks_while_its_consumers_are_behind() {
+    let world = World::new();
+    world.stream("orders", 4);
+    let config = "[[streams]]\nname = \"orders\"\nmax_iterator_age = \"10m\"\n";
+    let mut autoscaler = world.start(config).await;
+    world.pass(minutes(20)).await;
+    let now = world.clock.now();
+    let behind = |age: Duration| move |i| (now - minutes(i), age);
+    let late = Duration::from_secs(900);
+    world
+        .place
+        .set_iterator_age("orders", (0..30).map(behind(late)));
+    world.fire("orders", "scale-down");
+    held(&tick(&mut autoscaler).await, "orders", "consumers_behind");
+    world
+        .place
+        .set_iterator_age("orders", (0..30).map(behind(Duration::from_secs(5))));
+    world.pass(minutes(6)).await;
+    acted(&tick(&mut autoscaler).await, "orders", "scale_down", 4, 2);
+}

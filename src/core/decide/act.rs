@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::consumers::highest_age;
 use super::{Judge, RECHECK, SLOW_RECHECK, Stop, paused};
 use crate::{
     alarm::{Alarm, Direction},
@@ -142,6 +143,7 @@ fn down(
     cooldown(judge, Direction::Down, recent)?;
     let reserved = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
     budget(CALLS_PER_DAY.saturating_sub(reserved), recent, now)?;
+    consumers_keep_up(judge)?;
     let (wanted, detail) = match wanted(judge, Direction::Down, recent, n)? {
         Verdict::Scale { to, detail } => (to, detail),
         hold => return Err(held(hold).into()),
@@ -170,6 +172,27 @@ fn wanted(
         Direction::Up => policy.scale_up(&input),
         Direction::Down => policy.scale_down(&input),
     })
+}
+
+/// Rule 10. Without any data no consumer reads the stream through GetRecords.
+fn consumers_keep_up(judge: Judge<'_>) -> Result<(), Stop> {
+    let Some(max) = judge.subscription.max_iterator_age else {
+        return Ok(());
+    };
+    let ages = judge.facts.iterator_ages.as_ref();
+    let highest = highest_age(ages.ok_or(Stop::Need(Fact::Consumers))?);
+    let Some(age) = highest.filter(|age| *age > max) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "consumers were up to {} s behind in the last 15 min, and max_iterator_age is {} s; \
+         fewer shards would slow them further",
+        age.as_secs(),
+        max.as_secs()
+    );
+    Err(Decision::hold(Reason::ConsumersBehind, detail)
+        .until(after(judge.now, RECHECK))
+        .into())
 }
 
 fn held(verdict: Verdict) -> Decision {
