@@ -15,7 +15,10 @@ use autoscaler_core::datetime::parse_datetime;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use jiff::Timestamp;
 
-use crate::config::{self, Setting};
+use crate::{
+    commands::backtest::Backtest,
+    config::{self, Setting},
+};
 
 /// Its lines fit 60 columns: clap breaks longer ones without regard to their indent.
 const AFTER_HELP: &str = "\
@@ -91,7 +94,7 @@ pub struct Cli {
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub sandbox: bool,
 
-    /// Form of standard output: text or json (history: csv too)
+    /// Form of standard output: text or json (history, backtest: csv too)
     #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     #[arg(value_name = "FORM", hide_possible_values = true)]
     pub output: Output,
@@ -110,7 +113,7 @@ pub enum Output {
     #[default]
     Text,
     Json,
-    /// For `history` only.
+    /// For `history` and `backtest` only.
     Csv,
 }
 
@@ -147,6 +150,8 @@ pub enum Command {
     },
     /// Scale a stream by hand: alarms are kept in sync, and it is logged
     Scale(Scale),
+    /// Replay a stream's demand: what each policy and AWS mode would have cost and rejected
+    Backtest(Box<Backtest>),
     /// Print the log table's definition, or create the table
     Table {
         #[command(subcommand)]
@@ -408,8 +413,12 @@ impl Cli {
         if cli.once && cli.command.is_some() {
             return conflict("--once runs a tick, so no command can stand beside it");
         }
-        if cli.output == Output::Csv && !matches!(cli.command, Some(Command::History(_))) {
-            return conflict("--output csv is for history only: use text or json");
+        let tabular = matches!(
+            cli.command,
+            Some(Command::History(_) | Command::Backtest(_))
+        );
+        if cli.output == Output::Csv && !tabular {
+            return conflict("--output csv is for history and backtest only: use text or json");
         }
         Ok(cli)
     }

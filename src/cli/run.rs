@@ -17,6 +17,7 @@ use crate::{
     aws::{Aws, ConnectError, Transport},
     cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
+        backtest,
         check::{self, Findings},
         history, provision,
         scale::{self, Consent},
@@ -105,6 +106,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             )
             .await
         }
+        Some(Command::Backtest(args)) => backtest::run(args, configured(cli)?, cli.output).await,
         Some(Command::Status { streams }) => {
             status::run(
                 &manual_context_for(cli, &streams.names).await?.context,
@@ -116,6 +118,14 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             history::run(&manual_context(cli).await?.context, args, cli.output).await
         }
     }
+}
+
+/// The configuration for a command that also works without one; a file that is named is read.
+fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
+    let variable = std::env::var_os(CONFIG_VARIABLE);
+    let named = cli.config.is_some() || variable.as_ref().is_some_and(|it| !it.is_empty());
+    let there = named || cli.config_path(variable.as_deref()).exists();
+    Ok((there && !cli.sandbox).then(|| load(cli)).transpose()?)
 }
 
 /// Looks at the configuration alone.

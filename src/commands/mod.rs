@@ -1,5 +1,6 @@
 //! The operator's commands, a module each, and what they share.
 
+pub mod backtest;
 pub mod check;
 pub mod history;
 pub mod pattern;

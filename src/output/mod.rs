@@ -1,5 +1,6 @@
 //! Standard output: data for pipes, a width and colour for terminals.
 
+pub mod chart;
 pub mod error;
 pub mod logging;
 pub mod progress;

@@ -131,6 +131,17 @@ impl RegionHandle {
         self.with(|region, _| region.update_window = window);
     }
 
+    /// Makes the resharding under way end this long after now.
+    pub fn finish_update_after(&self, name: &str, time: Duration) {
+        let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        self.with(|region, now| {
+            let stream = region.streams.get_mut(name);
+            if let Some(update) = stream.and_then(|stream| stream.update.as_mut()) {
+                update.until = now.saturating_add(time).unwrap_or(Timestamp::MAX);
+            }
+        });
+    }
+
     /// Sets the shard quota of the account in this Region.
     pub fn set_shard_limit(&self, shards: u32) {
         self.with(|region, _| region.shard_limit = shards);
@@ -233,6 +244,15 @@ impl RegionHandle {
             region.catch_up(now);
             let alarm = region.alarms.get(name)?;
             Some(Value::Object(alarm.wire.clone()))
+        })
+    }
+
+    /// Whether an alarm is in ALARM.
+    pub fn in_alarm(&self, name: &str) -> bool {
+        self.with(|region, now| {
+            region.catch_up(now);
+            let alarm = region.alarms.get(name);
+            alarm.is_some_and(|alarm| alarm.wire["StateValue"] == "ALARM")
         })
     }
 

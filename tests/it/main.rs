@@ -1,5 +1,6 @@
 //! One binary for all tests of the crate from outside.
 
+mod backtest;
 mod causes;
 mod check;
 mod cli;
