@@ -104,8 +104,8 @@ pub fn assumptions(result: &Backtested) -> Vec<String> {
             model.consumers
         ),
         format!(
-            "foresight knows the demand of each {BLOCK_MINUTES} min and doubles or halves at most; \
-             it ignores that resharding takes time. The first 24 h run but are not scored."
+            "foresight knows the demand of each {BLOCK_MINUTES} min, doubles or halves at most, and changes \
+             10 times in each 24 h from the first scored minute; it ignores that resharding takes time. The first 24 h run but are not scored."
         ),
     ];
     if demand.gaps() > 0 {

@@ -1,4 +1,4 @@
-//! The cheapest plan that rejects nothing, for who knows the demand beforehand: a dynamic program
+//! The cheapest plan that rejects nothing, with the demand known beforehand: a dynamic program
 //! over blocks of 15 minutes.
 //!
 //! It knows of the doubling and halving limit and of 10 changes in each 24 hours from the first
@@ -33,7 +33,7 @@ struct Table {
     origins: Vec<Vec<Vec<State>>>,
 }
 
-/// The plan of perfect foresight; the first day, which is not scored, has what its demand needs.
+/// The plan of perfect foresight; the first day, which is not scored, has what its peak needs.
 pub fn plan(demand: &Demand, skew: f64) -> Plan {
     let minutes = demand.minutes.len();
     let needs: Vec<u32> = (0..minutes)
@@ -44,10 +44,8 @@ pub fn plan(demand: &Demand, skew: f64) -> Plan {
         .map(|block| (block.iter().copied().max().unwrap_or(1), block.len()))
         .collect();
     let counts = cheapest(&blocks);
-    let mut plan = Plan {
-        serving: needs[..WARM_UP_MINUTES].to_vec(),
-        ..Plan::default()
-    };
+    let first_day = needs[..WARM_UP_MINUTES].iter().copied().max().unwrap_or(1);
+    let mut plan = Plan::constant(first_day, WARM_UP_MINUTES);
     let mut before = counts.first().copied();
     for (number, (count, (_, length))) in counts.iter().zip(&blocks).enumerate() {
         if before != Some(*count) {
