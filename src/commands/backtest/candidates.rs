@@ -101,15 +101,10 @@ fn designed(
     demand: &Demand,
     start_shards: u32,
 ) -> Vec<Value> {
+    let stream = pair::Stream::of(subscription, &demand.stream, start_shards);
     let settings = [Direction::Up, Direction::Down].map(|direction| {
         let names = &subscription.alarms;
-        pair::settings(
-            &config.alarms,
-            names,
-            direction,
-            &demand.stream,
-            start_shards,
-        )
+        pair::settings(&config.alarms, names, direction, &stream)
     });
     // Settings are plain data with text keys, which always serialize.
     settings
