@@ -125,7 +125,7 @@ fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
     let variable = std::env::var_os(CONFIG_VARIABLE);
     let named = cli.config.is_some() || variable.as_ref().is_some_and(|it| !it.is_empty());
     let there = named || cli.config_path(variable.as_deref()).exists();
-    Ok((there && !cli.sandbox).then(|| load(cli)).transpose()?)
+    (there && !cli.sandbox).then(|| load(cli)).transpose()
 }
 
 /// Looks at the configuration alone.

@@ -142,7 +142,7 @@ impl Model {
 /// One variant's settings: `memory=24h` or `memory=24h,fill=0.6`.
 pub fn settings_of(variant: &str) -> Result<Vec<(String, String)>, String> {
     let parse = |one: &str| {
-        let setting: Setting = one.trim().parse().map_err(|error| format!("{error}"))?;
+        let setting: Setting = one.trim().parse().map_err(str::to_owned)?;
         Ok((setting.key, setting.value))
     };
     variant.split(',').map(parse).collect()

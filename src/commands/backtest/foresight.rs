@@ -158,7 +158,7 @@ fn reachable(cost: &[u64]) -> Vec<usize> {
     let mut window: VecDeque<usize> = VecDeque::new();
     let mut next = 1;
     let mut reach = vec![0; cost.len()];
-    for level in 1..cost.len() {
+    for (level, best) in reach.iter_mut().enumerate().skip(1) {
         while next < cost.len() && next <= 2 * level {
             while window.back().is_some_and(|last| cost[*last] > cost[next]) {
                 window.pop_back();
@@ -169,7 +169,7 @@ fn reachable(cost: &[u64]) -> Vec<usize> {
         while window.front().is_some_and(|first| 2 * first < level) {
             window.pop_front();
         }
-        reach[level] = window.front().copied().unwrap_or(level);
+        *best = window.front().copied().unwrap_or(level);
     }
     reach
 }
