@@ -52,8 +52,8 @@ pub struct Backtested {
 /// Where the demand or a variant is wrong, or the result cannot be written.
 pub async fn run(args: &Backtest, config: Option<Config>, output: Output) -> Result<Exit, Failure> {
     let Some(file) = &args.demand else {
-        let report =
-            Report::new("backtest needs the demand").hint("give it with --demand FILE.csv");
+        let report = Report::new("backtest needs a file with the demand on the stream")
+            .hint("give a CSV file with the columns time,bytes,records: --demand FILE.csv");
         return Err(Failure::new(Exit::Usage, report));
     };
     let demand = demand::read_csv(file, stream_name(args, file), args.model.tries)?;

@@ -199,3 +199,15 @@ fn wrong_input_is_told_with_its_place_and_a_hint() {
         "{error}"
     );
 }
+
+#[test]
+fn without_a_demand_it_says_that_a_file_is_needed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"))
+        .arg("backtest")
+        .env_remove("KINESIS_AUTOSCALER_CONFIG")
+        .output()
+        .expect("the program runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("--demand FILE.csv"), "{error}");
+}

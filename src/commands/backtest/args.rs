@@ -15,14 +15,9 @@ pub struct Backtest {
     #[arg(long, value_name = "FILE")]
     pub demand: Option<PathBuf>,
 
-    /// This stream only; with --demand, the stream's name in the report
+    /// The stream's name, also in the configuration [default: the file's name without extension]
     #[arg(long, value_name = "NAME")]
     pub stream: Option<String>,
-
-    /// Days of history to read from CloudWatch
-    #[arg(long, value_name = "N", default_value_t = 14)]
-    #[arg(value_parser = clap::value_parser!(u32).range(2..=63))]
-    pub days: u32,
 
     /// Open shards at the start; without it, what the first day's peak fills to half
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -41,10 +36,6 @@ pub struct Backtest {
 
     #[command(flatten)]
     pub prices: Prices,
-
-    /// Read from CloudWatch without asking, also where that costs more than a dollar
-    #[arg(long)]
-    pub yes: bool,
 }
 
 /// How AWS and the producers behave.
@@ -213,7 +204,6 @@ mod tests {
             ["--skew", "NaN"],
             ["--price-shard-hour", "-1"],
             ["--tries", "0"],
-            ["--days", "64"],
             ["--shards", "0"],
         ] {
             let parsed = Command::try_parse_from(["backtest"].into_iter().chain(wrong));

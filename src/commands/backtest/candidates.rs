@@ -80,7 +80,7 @@ fn replayed(
 ) -> Result<Config, Failure> {
     let plain = plain(demand, Vec::new())?;
     let account = Account {
-        region: Some(REGION.to_owned()),
+        region: Some(REGION.into()),
         ..Account::default()
     };
     let subscription = Subscription {
