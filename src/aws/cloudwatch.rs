@@ -167,14 +167,14 @@ impl CloudWatch {
         ))
     }
 
-    /// Waits until the quota allows one more PutMetricAlarm. Separate from the call, so that the alarm is
-    /// read after the wait.
+    /// Waits until the quota allows one more PutMetricAlarm. Separate from the call, so that the
+    /// alarm is read after the wait.
     pub async fn acquire_put_metric_alarm(&self, priority: Priority) {
         self.limiters.put_metric_alarm.acquire(priority).await;
     }
 
-    /// Writes the alarm with another `shardCount` and ActionsEnabled, and every other field as it was read;
-    /// [`Self::acquire_put_metric_alarm`] comes first.
+    /// Writes the alarm with another `shardCount` and ActionsEnabled, and every other field as it
+    /// was read; [`Self::acquire_put_metric_alarm`] comes first.
     pub async fn rewrite(
         &self,
         definition: &Definition,
@@ -212,8 +212,8 @@ impl CloudWatch {
         Ok(())
     }
 
-    /// Reads the stream's incoming bytes and records as sums over `period_seconds`, from `start` up to
-    /// `end`, which is excluded.
+    /// Reads the stream's incoming bytes and records as sums over `period_seconds`, from `start` up
+    /// to `end`, which is excluded.
     pub async fn traffic(
         &self,
         stream: &str,
@@ -253,8 +253,8 @@ impl CloudWatch {
         Ok(ages)
     }
 
-    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call for each page; the result has
-    /// the order of `streams`.
+    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call for each page; the
+    /// result has the order of `streams`.
     pub async fn traffic_of(
         &self,
         streams: &[&str],
@@ -476,8 +476,8 @@ fn evaluation_state(state: &SdkEvaluationState) -> Option<EvaluationState> {
     })
 }
 
-/// Reads `recentDatapoints` of StateReasonData, the only place where an alarm has its metric without
-/// another call.
+/// Reads `recentDatapoints` of StateReasonData, the only place where an alarm has its metric
+/// without another call.
 fn highest_datapoint(state_reason_data: &str) -> Option<f64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -54,14 +54,15 @@ impl Aws {
     /// Makes the clients. No request is sent yet, and credentials are loaded with the first one.
     ///
     /// # Errors
-    /// If an account has no Region or its profile does not exist, or if two subscriptions turn out to be
-    /// the same stream.
+    /// If an account has no Region or its profile does not exist, or if two subscriptions turn out
+    /// to be the same stream.
     pub async fn connect(config: &Config, transport: Transport) -> Result<Self, ConnectError> {
         let meter = Meter::default();
         let interceptor = SharedInterceptor::new(meter.clone());
         let known_fields = KnownFields::new(&config.ignore_fields);
         let mut all_clients: BTreeMap<Account, Arc<RegionClients>> = BTreeMap::new();
-        // The Region may be named in one place and found by the SDK in another: the quota is the same.
+        // The Region may be named in one place and found by the SDK in another: the quota is the
+        // same.
         let mut limiters_by_account: BTreeMap<Account, RateLimiters> = BTreeMap::new();
         for account in config.accounts() {
             if all_clients.contains_key(account) {

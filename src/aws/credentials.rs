@@ -1,4 +1,5 @@
-//! Where credentials come from: what the configuration names is the only source, and errors name it.
+//! Where credentials come from: what the configuration names is the only source, and errors name
+//! it.
 
 use std::{fmt, sync::Arc};
 

@@ -144,8 +144,8 @@ impl Table {
 
     /// Carries out all of `writes`, or none: [`Kind::Condition`] when a condition did not hold.
     ///
-    /// Two transactions that meet on an item, as an intent's and a heartbeat's on the lease, are no outage: one of them is told so, and
-    /// the SDK does not try it again.
+    /// Two transactions that meet on an item, as an intent's and a heartbeat's on the lease, are no
+    /// outage: one of them is told so, and the SDK does not try it again.
     pub async fn write(&self, writes: Vec<Write>) -> Result<(), Error> {
         let items = writes
             .into_iter()
@@ -216,7 +216,8 @@ impl Table {
         Ok(built.build())
     }
 
-    /// Reads the items under one hash key, consistently, in the order of their range keys, which are at least `from`.
+    /// Reads the items under one hash key, consistently, in the order of their range keys, which
+    /// are at least `from`.
     ///
     /// DynamoDB takes no empty key value, so `from` has to have a character.
     pub async fn query(&self, hash: &str, from: &str) -> Result<Vec<Item>, Error> {
@@ -326,7 +327,8 @@ impl Table {
         })
     }
 
-    /// Creates the table as the original has it: pay per request, stream_name and scaling_datetime as keys.
+    /// Creates the table as the original has it: pay per request, stream_name and scaling_datetime
+    /// as keys.
     pub async fn create(&self) -> Result<(), Error> {
         let unsendable = |error| Error::unsendable(Operation::CreateTable, &error);
         let mut request = self

@@ -83,8 +83,8 @@ impl Kinesis {
         self.limiters.resharding_slots.acquire(priority).await
     }
 
-    /// Waits until the quota allows one more resharding, then frees the slot. Separate from the call, so
-    /// that an intent is not old when it is carried out.
+    /// Waits until the quota allows one more resharding, then frees the slot. Separate from the
+    /// call, so that an intent is not old when it is carried out.
     pub async fn acquire_update_shard_count(
         &self,
         priority: Priority,
@@ -97,14 +97,15 @@ impl Kinesis {
         drop(admitted);
     }
 
-    /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING); [`Self::acquire_update_shard_count`] comes first.
+    /// Reshards to `target` (UpdateShardCount, UNIFORM_SCALING);
+    /// [`Self::acquire_update_shard_count`] comes first.
     ///
     /// By name, as [`Self::summary`]: the SDK sends a request by ARN to another host name,
     /// `<account>.control-kinesis.<region>`, which an allow-list or a private DNS may lack although
     /// `check` can read the stream.
     ///
-    /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a retry
-    /// after a lost answer gets ResourceInUseException although the first call worked.
+    /// Sent once, never retried: the SDK would take LimitExceededException for throttling, and a
+    /// retry after a lost answer gets ResourceInUseException although the first call worked.
     pub async fn update_shard_count(
         &self,
         stream: &str,
@@ -147,7 +148,8 @@ impl Kinesis {
         self.list(most, |reply| reply.stream_names).await
     }
 
-    /// Reads the names of the account's streams that are not in on-demand mode, of the first `most` streams.
+    /// Reads the names of the account's streams that are not in on-demand mode, of the first `most`
+    /// streams.
     pub async fn provisioned_streams(&self, most: usize) -> Result<Vec<String>, Error> {
         let provisioned = |summary: &aws_sdk_kinesis::types::StreamSummary| {
             let mode = summary

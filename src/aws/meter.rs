@@ -1,4 +1,5 @@
-//! Counts the requests that really go out, by operation: the report's `api_calls` and the metrics come from here.
+//! Counts the requests that really go out, by operation: the report's `api_calls` and the metrics
+//! come from here.
 
 use std::{
     collections::BTreeMap,

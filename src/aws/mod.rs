@@ -1,8 +1,9 @@
 //! Amazon Web Services through the SDK: the only module that names `aws_sdk_*` types.
 //!
-//! Calls return the project's own values and one [`Error`]. Every call has a deadline; the SDK retries
-//! reads and idempotent writes, but never UpdateShardCount. The SDK's futures have thousands of bytes:
-//! they are boxed where a stream's task makes the call, because in a storm ten thousand tasks wait.
+//! Calls return the project's own values and one [`Error`]. Every call has a deadline; the SDK
+//! retries reads and idempotent writes, but never UpdateShardCount. The SDK's futures have
+//! thousands of bytes: they are boxed where a stream's task makes the call, because in a storm ten
+//! thousand tasks wait.
 
 mod cloudwatch;
 mod connect;
@@ -54,7 +55,8 @@ pub struct Aws {
 impl Aws {
     /// The services of `account`, which the configuration names.
     pub fn clients(&self, account: &Account) -> &Arc<RegionClients> {
-        // `connect` made one for every account of the configuration, and a subscription has no other.
+        // `connect` made one for every account of the configuration, and a subscription has no
+        // other.
         &self.all_clients[account]
     }
 

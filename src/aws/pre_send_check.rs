@@ -1,4 +1,5 @@
-//! Asks right before a request leaves whether it still may: all that comes before it takes time, in which a lease can be lost.
+//! Asks right before a request leaves whether it still may: all that comes before it takes time, in
+//! which a lease can be lost.
 
 use std::{fmt, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! Keeps calls under the account's quotas, the most urgent first.
 //!
-//! Each quota is a token bucket behind a queue ordered by [`Priority`]. Other tools share the quotas:
-//! when AWS throttles a call nevertheless, the next calls take several tokens each, and one fewer
-//! with every call that passes. Before the queue for resharding stands [`PrioritySemaphore`].
+//! Each quota is a token bucket behind a queue ordered by [`Priority`]. Other tools share the
+//! quotas: when AWS throttles a call nevertheless, the next calls take several tokens each, and one
+//! fewer with every call that passes. Before the queue for resharding stands [`PrioritySemaphore`].
 
 mod queue;
 mod semaphore;

@@ -1,7 +1,7 @@
 //! Text that others wrote, made safe to show.
 //!
-//! Alarm names, expressions, rows and error texts can hold terminal escapes or line breaks. They are
-//! removed where a text enters the program, so that no log, table, report or prompt has to.
+//! Alarm names, expressions, rows and error texts can hold terminal escapes or line breaks. They
+//! are removed where a text enters the program, so that no log, table, report or prompt has to.
 
 /// Replaces each control character, and those that change the order of text, by `�`.
 pub(super) fn clean(text: &str) -> String {
@@ -15,8 +15,8 @@ pub(super) fn one_line(text: &str) -> String {
     clean(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Controls, line and paragraph separators, and the embeddings, overrides and isolates of bidirectional
-/// text (<https://www.unicode.org/reports/tr9/>).
+/// Controls, line and paragraph separators, and the embeddings, overrides and isolates of
+/// bidirectional text (<https://www.unicode.org/reports/tr9/>).
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')

@@ -60,8 +60,8 @@ impl TransportError {
 }
 
 impl Transport {
-    /// TLS over the network, through the proxy that `env` names, trusting the system's authorities and
-    /// those of `ca_bundle` and AWS_CA_BUNDLE.
+    /// TLS over the network, through the proxy that `env` names, trusting the system's authorities
+    /// and those of `ca_bundle` and AWS_CA_BUNDLE.
     ///
     /// # Errors
     /// If a proxy is not a URL, or a CA bundle cannot be read.

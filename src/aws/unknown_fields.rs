@@ -1,8 +1,8 @@
 //! Finds fields of an alarm that this version does not know.
 //!
-//! PutMetricAlarm replaces the whole alarm, and the SDK silently drops fields newer than itself. So the
-//! raw CBOR reply of DescribeAlarms is compared with the fields that a rewrite copies. An alarm with any
-//! other field is refused, unless `ignore_fields` says that the field is not a setting.
+//! PutMetricAlarm replaces the whole alarm, and the SDK silently drops fields newer than itself. So
+//! the raw CBOR reply of DescribeAlarms is compared with the fields that a rewrite copies. An alarm
+//! with any other field is refused, unless `ignore_fields` says that the field is not a setting.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -150,7 +150,8 @@ impl KnownFields {
     }
 }
 
-/// An interceptor for one DescribeAlarms call; afterwards it holds the unknown fields by alarm name.
+/// An interceptor for one DescribeAlarms call; afterwards it holds the unknown fields by alarm
+/// name.
 #[derive(Clone, Debug)]
 pub(super) struct UnknownFields {
     known: KnownFields,
@@ -234,8 +235,8 @@ fn alarm_name(decoder: &mut Decoder<'_>) -> Result<String, DeserializeError> {
     Ok(name)
 }
 
-/// Collects into `unknown` the dotted paths that `fields` does not list, in a structure or a list of
-/// structures.
+/// Collects into `unknown` the dotted paths that `fields` does not list, in a structure or a list
+/// of structures.
 fn compare(
     decoder: &mut Decoder<'_>,
     fields: &[(&str, Field)],

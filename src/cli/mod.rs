@@ -214,8 +214,8 @@ pub enum AlarmsCommand {
         #[command(flatten)]
         streams: Streams,
 
-        /// Bring existing alarms up to date: their queries are replaced; thresholds, windows, actions and
-        /// texts stay, unless given here
+        /// Bring existing alarms up to date: their queries are replaced; thresholds, windows,
+        /// actions and texts stay, unless given here
         #[arg(long)]
         replace: bool,
 
@@ -224,8 +224,8 @@ pub enum AlarmsCommand {
     },
 }
 
-/// The numbers of a pair; the others are those under `[alarms]` in the configuration, and for streams with
-/// `policy = "adaptive"` those of the policy.
+/// The numbers of a pair; the others are those under `[alarms]` in the configuration, and for
+/// streams with `policy = "adaptive"` those of the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Args)]
 pub struct Design {
     /// Usage from which to scale up [default: 0.75]
@@ -393,7 +393,8 @@ impl FromStr for Moment {
 }
 
 impl Cli {
-    /// Parses this process's command line; on wrong usage, `--help` and `--version` it prints and exits.
+    /// Parses this process's command line; on wrong usage, `--help` and `--version` it prints and
+    /// exits.
     pub fn from_env() -> Self {
         Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
@@ -423,7 +424,8 @@ impl Cli {
         Ok(cli)
     }
 
-    /// The configuration file: `--config`, else `variable` (`KINESIS_AUTOSCALER_CONFIG`, unless empty), else the default.
+    /// The configuration file: `--config`, else `variable` (`KINESIS_AUTOSCALER_CONFIG`, unless
+    /// empty), else the default.
     pub fn config_path(&self, variable: Option<&OsStr>) -> PathBuf {
         let named = self.config.as_deref().map(|path| path.as_os_str());
         named

@@ -1,7 +1,7 @@
 //! `check`: the live contract, as far as it can be seen without changing anything.
 //!
-//! One pass reads all pairs, 50 streams a call, then each stream's summary, then what belongs to an account and
-//! Region. The rules that judge them are pure.
+//! One pass reads all pairs, 50 streams a call, then each stream's summary, then what belongs to an
+//! account and Region. The rules that judge them are pure.
 
 mod account;
 mod adaptive;
@@ -159,7 +159,8 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Streams that two entries subscribe; where an entry names an alarm, the configuration alone does not show it.
+    /// Streams that two entries subscribe; where an entry names an alarm, the configuration alone
+    /// does not show it.
     fn twice(&self) -> Vec<Finding> {
         let mut seen: HashMap<(&Account, &str), usize> = HashMap::new();
         let mut found = Vec::new();
@@ -169,13 +170,13 @@ impl Looked<'_> {
                 let key = format!("streams[{number}]");
                 let message =
                     format!("the stream {name} is subscribed by streams[{first}] already");
-                let mend = "remove one of the two, so that one pair scales it";
+                let fix = "remove one of the two, so that one pair scales it";
                 found.push(Finding::new(
                     Severity::Error,
                     "subscribed_twice",
                     &key,
                     message,
-                    mend,
+                    fix,
                 ));
             }
         }
@@ -196,13 +197,13 @@ impl Looked<'_> {
             Some(Ok(summary)) => state(label, summary, &mut found),
             Some(Err(error)) if error.kind == Kind::NotFound => {
                 let message = "the stream does not exist";
-                let mend = "create it, or fix the name under [[streams]]";
+                let fix = "create it, or fix the name under [[streams]]";
                 found.push(Finding::new(
                     Severity::Error,
                     "stream_missing",
                     label,
                     message,
-                    mend,
+                    fix,
                 ));
                 None
             }
@@ -249,8 +250,8 @@ impl Looked<'_> {
             .collect()
     }
 
-    /// The streams of an account that may grow, and one whose metrics can be read; `None` for an account without
-    /// subscriptions.
+    /// The streams of an account that may grow, and one whose metrics can be read; `None` for an
+    /// account without subscriptions.
     fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
         let subscriptions = &self.context.config.subscriptions;
         subscriptions.iter().find(|it| it.account == *account)?;
@@ -286,13 +287,13 @@ fn half<'a>((alarm, settings): &'a (&Alarm, Settings)) -> pair::Half<'a> {
 fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Option<u32> {
     if summary.on_demand {
         let message = "the stream is in on-demand mode, where AWS scales it";
-        let mend = "switch it to provisioned mode, or remove its subscription";
+        let fix = "switch it to provisioned mode, or remove its subscription";
         found.push(Finding::new(
             Severity::Error,
             "on_demand",
             label,
             message,
-            mend,
+            fix,
         ));
         return None;
     }
@@ -301,13 +302,13 @@ fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Opti
             "the stream is {}, so its shard count is not stable",
             summary.status.name()
         );
-        let mend = "check again when it is ACTIVE";
+        let fix = "check again when it is ACTIVE";
         found.push(Finding::new(
             Severity::Info,
             "updating",
             label,
             message,
-            mend,
+            fix,
         ));
         return None;
     }
@@ -338,13 +339,13 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
             .get(&clients.region)
             .and_then(|names| nearest(&finding.subject, names));
         if let Some(near) = near {
-            finding.mend = format!("did you mean {near}? {}", finding.mend);
+            finding.fix = format!("did you mean {near}? {}", finding.fix);
         }
     }
 }
 
-/// Failed calls, each cause once per account, however many streams it concerns: by operation, unless AWS was not
-/// reached at all.
+/// Failed calls, each cause once per account, however many streams it concerns: by operation,
+/// unless AWS was not reached at all.
 #[derive(Debug, Default)]
 struct Trouble(BTreeMap<(Account, Option<&'static str>, &'static str), FailedCall>);
 
@@ -388,9 +389,9 @@ impl FailedCall {
             Some(first) => format!(" (of {first}{})", and_more(self.streams.len() - 1)),
         };
         let message = format!("{}{concerns}", error.message());
-        let mend = error.hint();
-        let mend = mend.unwrap_or_else(|| "check again later".to_owned());
-        let mut finding = Finding::new(Severity::Error, rule, subject, message, mend);
+        let fix = error.hint();
+        let fix = fix.unwrap_or_else(|| "check again later".to_owned());
+        let mut finding = Finding::new(Severity::Error, rule, subject, message, fix);
         finding.region = Some(self.region);
         finding
     }

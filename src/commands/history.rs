@@ -1,4 +1,5 @@
-//! `history`: the log of scalings, newest first, as a table, JSON or CSV, with the shard counts over time as a plot or a picture.
+//! `history`: the log of scalings, newest first, as a table, JSON or CSV, with the shard counts
+//! over time as a plot or a picture.
 
 mod axis;
 mod csv;
@@ -85,7 +86,8 @@ struct Row<'a> {
     stream: &'a str,
     /// `null` in rows of the original, which do not have it.
     region: Option<&'a str>,
-    /// This and the counts are `null`, and the outcome is `unreadable`, where only the key could be read.
+    /// This and the counts are `null`, and the outcome is `unreadable`, where only the key could be
+    /// read.
     scaling_type: Option<&'static str>,
     shards_before: Option<u32>,
     shards_after: Option<u32>,

@@ -1,4 +1,5 @@
-//! Makes what the autoscaler needs in AWS: the alarm pair of a stream, and the log table; as text, or for real.
+//! Makes what the autoscaler needs in AWS: the alarm pair of a stream, and the log table; as text,
+//! or for real.
 
 pub mod alarms;
 mod aws_cli;

@@ -1,4 +1,5 @@
-//! `scale`: a person's scaling, executed like the autoscaler's own: logged before and after, alarms kept in sync.
+//! `scale`: a person's scaling, executed like the autoscaler's own: logged before and after, alarms
+//! kept in sync.
 
 mod plan;
 mod work;

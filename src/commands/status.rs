@@ -1,4 +1,5 @@
-//! `status`: every subscription as it stands now, with the reason that the next look at it will have.
+//! `status`: every subscription as it stands now, with the reason that the next look at it will
+//! have.
 
 mod gather;
 mod render;
@@ -19,7 +20,8 @@ use crate::{
 
 pub use gather::gather;
 
-/// Reads all subscriptions and prints them; a stream that fails is a row with its error, and makes the result [`Exit::Failed`].
+/// Reads all subscriptions and prints them; a stream that fails is a row with its error, and makes
+/// the result [`Exit::Failed`].
 pub async fn run(context: &Arc<Context>, output: Output) -> Result<Exit, Failure> {
     let status = gather(context).await;
     let text = match output {
@@ -118,7 +120,8 @@ impl Status {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// For a terminal of `width` columns, or with one line a stream for a pipe; what needs attention first.
+    /// For a terminal of `width` columns, or with one line a stream for a pipe; what needs
+    /// attention first.
     pub fn to_text(&self, width: Option<u16>) -> String {
         render::text(self, width)
     }

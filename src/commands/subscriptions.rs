@@ -1,4 +1,5 @@
-//! What commands share: finding the subscriptions that a person names, and reading many of them within the quotas.
+//! What commands share: finding the subscriptions that a person names, and reading many of them
+//! within the quotas.
 
 use autoscaler_core::priority::Priority;
 use std::{
@@ -125,7 +126,8 @@ pub fn region<'a>(context: &'a Context, subscription: &Subscription) -> &'a str 
     &context.aws.clients(&subscription.account).region
 }
 
-/// Reads the pairs of many subscriptions, 50 with one call; `done` hears how many have been read since the last time.
+/// Reads the pairs of many subscriptions, 50 with one call; `done` hears how many have been read
+/// since the last time.
 pub async fn pairs(
     context: &Context,
     numbers: &[usize],
@@ -188,8 +190,8 @@ async fn read_pairs(
 
 /// Reads status and shards of many streams, by the subscriptions' numbers.
 ///
-/// In an outage, or without permission, reading an account stops after a few streams: each would take the whole
-/// deadline, or be refused, with the same error.
+/// In an outage, or without permission, reading an account stops after a few streams: each would
+/// take the whole deadline, or be refused, with the same error.
 pub async fn summaries(
     context: &Context,
     names: &BTreeMap<usize, String>,
@@ -278,15 +280,16 @@ where
                 results.insert(number, result);
                 done();
             }
-            // Nothing cancels these tasks, so one that did not end has panicked: a bug, which is not to be hidden.
+            // Nothing cancels these tasks, so one that did not end has panicked: a bug, which is
+            // not to be hidden.
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => return results,
         }
     }
 }
 
-/// The subscriptions that `streams` stand for, as names or patterns of streams or of either alarm; all of them
-/// where `streams` is empty.
+/// The subscriptions that `streams` stand for, as names or patterns of streams or of either alarm;
+/// all of them where `streams` is empty.
 ///
 /// # Errors
 /// For a name that no subscription has, or where the alarms that name a stream cannot be read.

@@ -28,7 +28,8 @@ const PREFIX: &str = "KINESIS_AUTOSCALER_";
 /// The array of subscribed streams.
 pub(super) const STREAMS: &str = "streams";
 
-/// What is merged over the file. The default is empty, so that a test does not depend on the machine.
+/// What is merged over the file. The default is empty, so that a test does not depend on the
+/// machine.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// The environment: `KINESIS_AUTOSCALER_*`, and systemd's `STATE_DIRECTORY`; other variables

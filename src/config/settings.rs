@@ -17,7 +17,8 @@ pub(super) trait Settings {
     /// The keys, with the present values.
     fn keys(&self) -> Vec<Key>;
 
-    /// Sets `name` to what was written; `None` if there is no such key. On an error the old value stays.
+    /// Sets `name` to what was written; `None` if there is no such key. On an error the old value
+    /// stays.
     fn set(&mut self, name: &str, written: &Written<'_>) -> Option<Result<(), Complaint>>;
 }
 

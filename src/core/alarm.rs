@@ -1,5 +1,5 @@
-//! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, and the
-//! metric that names the stream.
+//! The alarm contract of `epsagon/kinesis-autoscaler`: the names of a pair, its `shardCount`, and
+//! the metric that names the stream.
 
 mod settings;
 
@@ -31,7 +31,8 @@ pub enum NameError {
 }
 
 impl AlarmNames {
-    /// Derives the pair from either name: every `scale-up` is replaced by `scale-down`, or vice versa.
+    /// Derives the pair from either name: every `scale-up` is replaced by `scale-down`, or vice
+    /// versa.
     pub fn from_either(name: &str) -> Result<Self, NameError> {
         match (name.contains("scale-up"), name.contains("scale-down")) {
             (true, true) => Err(NameError::Both),
@@ -125,11 +126,13 @@ pub struct Alarm {
     pub actions_enabled: bool,
     /// The expression of the query `shardCount`, if there is one.
     pub shard_count: Option<String>,
-    /// The `StreamName` of each incoming metric; an incoming metric without one gives an empty name.
+    /// The `StreamName` of each incoming metric; an incoming metric without one gives an empty
+    /// name.
     pub streams: Vec<String>,
     /// The account of an incoming metric, if it is not the alarm's own.
     pub other_account: Option<String>,
-    /// What narrows an incoming metric down besides StreamName, as `ShardId = shardId-000000000001`.
+    /// What narrows an incoming metric down besides StreamName, as `ShardId =
+    /// shardId-000000000001`.
     pub further_dimensions: Vec<String>,
     /// Set if CloudWatch could not evaluate the alarm as it should.
     pub evaluation_state: Option<EvaluationState>,
@@ -223,7 +226,8 @@ impl ContractError {
 }
 
 impl Alarm {
-    /// Reads what the contract asks for; `expected` is the stream that the alarm has to measure, if known.
+    /// Reads what the contract asks for; `expected` is the stream that the alarm has to measure, if
+    /// known.
     pub fn terms(&self, expected: Option<&str>) -> Result<AlarmContract, ContractError> {
         let alarm = || self.name.clone();
         if let Some(field) = self.unknown_fields.first() {
@@ -283,9 +287,9 @@ fn parse_shard_count(expression: &str) -> Option<u32> {
 
 /// Returns ActionsEnabled of the alarm after a rewrite to `to` shards.
 ///
-/// A stream with 1 shard cannot be scaled down, so the contract disables the actions of its scale-down
-/// alarm, and enables them when the stream leaves 1. If the alarm records another count, a person has
-/// disabled its actions, and they stay disabled.
+/// A stream with 1 shard cannot be scaled down, so the contract disables the actions of its
+/// scale-down alarm, and enables them when the stream leaves 1. If the alarm records another count,
+/// a person has disabled its actions, and they stay disabled.
 pub fn actions_after_rewrite(alarm: &Alarm, direction: Direction, to: u32) -> bool {
     match direction {
         Direction::Up => alarm.actions_enabled,

@@ -1,4 +1,5 @@
-//! The rolling audit: each stream once per interval, spread evenly, found from the time of day alone.
+//! The rolling audit: each stream once per interval, spread evenly, found from the time of day
+//! alone.
 
 use std::time::Duration;
 
@@ -6,8 +7,9 @@ use jiff::Timestamp;
 
 /// The subscriptions whose turn falls between the last tick and this one.
 ///
-/// Subscription `i` of `all` has its turn at `i / all` of every interval since the epoch, so that neither a restart nor a run from cron
-/// depends on what an earlier process remembered. A gap of an interval or more makes every stream due.
+/// Subscription `i` of `all` has its turn at `i / all` of every interval since the epoch, so that
+/// neither a restart nor a run from cron depends on what an earlier process remembered. A gap of an
+/// interval or more makes every stream due.
 pub fn due(last: Timestamp, now: Timestamp, interval: Duration, all: usize) -> Vec<usize> {
     let interval = i128::try_from(interval.as_nanos())
         .unwrap_or(i128::MAX)

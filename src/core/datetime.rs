@@ -7,8 +7,8 @@ pub fn format_datetime(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6f+0000").to_string()
 }
 
-/// Reads what [`format_datetime`] wrote, and other ISO 8601 times: with or without a fraction, with an
-/// offset of any common form (`+0000`, `+00:00`, `Z`), or without one, which means UTC.
+/// Reads what [`format_datetime`] wrote, and other ISO 8601 times: with or without a fraction, with
+/// an offset of any common form (`+0000`, `+00:00`, `Z`), or without one, which means UTC.
 pub fn parse_datetime(text: &str) -> Option<Timestamp> {
     let with_offset = text.parse().ok();
     with_offset.or_else(|| {

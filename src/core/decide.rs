@@ -1,4 +1,5 @@
-//! Decides about one stream: from what was read of it and the time, what to do and why, or what still has to be read.
+//! Decides about one stream: from what was read of it and the time, what to do and why, or what
+//! still has to be read.
 //!
 //! The rules are judged in the order of the files below, so that nothing is read which an earlier
 //! rule makes unnecessary.

@@ -167,7 +167,8 @@ pub struct Conclusion {
     pub shards: Option<u32>,
     /// Earlier scalings whose end is known now; it is written to the scaling log with the decision.
     pub settlements: Vec<Settlement>,
-    /// The open scaling that the action repeats under the same intent, after its first call was lost.
+    /// The open scaling that the action repeats under the same intent, after its first call was
+    /// lost.
     pub resumes: Option<Scaling>,
     /// What the row in the scaling log is to say beside it, such as who asked.
     pub note: Option<String>,

@@ -1,6 +1,7 @@
 //! The pure core: what is read of a stream goes in, what to do about it and why comes out.
 //!
-//! No async, clock, I/O or randomness, and no floating point in the arithmetic of targets. `now` is an argument.
+//! No async, clock, I/O or randomness, and no floating point in the arithmetic of targets. `now` is
+//! an argument.
 
 pub mod alarm;
 pub mod audit;

@@ -60,7 +60,8 @@ pub struct Reads {
     pub rejected: bool,
 }
 
-/// A rule for the target shard count. Bounds, cooldowns and the reserve of calls are not its concern.
+/// A rule for the target shard count. Bounds, cooldowns and the reserve of calls are not its
+/// concern.
 pub trait Policy {
     /// What has to be read before a decision in this direction; `None` if nothing.
     fn reads(&self, direction: Direction, now: Timestamp) -> Option<Reads>;

@@ -12,8 +12,8 @@ pub struct Priority {
 }
 
 impl Priority {
-    /// The poll of alarm states, on which everything else depends, and calls that have already waited
-    /// for another quota.
+    /// The poll of alarm states, on which everything else depends, and calls that have already
+    /// waited for another quota.
     pub const FIRST: Self = Self {
         class: 0,
         usage_percent: Reverse(0),

@@ -1,4 +1,5 @@
-//! Log lines on standard error: text for people, JSON for machines; each line of a tick carries its stream.
+//! Log lines on standard error: text for people, JSON for machines; each line of a tick carries its
+//! stream.
 
 use std::{ffi::OsString, io};
 
@@ -15,7 +16,8 @@ pub enum Level {
     Warn,
 }
 
-/// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an effect.
+/// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an
+/// effect.
 pub fn start(format: LogFormat, level: Level) {
     let unless_said = match level {
         Level::Info => "error,kinesis_autoscaler=info",

@@ -7,8 +7,8 @@ use comfy_table::{Table, TableStyle};
 /// The least width into which the last column is broken.
 const LEAST_OF_LAST: usize = 24;
 
-/// Rows under their header, with the last column broken at spaces. Where `width` is too narrow for that, each
-/// row is a paragraph, with its last cell below the others.
+/// Rows under their header, with the last column broken at spaces. Where `width` is too narrow for
+/// that, each row is a paragraph, with its last cell below the others.
 pub fn rows<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<u16>) -> String {
     let widest = |text: &str| text.lines().map(|line| line.chars().count()).max();
     let mut widths = [0; N];
@@ -70,12 +70,14 @@ pub fn render(table: &mut Table) -> String {
     lines.collect()
 }
 
-/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can be copied.
+/// Breaks `text` at spaces into lines of at most `width`; a longer word stays whole, so that it can
+/// be copied.
 pub fn wrap(text: &str, first: &str, next: &str, width: usize) -> String {
     wrap_words(text.split_whitespace(), " ", (first, next), width)
 }
 
-/// Joins words with `space` into lines of at most `width`, the first and the next lines indented as given.
+/// Joins words with `space` into lines of at most `width`, the first and the next lines indented as
+/// given.
 fn wrap_words<'a>(
     words: impl Iterator<Item = &'a str>,
     space: &str,

@@ -1,4 +1,5 @@
-//! The one source of "now": the system's clock, or a simulated one that tests and the sandbox can run faster or set.
+//! The one source of "now": the system's clock, or a simulated one that tests and the sandbox can
+//! run faster or set.
 
 use std::sync::{
     Arc,
@@ -31,7 +32,8 @@ impl Clock {
         Self(Source::System)
     }
 
-    /// A clock that starts at `origin` and runs `speed` times as fast as tokio's clock (which tests may pause).
+    /// A clock that starts at `origin` and runs `speed` times as fast as tokio's clock (which tests
+    /// may pause).
     pub fn simulated(origin: Timestamp, speed: u32) -> Self {
         Self(Source::Simulated {
             origin,
@@ -85,7 +87,8 @@ impl Clock {
         }
     }
 
-    /// Sets a simulated clock forward or back, as an operator or NTP would; the system's clock is left alone.
+    /// Sets a simulated clock forward or back, as an operator or NTP would; the system's clock is
+    /// left alone.
     pub fn jump(&self, by: SignedDuration) {
         if let Source::Simulated { jumped, .. } = &self.0 {
             jumped.fetch_add(

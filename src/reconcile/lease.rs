@@ -1,13 +1,18 @@
-//! One of several hosts acts: a lease in the log table, under the key `#lease`, which no stream name can collide with.
+//! One of several hosts acts: a lease in the log table, under the key `#lease`, which no stream
+//! name can collide with.
 //!
-//! The holder writes a new version every third of the lease's duration. Others judge by watching: a version that has not moved for the whole
-//! duration of their own monotonic clock is dead, and a conditional write takes it over under the next term; wall clocks are never compared
-//! between hosts. Every intent is written only together with a check of the term, and every other write only while the lease is valid by
-//! this host's own clocks, so that a host that was asleep cannot act on an old lease.
+//! The holder writes a new version every third of the lease's duration. Others judge by watching: a
+//! version that has not moved for the whole duration of their own monotonic clock is dead, and a
+//! conditional write takes it over under the next term; wall clocks are never compared between
+//! hosts. Every intent is written only together with a check of the term, and every other write
+//! only while the lease is valid by this host's own clocks, so that a host that was asleep cannot
+//! act on an old lease.
 //!
-//! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with scale-ups alone: they are never blocked by
-//! the log. So does a host that never held the lease, such as one that starts during an outage, once DynamoDB has not answered it for a whole
-//! duration: by then the lease of any holder that it saw has run out, and otherwise no host at all might scale up.
+//! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with
+//! scale-ups alone: they are never blocked by the log. So does a host that never held the lease,
+//! such as one that starts during an outage, once DynamoDB has not answered it for a whole
+//! duration: by then the lease of any holder that it saw has run out, and otherwise no host at all
+//! might scale up.
 
 mod hosts;
 
@@ -30,7 +35,8 @@ use crate::{
 };
 use autoscaler_core::alarm::Direction;
 
-/// A scale-up does not wait longer for those before it: without its turn it may have to be tried again.
+/// A scale-up does not wait longer for those before it: without its turn it may have to be tried
+/// again.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// A standby says so at every third look.
@@ -39,12 +45,13 @@ const BEATS_PER_WORD: u32 = 3;
 const HASH: &str = "#lease";
 const RANGE: &str = "kinesis-autoscaler";
 
-/// Numbers the holders through: a fence against whoever held the lease before.
+/// Numbers the holders consecutively: a fence against earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseTerm(u64);
 
 impl LeaseTerm {
-    /// The term of a host that acts without the lease: [`Standing::Alone`]. The terms in the table begin at 1.
+    /// The term of a host that acts without the lease: [`Standing::Alone`]. The terms in the table
+    /// begin at 1.
     pub const ALONE: Self = Self(0);
 }
 
@@ -57,7 +64,8 @@ pub struct Lease {
     me: String,
     duration: Duration,
     state: Mutex<State>,
-    /// This process's transactions on the lease's item, one at a time: of two that meet, DynamoDB refuses one.
+    /// This process's transactions on the lease's item, one at a time: of two that meet, DynamoDB
+    /// refuses one.
     turn: tokio::sync::Mutex<()>,
     beats: AtomicU32,
 }
@@ -88,7 +96,8 @@ struct Held {
     renewed: Moment,
 }
 
-/// A point in time by both clocks: the wall clock shows a sleep of the whole machine, which the monotonic one does not.
+/// A point in time by both clocks: the wall clock shows a sleep of the whole machine, which the
+/// monotonic one does not.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     monotonic: Instant,
@@ -109,7 +118,8 @@ pub enum Standing {
     Holder(LeaseTerm),
     /// The lease ran out, and DynamoDB has not answered since: scale-ups alone go on.
     Cut(LeaseTerm),
-    /// DynamoDB has not answered for the whole duration of a lease: scale-ups alone are allowed, without a lease.
+    /// DynamoDB has not answered for the whole duration of a lease: scale-ups alone are allowed,
+    /// without a lease.
     Alone,
     /// Another host has the lease, if one is known.
     Standby(Option<String>),
@@ -174,7 +184,8 @@ impl Lease {
         let answered = matches!(kind, Kind::Condition | Kind::Conflict);
         let mut state = self.lock();
         state.unanswered = (!kind.is_refusal() || for_all).then_some(began);
-        // Nothing is known of a time without beats, such as a sleep of the machine: the count starts again.
+        // Nothing is known of a time without beats, such as a sleep of the machine: the count
+        // starts again.
         let earlier = state
             .silence
             .filter(|silence| !self.ran_out(silence.last, began));
@@ -195,8 +206,9 @@ impl Lease {
             Err(error) => return Err(error),
         }
         match self.read().await? {
-            // Our own write, perhaps of an earlier beat, whose answer was lost. Others count from when it was carried out, which we do not
-            // know: only another write makes the lease valid from now on.
+            // Our own write, perhaps of an earlier beat, whose answer was lost. Others count from
+            // when it was carried out, which we do not know: only another write makes the lease
+            // valid from now on.
             Some(found) if found.holder == self.me && found.term == mine.term => {
                 let began = self.moment();
                 let next = found.next();
@@ -218,7 +230,8 @@ impl Lease {
 
     async fn watch(&self, began: Moment) -> Result<(), aws::Error> {
         let found = self.read().await?;
-        // The holder may have renewed until the read was answered, and may act for a whole duration from then on.
+        // The holder may have renewed until the read was answered, and may act for a whole duration
+        // from then on.
         let read = Instant::now();
         let free = match (&found, &self.lock().watched) {
             (None, _) => true,
@@ -260,7 +273,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease up, so that a standby need not wait for it to run out, and takes back the word of having stood by.
+    /// Gives the lease up, so that a standby need not wait for it to run out, and takes back the
+    /// word of having stood by.
     pub async fn release(&self) {
         self.give_up().await;
         if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
@@ -315,7 +329,8 @@ impl Lease {
         let ran_out_by = |at: Moment| self.ran_out(held.renewed, at);
         match state.unanswered {
             _ if !ran_out_by(now) => Standing::Holder(held.record.term),
-            // A beat that began before the lease ran out tells nothing: a process that was frozen during one finds it unanswered too.
+            // A beat that began before the lease ran out tells nothing: a process that was frozen
+            // during one finds it unanswered too.
             Some(began) if ran_out_by(began) => Standing::Cut(held.record.term),
             _ if is_alone => Standing::Alone,
             // Not renewed in time: the next beat finds out whether it was taken over.
@@ -346,7 +361,8 @@ impl Lease {
         }
     }
 
-    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to another. There is none without a lease.
+    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to
+    /// another. There is none without a lease.
     pub fn fence(&self, term: LeaseTerm) -> Option<Write> {
         if term == LeaseTerm::ALONE {
             return None;
@@ -366,7 +382,8 @@ impl Lease {
         })
     }
 
-    /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does not answer, not for long.
+    /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does
+    /// not answer, not for long.
     pub async fn intent_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         timeout(TURN_WITHIN, self.turn.lock()).await.ok()
     }

@@ -20,7 +20,8 @@ pub struct LeaseGuard {
     pub direction: Direction,
 }
 
-/// The lease was lost between two writes. The host that holds it now finds the rest open in the scaling log.
+/// The lease was lost between two writes. The host that holds it now finds the rest open in the
+/// scaling log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this host no longer holds the lease")]
 pub struct LeaseLost;
@@ -52,8 +53,9 @@ impl LeaseGuard {
 
     /// Runs `call`, with its wait for a quota and its retries, only while the lease is held.
     ///
-    /// One check beforehand is not enough: a process that is suspended in between would send the call
-    /// when it is resumed. The call itself carries a [`Self::pre_send_check`] for the rest of its way.
+    /// One check beforehand is not enough: a process that is suspended in between would send the
+    /// call when it is resumed. The call itself carries a [`Self::pre_send_check`] for the rest of
+    /// its way.
     pub async fn run_while_held<T>(&self, call: impl Future<Output = T>) -> Result<T, LeaseLost> {
         let mut call = pin!(call);
         poll_fn(|waker| match self.check() {

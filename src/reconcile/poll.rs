@@ -1,4 +1,5 @@
-//! The poll: which subscribed alarms are in ALARM, with one DescribeAlarms call for each account and Region.
+//! The poll: which subscribed alarms are in ALARM, with one DescribeAlarms call for each account
+//! and Region.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,8 @@ use autoscaler_core::{
 
 use crate::aws::{self, RegionClients};
 
-/// The subscriptions of one account and Region, by alarm name, and by stream name where they have one.
+/// The subscriptions of one account and Region, by alarm name, and by stream name where they have
+/// one.
 #[derive(Debug, Default)]
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
@@ -52,7 +54,7 @@ impl Index {
 pub enum PollMode {
     #[default]
     Filtered,
-    /// By name; after so many more polls the filter is tried again.
+    /// By name; after this many more polls the filter is tried again.
     ByName { polls_left: u32 },
 }
 
@@ -61,7 +63,8 @@ const POLLS_BY_NAME: u32 = 15;
 /// An alarm in ALARM: the subscription that it belongs to, and its half of the pair.
 pub type Firing = (SubscriptionId, Direction, Alarm);
 
-/// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where that is cheaper.
+/// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where
+/// that is cheaper.
 pub async fn poll(
     clients: &RegionClients,
     index: &Index,

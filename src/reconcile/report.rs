@@ -207,7 +207,8 @@ impl Report {
         for (operation, calls) in later.api_calls {
             *self.api_calls.entry(operation).or_default() += calls;
         }
-        // Ticks that end list every subscription, in their order; one that was stopped only those it has come to.
+        // Ticks that end list every subscription, in their order; one that was stopped only those
+        // it has come to.
         let whole = self.streams.len() == later.streams.len();
         for (place, news) in later.streams.into_iter().enumerate() {
             let same = |known: &StreamReport| {
@@ -337,7 +338,8 @@ impl Report {
     }
 }
 
-/// Streams that failed for the same cause are told together: how many more there are, beside the first.
+/// Streams that failed for the same cause are told together: how many more there are, beside the
+/// first.
 fn folded<'a>(streams: impl Iterator<Item = &'a StreamReport>) -> Vec<(&'a StreamReport, usize)> {
     let mut folded: Vec<(&StreamReport, usize)> = Vec::new();
     let mut failed: BTreeMap<(&str, &str), usize> = BTreeMap::new();

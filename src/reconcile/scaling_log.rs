@@ -1,8 +1,9 @@
 //! The log of scalings in DynamoDB, in the original's table and format.
 //!
-//! A scaling is written before it is carried out, with the outcome `open`, together with a marker under the key `#open` and the stream's ARN,
-//! which no stream name can collide with. The marker finds what was left open without reading every stream's rows, and lets one scaling of a
-//! stream be open at a time, whichever host began it. What DynamoDB does not take waits in the [`Spool`].
+//! A scaling is written before it is carried out, with the outcome `open`, together with a marker
+//! under the key `#open` and the stream's ARN, which no stream name can collide with. The marker
+//! finds what was left open without reading every stream's rows, and lets one scaling of a stream
+//! be open at a time, whichever host began it. What DynamoDB does not take waits in the [`Spool`].
 
 mod row;
 
@@ -60,7 +61,8 @@ pub enum Opened {
     Logged(Scaling),
     /// DynamoDB did not take it; it waits in the spool.
     Spooled(Scaling, aws::Error),
-    /// Another scaling of the stream is open, perhaps on another host, or the lease has passed to another host.
+    /// Another scaling of the stream is open, perhaps on another host, or the lease has passed to
+    /// another host.
     AlreadyOpen,
 }
 
@@ -118,7 +120,8 @@ impl ScalingLog {
         row
     }
 
-    /// Writes an intent together with the lease's `fence`, or spools it if `may_spool`: a scale-up is never blocked by the log, a scale-down is.
+    /// Writes an intent together with the lease's `fence`, or spools it if `may_spool`: a scale-up
+    /// is never blocked by the log, a scale-down is.
     pub async fn open(
         &self,
         mut row: Scaling,
@@ -134,7 +137,8 @@ impl ScalingLog {
                     lock(&self.open).insert(row.stream_arn.clone(), row.clone());
                     return Ok(Opened::Logged(row));
                 }
-                // A stream of the same name in another Region may have a row of the same microsecond.
+                // A stream of the same name in another Region may have a row of the same
+                // microsecond.
                 Err(error) if error.kind == Kind::Condition => {
                     refused = true;
                     row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
@@ -155,7 +159,8 @@ impl ScalingLog {
         Ok(Opened::AlreadyOpen)
     }
 
-    /// Takes note of the scaling that is open on a stream, so that it is settled even if the log cannot be searched.
+    /// Takes note of the scaling that is open on a stream, so that it is settled even if the log
+    /// cannot be searched.
     async fn learn(&self, stream_arn: &str) {
         // Without an answer it is found at the next refresh.
         if let Ok(Some(marker)) = self.table.get(OPEN, stream_arn).await
@@ -165,7 +170,8 @@ impl ScalingLog {
         }
     }
 
-    /// Whether another process has settled this scaling. A row that is not in the table, or that nobody can read, nobody has settled.
+    /// Whether another process has settled this scaling. A row that is not in the table, or that
+    /// nobody can read, nobody has settled.
     pub async fn is_settled(&self, row: &Scaling) -> bool {
         if lock(&self.spool).has(row) {
             return false;
@@ -203,14 +209,16 @@ impl ScalingLog {
         row.outcome = outcome;
         row.note = note.or(row.note);
         let spooled = lock(&self.spool).has(&row);
-        // A row that waits in the spool is closed there: delivered out of order it would come back as open.
+        // A row that waits in the spool is closed there: delivered out of order it would come back
+        // as open.
         let sent = if spooled {
             None
         } else {
             Some(self.table.write(writes(&row)).await)
         };
         let sent = match sent {
-            // The marker is another scaling's by now; or another host has settled this one, and then the row alone is refused too.
+            // The marker is another scaling's by now; or another host has settled this one, and
+            // then the row alone is refused too.
             Some(Err(error)) if error.kind == Kind::Condition => {
                 Some(self.table.write(vec![put_row(&row)]).await)
             }
@@ -232,7 +240,8 @@ impl ScalingLog {
         lock(&self.spool).take_in().map_err(ScalingLogError::TakeIn)
     }
 
-    /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many rows were delivered.
+    /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many
+    /// rows were delivered.
     ///
     /// A row that DynamoDB refuses as it stands is stepped over: it must not keep the others.
     pub async fn deliver(&self, within: Duration) -> Result<usize, ScalingLogError> {
@@ -250,7 +259,8 @@ impl ScalingLog {
                     failed = Some(error);
                     break;
                 }
-                // The rest has its turn at the next tick; a row that is sent twice has its effect once.
+                // The rest has its turn at the next tick; a row that is sent twice has its effect
+                // once.
                 Err(_) => break,
             }
         }
@@ -269,7 +279,8 @@ impl ScalingLog {
         }
     }
 
-    /// Sends a row without its marker: another scaling of the stream is open by now, or the row's key is taken.
+    /// Sends a row without its marker: another scaling of the stream is open by now, or the row's
+    /// key is taken.
     async fn deliver_alone(&self, mut row: Scaling) -> Result<(), aws::Error> {
         for _ in 0..KEYS_TO_TRY {
             match self.table.write(vec![put_row(&row)]).await {
@@ -280,7 +291,7 @@ impl ScalingLog {
             let there = self.table.get(&row.stream_name, &key).await?;
             let there = there.as_ref().and_then(row::from_item);
             if there.is_some_and(|there| there.intent_id == row.intent_id) {
-                // Only its answer was lost, and whoever settled it knew more.
+                // Only its answer was lost, and the process that settled it knew more.
                 return Ok(());
             }
             row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
@@ -316,11 +327,11 @@ impl ScalingLog {
         lock(&self.open).values().cloned().collect()
     }
 
-    /// The stream's scalings since `since`, oldest first, with those that are spooled or known to be open; only
-    /// the latter, and the error, where the table cannot be read.
+    /// The stream's scalings since `since`, oldest first, with those that are spooled or known to
+    /// be open; only the latter, and the error, where the table cannot be read.
     ///
-    /// Rows of a stream with the same name in another account or Region are left out; the original's rows have
-    /// no ARN and count.
+    /// Rows of a stream with the same name in another account or Region are left out; the
+    /// original's rows have no ARN and count.
     pub async fn recent(
         &self,
         stream: &str,
@@ -373,8 +384,8 @@ impl ScalingLog {
         rows.cloned().collect()
     }
 
-    /// The stream's newest scaling, however old; `None` where the newest row is another stream's of the same
-    /// name, or unreadable.
+    /// The stream's newest scaling, however old; `None` where the newest row is another stream's of
+    /// the same name, or unreadable.
     pub async fn newest(
         &self,
         stream: &str,
@@ -387,8 +398,8 @@ impl ScalingLog {
             .filter(|row| row.stream_arn.is_empty() || row.stream_arn == stream_arn))
     }
 
-    /// The rows under the stream's name from `since` on, oldest first, whatever their ARN: those of the table,
-    /// and those in this host's spool.
+    /// The rows under the stream's name from `since` on, oldest first, whatever their ARN: those of
+    /// the table, and those in this host's spool.
     pub async fn history(
         &self,
         stream: &str,
@@ -439,8 +450,8 @@ fn writes(row: &Scaling) -> Vec<Write> {
     vec![put_row(row), marker]
 }
 
-/// The row may replace only itself, so that a write that is sent twice, or later from the spool, has its effect once; and an open row
-/// never one that was closed, by another host too.
+/// The row may replace only itself, so that a write that is sent twice, or later from the spool,
+/// has its effect once; and an open row never one that was closed, by another host too.
 fn put_row(row: &Scaling) -> Write {
     let condition = if row.outcome == Outcome::Open {
         let open = Value::S(Outcome::Open.code().to_owned());

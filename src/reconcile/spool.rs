@@ -1,10 +1,11 @@
 //! Rows that DynamoDB has not taken yet, in a file of the state directory.
 //!
-//! One line per row and state: a checksum, a space, the row as JSON. A later line of the same row replaces the earlier one. A last line that a
-//! crash cut short is dropped; any other damaged line is kept aside in `spool.damaged`. Every write is on disk before it counts.
+//! One line per row and state: a checksum, a space, the row as JSON. A later line of the same row
+//! replaces the earlier one. A last line that a crash cut short is dropped; any other damaged line
+//! is kept aside in `spool.damaged`. Every write is on disk before it counts.
 //!
-//! A person's command may run beside the daemon whose spool this is: it has a file of its own, which it locks while it runs, and which the
-//! daemon takes in and removes afterwards.
+//! A person's command may run beside the daemon whose spool this is: it has a file of its own,
+//! which it locks while it runs, and which the daemon takes in and removes afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -58,7 +59,8 @@ enum Own {
 }
 
 impl Spool {
-    /// Reads the spool of a state directory; where there is none, it is empty and nothing is created.
+    /// Reads the spool of a state directory; where there is none, it is empty and nothing is
+    /// created.
     pub fn open(state_dir: &Path) -> Result<Self, SpoolError> {
         let path = spool_file(state_dir);
         let text = match state_file::read(&path) {
@@ -109,13 +111,15 @@ impl Spool {
                 Ok(())
             }
         }) {
-            // A full disk is no reason not to scale; what is damaged is passed over again the next time.
-            tracing::error!(error = %error, "the spool cannot be mended");
+            // A full disk is no reason not to scale; what is damaged is passed over again the next
+            // time.
+            tracing::error!(error = %error, "could not repair the spool");
         }
         Ok(spool)
     }
 
-    /// What can be read of a spool that another process may be writing; it takes nothing, and is never mended.
+    /// What can be read of a spool that another process may be writing; it takes nothing, and is
+    /// never repaired.
     pub fn peek(state_dir: &Path) -> Self {
         let path = spool_file(state_dir);
         let bytes = state_file::read(&path).unwrap_or_else(|error| {
@@ -439,7 +443,7 @@ mod tests {
             assert_eq!(
                 waiting(folder.path()).len(),
                 left,
-                "a second look finds it mended: {text}"
+                "a second look finds it repaired: {text}"
             );
         }
     }

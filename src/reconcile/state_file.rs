@@ -1,4 +1,5 @@
-//! Files of the state directory: no link in its place is followed, and a crash leaves the old or the new one.
+//! Files of the state directory: no link in its place is followed, and a crash leaves the old or
+//! the new one.
 
 use std::{
     fs::{File, OpenOptions},

@@ -37,7 +37,8 @@ use memory::Memory;
 use stream::StreamOutcome;
 use upkeep::Upkeep;
 
-/// How long a tick of the daemon waits for the upkeep of the scaling log, after it has started streams.
+/// How long a tick of the daemon waits for the upkeep of the scaling log, after it has started
+/// streams.
 const UPKEEP_GRACE: Duration = Duration::from_secs(1);
 
 /// Without state of an earlier tick, the audit takes the streams whose turn was in this time.
@@ -122,8 +123,8 @@ impl Autoscaler {
         self.memory.overdue.extend(self.context.subscription_ids());
     }
 
-    /// Looks after every stream that may need it, and reports what was done. Never fails as a whole:
-    /// failures are reported per stream.
+    /// Looks after every stream that may need it, and reports what was done. Never fails as a
+    /// whole: failures are reported per stream.
     pub async fn tick(&mut self, wait: Duration) -> Report {
         self.tick_with(wait, UPKEEP_GRACE).await
     }
@@ -140,7 +141,8 @@ impl Autoscaler {
             Some(Standing::Alone) => Some(LeaseTerm::ALONE),
             Some(Standing::Standby(holder)) => {
                 self.stands_by = true;
-                // Rows that this host spooled while it held the lease are out of every other host's reach.
+                // Rows that this host spooled while it held the lease are out of every other host's
+                // reach.
                 self.start_upkeep(now);
                 self.finish_upkeep(deadline, now).await;
                 return self.stand_by(now, holder);
@@ -165,8 +167,8 @@ impl Autoscaler {
         self.report(now, millis(started.elapsed()), calls)
     }
 
-    /// Reports what the tick did not come to: streams still under way, failures that last, and, where
-    /// every subscription is reported, those at rest.
+    /// Reports what the tick did not come to: streams still under way, failures that last, and,
+    /// where every subscription is reported, those at rest.
     fn report_rest(&mut self, now: Timestamp) {
         let settling = |report: &StreamReport| report.reason == Reason::Settling;
         if self.reports.values().any(settling) {
@@ -196,10 +198,11 @@ impl Autoscaler {
         self.memory.notices.end_tick();
     }
 
-    /// Ticks until no work is left, up to `within`; what is left then stays open in the scaling log.
+    /// Ticks until no work is left, up to `within`; what is left then stays open in the scaling
+    /// log.
     ///
-    /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it goes
-    /// on polling meanwhile.
+    /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it
+    /// goes on polling meanwhile.
     pub async fn run_once(&mut self, wait: Duration, within: Duration) -> Report {
         let end = Instant::now() + within;
         loop {
@@ -252,8 +255,8 @@ impl Autoscaler {
 
     /// Takes over what an earlier process saved in the state directory about its last tick.
     ///
-    /// Without it every audit is due: a run that comes seldom, or whose state directory does not last,
-    /// would never get to some streams.
+    /// Without it every audit is due: a run that comes seldom, or whose state directory does not
+    /// last, would never get to some streams.
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
         self.memory.load(state_dir, now);
@@ -296,7 +299,8 @@ impl Autoscaler {
         while let Some(joined) = self.under_way.try_join_next_with_id() {
             self.take_in(joined, now);
         }
-        // What was begun before this tick is part of its report, but does not keep it from looking again.
+        // What was begun before this tick is part of its report, but does not keep it from looking
+        // again.
         self.reports.retain(|_, report| report.acts());
     }
 

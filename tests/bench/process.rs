@@ -1,6 +1,8 @@
-//! The real process: start-up, an idle tick, and a storm in which every stream scales up; CPU, resident memory, size of the binary.
+//! The real process: start-up, an idle tick, and a storm in which every stream scales up; CPU,
+//! resident memory, size of the binary.
 //!
-//! The sandbox answers it over a socket from this process, so that the figures are the daemon's alone.
+//! The sandbox answers it over a socket from this process, so that the figures are the daemon's
+//! alone.
 
 use std::{
     fs,
@@ -24,8 +26,9 @@ const REGION: &str = "eu-west-1";
 const TABLE: &str = "logs";
 const TICKS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Calls per second that the storm is let go at, far above any account's, so that the process is at work all the time. A call costs more
-/// CPU at a slower limiters, and a small storm, which goes at once in a burst, would be compared with a large one that waits.
+/// Calls per second that the storm is let go at, far above any account's, so that the process is at
+/// work all the time. A call costs more CPU at a slower limiters, and a small storm, which goes at
+/// once in a burst, would be compared with a large one that waits.
 const STORM_QUOTA: u32 = 1000;
 
 fn main() {

@@ -1,4 +1,5 @@
-//! The decision, and whole ticks with 10,000 subscriptions, against the sandbox with time paused: the work, without the waiting.
+//! The decision, and whole ticks with 10,000 subscriptions, against the sandbox with time paused:
+//! the work, without the waiting.
 
 use std::{hint::black_box, time::Duration};
 

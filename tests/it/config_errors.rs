@@ -1,4 +1,5 @@
-//! What is said of configurations that are wrong: all of it at once, each with its place and its key.
+//! What is said of configurations that are wrong: all of it at once, each with its place and its
+//! key.
 
 use kinesis_autoscaler::{
     config::{Config, Error, Origin, Overrides, Problem},

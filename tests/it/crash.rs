@@ -1,6 +1,8 @@
-//! The process is killed (SIGKILL) over and over at random moments: nothing is lost, and nothing is done twice.
+//! The process is killed (SIGKILL) over and over at random moments: nothing is lost, and nothing is
+//! done twice.
 //!
-//! `CRASH_KILLS=200 cargo test crash -- --nocapture` is the long run; `CRASH_SEED` makes another one of it.
+//! `CRASH_KILLS=200 cargo test crash -- --nocapture` is the long run; `CRASH_SEED` makes another
+//! one of it.
 
 use std::{
     thread,
@@ -16,16 +18,19 @@ use crate::emulator::{
 
 const KILLS: usize = 12;
 const SEED: usize = 20_261_122;
-/// The process lives so many milliseconds, from before its first call until well into its next tick.
+/// The process lives so many milliseconds, from before its first call until well into its next
+/// tick.
 const LIFE_MS: std::ops::Range<u64> = 100..2500;
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);
-/// An intent whose call may have been sent is settled after a minute, an alarm older than its definition counts after three.
+/// An intent whose call may have been sent is settled after a minute, an alarm older than its
+/// definition counts after three.
 const QUIET_WITHIN: Duration = Duration::from_secs(270);
 
 #[test]
 fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
     let (kills, seed) = (number("CRASH_KILLS", KILLS), number("CRASH_SEED", SEED));
-    // Where each call is slow a kill more often leaves an intent alone in the log, which takes a minute to settle: not in the short run.
+    // Where each call is slow a kill more often leaves an intent alone in the log, which takes a
+    // minute to settle: not in the short run.
     let moto_latency_ms = if kills > KILLS { 30 } else { 0 };
     let Some(emulator) = Emulator::start(Kinesis::Recorded {
         moto_latency_ms,

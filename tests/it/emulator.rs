@@ -1,6 +1,7 @@
 //! The program, as it ships, against emulators of AWS that others wrote: moto and kinesis-local.
 //!
-//! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and npm.
+//! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and
+//! npm.
 
 mod cases;
 pub mod daemon;

@@ -1,4 +1,5 @@
-//! Every kind of scaling, with a death at every single point, and with every single call failing in every single way.
+//! Every kind of scaling, with a death at every single point, and with every single call failing in
+//! every single way.
 
 use std::{
     sync::{
@@ -86,7 +87,8 @@ impl Case {
         world.start(&format!("{audit}{}", named(&["orders"]))).await
     }
 
-    /// The world after the faults, whatever they were: scaled once, alarms right, logged once, nothing left open.
+    /// The world after the faults, whatever they were: scaled once, alarms right, logged once,
+    /// nothing left open.
     async fn settles(&self, world: &World, mut autoscaler: Autoscaler, what: &str) {
         let what = format!("{self:?}, {what}");
         world.sandbox.clear_faults();

@@ -1,4 +1,5 @@
-//! `history`: the rows that it tells, also those of the original, and the pictures that it makes of them.
+//! `history`: the rows that it tells, also those of the original, and the pictures that it makes of
+//! them.
 
 use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};

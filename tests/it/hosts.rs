@@ -1,5 +1,5 @@
-//! Two daemons share one world. The one that acts is stopped (SIGTERM), killed (SIGKILL), and frozen (SIGSTOP) and thawed: the other takes
-//! over in time, and never do both act.
+//! Two daemons share one world. The one that acts is stopped (SIGTERM), killed (SIGKILL), and
+//! frozen (SIGSTOP) and thawed: the other takes over in time, and never do both act.
 
 use std::time::Duration;
 
@@ -136,7 +136,8 @@ impl<'a> Hosts<'a> {
         assert!(begins.is_some(), "{name} does nothing:\n{}", self.logs());
     }
 
-    /// Thaws the frozen one and waits until it knows its place; it may close rows of what it did, and nothing else.
+    /// Thaws the frozen one and waits until it knows its place; it may close rows of what it did,
+    /// and nothing else.
     fn thaw(&mut self) {
         let (at, name) = (now(), self.daemons[1].name);
         self.daemons[1].signal("CONT");

@@ -1,4 +1,5 @@
-//! Two hosts and one lease when answers are lost or late, and what a host had in its spool when another took over.
+//! Two hosts and one lease when answers are lost or late, and what a host had in its spool when
+//! another took over.
 
 use std::{sync::Arc, time::Duration};
 

@@ -265,7 +265,8 @@ async fn health_tells_the_truth() {
         "after the next tick"
     );
 
-    // A failing stream is no fault of the daemon's; AWS out of reach is one that a check has to see.
+    // A failing stream is no fault of the daemon's; AWS out of reach is one that a check has to
+    // see.
     world.place.delete_alarm("orders-scale-down-alarm");
     world.fire("orders", "scale-up");
     let report = process.tick().await;

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
 
-/// The binary with an environment of its own: no AWS but a closed port, no credentials but made-up ones.
+/// The binary with an environment of its own: no AWS but a closed port, no credentials but made-up
+/// ones.
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command.args(args).env_clear().stdin(Stdio::null());

@@ -590,7 +590,8 @@ fn the_tables_definition_is_printed_for_the_cli_and_for_cloudformation() {
     assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST");
 }
 
-/// What a pair records of a stream with the given sums in its last period: the value that is compared.
+/// What a pair records of a stream with the given sums in its last period: the value that is
+/// compared.
 fn usage(design: &PairDesign, stream: &pair::Stream<'_>, sums: &[(&str, f64)]) -> f64 {
     let text = pair::usage(design.throttle_share, stream.reads, 300);
     let mut values = BTreeMap::from([(

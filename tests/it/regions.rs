@@ -12,7 +12,8 @@ fn minutes(n: i64) -> SignedDuration {
     SignedDuration::from_mins(n)
 }
 
-/// The stream `near`, and `far` in another Region, both in scale-up ALARM, with their configuration.
+/// The stream `near`, and `far` in another Region, both in scale-up ALARM, with their
+/// configuration.
 async fn two_regions() -> (World, String) {
     let world = World::new();
     world.stream("near", 2);

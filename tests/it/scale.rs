@@ -387,7 +387,8 @@ async fn the_days_calls_are_counted_and_a_way_that_needs_more_is_refused() {
 async fn what_an_earlier_scaling_has_left_open_is_settled_first() {
     let world = World::new();
     world.stream("orders", 2);
-    // The answer is lost, and the process is gone with the row open and the alarms at the old count.
+    // The answer is lost, and the process is gone with the row open and the alarms at the old
+    // count.
     world
         .sandbox
         .set_faults(|call| match call.operation.as_str() {
@@ -432,7 +433,8 @@ async fn somebody_elses_resharding_between_two_calls_stops_it() {
     let place = world.place.clone();
     let mut looks = 0;
     world.sandbox.set_faults(move |call| {
-        // The second DescribeLimits-free look after the first call finds the stream ACTIVE; then a person is faster.
+        // The second DescribeLimits-free look after the first call finds the stream ACTIVE; then a
+        // person is faster.
         if call.operation == "DescribeStreamSummary"
             && place
                 .stream("orders")

@@ -120,7 +120,8 @@ async fn a_row_in_another_time_zone_is_found_however_its_key_sorts() {
     held(&tick(&mut autoscaler).await, "orders", "daily_limit");
 }
 
-/// A stream of 2 shards whose scaling to 4 was begun by a host that has died since; AWS may have carried it out.
+/// A stream of 2 shards whose scaling to 4 was begun by a host that has died since; AWS may have
+/// carried it out.
 async fn left_open(fault: Fault) -> World {
     let world = World::new();
     world.place.set_update_window(Duration::from_secs(1));

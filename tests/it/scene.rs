@@ -60,7 +60,8 @@ pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
     }
 }
 
-/// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the given states.
+/// Everything read: a stream with `n` shards in sync, `used` shards at its busiest time, and the
+/// given states.
 pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
     let series = |sum: f64| Series {
         points: vec![(ago(3600), 0.0), (ago(600), sum), (ago(300), 0.0)],

@@ -1,4 +1,5 @@
-//! What signals do to a daemon under load: no tick is lost to a reload, and nothing half-done is left unrecorded by a stop.
+//! What signals do to a daemon under load: no tick is lost to a reload, and nothing half-done is
+//! left unrecorded by a stop.
 
 use std::{
     fs,
@@ -30,7 +31,8 @@ fn emulator() -> Option<Emulator> {
     })
 }
 
-/// How many ticks the daemon has made, and how many were late, by its own metrics; `None` while it does not answer.
+/// How many ticks the daemon has made, and how many were late, by its own metrics; `None` while it
+/// does not answer.
 fn ticks(address: &str) -> Option<(u64, u64)> {
     let mut stream = TcpStream::connect(address).ok()?;
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -88,7 +90,8 @@ fn reloads_of_good_and_bad_files_under_load_lose_no_tick() {
         taken >= RELOADS / 4 && refused >= RELOADS / 4,
         "{taken}, {refused}\n{log}"
     );
-    // A late tick is one that waited for another, which the schedule's next due time may have gone by.
+    // A late tick is one that waited for another, which the schedule's next due time may have gone
+    // by.
     assert!(
         made + late + 1 >= seconds,
         "{made} ticks in {seconds} s, {late} late, with one due every second:\n{log}"

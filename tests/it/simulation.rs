@@ -1,7 +1,9 @@
-//! Deterministic simulation: random streams and loads, faults at every call, deaths, operators; safety after every minute, convergence after
-//! the faults stop. A failing seed prints how to replay it.
+//! Deterministic simulation: random streams and loads, faults at every call, deaths, operators;
+//! safety after every minute, convergence after the faults stop. A failing seed prints how to
+//! replay it.
 //!
-//! `SIMULATION_SEED=N` replays one seed, `SIMULATION_SEEDS=N` runs N new ones (the long run: `SIMULATION_SEEDS=2000 cargo test simulation`).
+//! `SIMULATION_SEED=N` replays one seed, `SIMULATION_SEEDS=N` runs N new ones (the long run:
+//! `SIMULATION_SEEDS=2000 cargo test simulation`).
 
 use std::{
     cell::RefCell,
@@ -18,8 +20,8 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
 
-/// Seeds that every run of the tests goes through, beside a new one. The last two are of defects: a blind retry of UpdateShardCount that
-/// was planted, and what the simulation itself did not know.
+/// Seeds that every run of the tests goes through, beside a new one. The last two are of defects: a
+/// blind retry of UpdateShardCount that was planted, and what the simulation itself did not know.
 const FIXED_SEEDS: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 1_123_923_525_906];
 const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
@@ -194,7 +196,8 @@ impl Simulation {
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let audit = ["2m", "5m", "10m"][rng.usize(0..3)];
-        // One host; two that know nothing of each other, as from two crontabs; two that stand by for each other.
+        // One host; two that know nothing of each other, as from two crontabs; two that stand by
+        // for each other.
         let (hosts, lease) = [(1, ""), (2, ""), (2, LEASE)][rng.usize(0..3)];
         let config = format!("audit_interval = \"{audit}\"\n{lease}{}", named(&names));
         let hosts = (0..hosts).map(|_| None).collect();
@@ -258,7 +261,8 @@ impl Simulation {
                 *host = Some(Host::start(context).await);
             }
             if let (true, Some(host)) = (deaths && self.rng.f64() < 0.02, &host) {
-                // NTP, or a person, sets the host's clock; the signatures of AWS allow no more than some minutes.
+                // NTP, or a person, sets the host's clock; the signatures of AWS allow no more than
+                // some minutes.
                 host.context
                     .clock
                     .jump(SignedDuration::from_secs(self.rng.i64(-40..40)));
@@ -289,7 +293,8 @@ impl Simulation {
         tokio::time::sleep_until(started + Duration::from_secs(60)).await;
     }
 
-    /// Sets how the next minute's calls go wrong: mostly not at all, sometimes a few, sometimes most of one service.
+    /// Sets how the next minute's calls go wrong: mostly not at all, sometimes a few, sometimes
+    /// most of one service.
     fn faults(&mut self) {
         // Metrics that are late, or so late that they are stale.
         let late = if self.rng.f64() < 0.1 {
@@ -365,7 +370,8 @@ impl Simulation {
                     let to = self.rng.u32(n.div_ceil(2)..=2 * n);
                     if to != n && self.world.place.reshard_externally(&model.name, to).is_ok() {
                         model.manual_context += 1;
-                        // A scaling that a person undoes before anyone has looked cannot be told from one that never took effect.
+                        // A scaling that a person undoes before anyone has looked cannot be told
+                        // from one that never took effect.
                         let open = open_rows(&self.world, self.hosts.len(), &model.name);
                         model.manual_context += open.iter().filter(|from| **from == to).count();
                         model.counts.insert(to);
@@ -550,7 +556,8 @@ thread_local! {
     static FAULTS: RefCell<Vec<Counts>> = const { RefCell::new(Vec::new()) };
 }
 
-/// No stream is scaled twice for one alarm: when UpdateShardCount goes out, both alarms speak of the count that the stream has.
+/// No stream is scaled twice for one alarm: when UpdateShardCount goes out, both alarms speak of
+/// the count that the stream has.
 fn in_sync(
     place: &autoscaler_sandbox::RegionHandle,
     call: &Call,
@@ -668,7 +675,8 @@ impl Model {
     }
 }
 
-/// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's ActionsEnabled, which is ours and looked at apart.
+/// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's
+/// ActionsEnabled, which is ours and looked at apart.
 fn lasting(name: &str, alarm: Value) -> Value {
     let mut alarm = crate::tick::unchanging(alarm);
     if name.contains("scale-down") {

@@ -1,4 +1,5 @@
-//! A thousand streams at once, and ten thousand in three Regions, with AWS's quotas enforced, in virtual time.
+//! A thousand streams at once, and ten thousand in three Regions, with AWS's quotas enforced, in
+//! virtual time.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,8 @@ impl Storm {
         autoscaler
     }
 
-    /// A wait that is long for some leaves no line in which all after them wait as long, and are read again.
+    /// A wait that is long for some leaves no line in which all after them wait as long, and are
+    /// read again.
     fn few_are_read_again(&self) {
         let reads = self.world.sandbox.calls()["DescribeStreamSummary"];
         let again = reads - self.names.len() as u64;
@@ -173,7 +175,8 @@ async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
     let started = storm.world.clock.now();
     let slow = std::time::Duration::from_secs(4);
     let sandbox = &storm.world.sandbox;
-    // The limiters is ours alone here: calls that the log has held up meet others, and AWS would throttle some.
+    // The limiters is ours alone here: calls that the log has held up meet others, and AWS would
+    // throttle some.
     sandbox.enforce_quotas(false);
     sandbox.set_faults(move |call| match &*call.operation {
         "DescribeStreamSummary" => Fault::Slow(slow),

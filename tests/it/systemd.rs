@@ -1,4 +1,5 @@
-//! What systemd sees: the protocol over a real NOTIFY_SOCKET, spoken by the real binary, and the units that ship.
+//! What systemd sees: the protocol over a real NOTIFY_SOCKET, spoken by the real binary, and the
+//! units that ship.
 
 use std::{
     fs::{self, File},
@@ -56,7 +57,8 @@ impl Service {
         }
     }
 
-    /// The next datagram that a test asks for, line by line; others, as the watchdog's, may come before.
+    /// The next datagram that a test asks for, line by line; others, as the watchdog's, may come
+    /// before.
     #[track_caller]
     fn hears(&mut self, wanted: impl Fn(&[&str]) -> bool) -> Vec<String> {
         let mut heard = Vec::new();
@@ -414,7 +416,8 @@ fn systemd_analyze(arguments: &[&str]) -> Option<String> {
     Some(text)
 }
 
-/// The units with the path of the program as it was built, for systemd-analyze looks whether it is there.
+/// The units with the path of the program as it was built, for systemd-analyze looks whether it is
+/// there.
 fn units_of_this_build() -> (TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut copies = Vec::new();

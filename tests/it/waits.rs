@@ -128,8 +128,8 @@ async fn a_host_that_cannot_ask_the_log_goes_by_what_the_alarms_record() {
     .await;
 }
 
-/// A slow host gets to the alarms of its scaling at `quota` writes a second; by then another one has scaled the stream again. `change` is
-/// made before that. Returns the log.
+/// A slow host gets to the alarms of its scaling at `quota` writes a second; by then another one
+/// has scaled the stream again. `change` is made before that. Returns the log.
 async fn another_host_goes_on(quota: f64, after: u64, change: fn(&World)) -> Vec<Value> {
     let world = firing(&["orders"]).await;
     let quotas = format!("[quotas]\nput_metric_alarm = {quota}\n");

@@ -1,4 +1,5 @@
-//! What the tests of ticks stand on: a sandbox with its clock, and autoscalers that start and die as processes do.
+//! What the tests of ticks stand on: a sandbox with its clock, and autoscalers that start and die
+//! as processes do.
 
 use std::sync::Arc;
 
@@ -103,7 +104,8 @@ impl World {
         self.place.items(TABLE).into_iter().filter(is_row).collect()
     }
 
-    /// The configuration with `streams`, and whatever else, without an audit unless it is asked for.
+    /// The configuration with `streams`, and whatever else, without an audit unless it is asked
+    /// for.
     pub fn config(&self, text: &str) -> Config {
         let audit = if text.contains("audit_interval") {
             ""

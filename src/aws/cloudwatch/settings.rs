@@ -63,7 +63,8 @@ impl CloudWatch {
 }
 
 impl CloudWatch {
-    /// Replaces what `settings` has of an alarm that exists, and keeps every other field as it was read.
+    /// Replaces what `settings` has of an alarm that exists, and keeps every other field as it was
+    /// read.
     pub async fn revise(
         &self,
         existing: &Definition,

@@ -30,8 +30,8 @@ impl Operation {
         }
     }
 
-    /// The IAM action that allows it. A transaction needs one for each kind of write in it; ours always
-    /// have a put.
+    /// The IAM action that allows it. A transaction needs one for each kind of write in it; ours
+    /// always have a put.
     pub fn iam_action(self) -> &'static str {
         match self {
             Self::DescribeAlarms => "cloudwatch:DescribeAlarms",

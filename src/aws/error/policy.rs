@@ -16,7 +16,8 @@ pub(in crate::aws) enum Policy {
     Endpoint,
 }
 
-/// How AWS's messages name each policy, in "with an explicit deny in a …" and "because no … allows".
+/// How AWS's messages name each policy, in "with an explicit deny in a …" and "because no …
+/// allows".
 const NAMES: [(&str, Policy); 6] = [
     ("service control policy", Policy::ServiceControl),
     ("resource control policy", Policy::ResourceControl),

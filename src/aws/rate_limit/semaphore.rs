@@ -47,8 +47,8 @@ pub struct SemaphorePermit {
 }
 
 impl SemaphorePermit {
-    /// Records that the stream was read and is to be resharded. From now on only dropping the permit
-    /// frees the slot: after a stall the queue for the quota is short again.
+    /// Records that the stream was read and is to be resharded. From now on only dropping the
+    /// permit frees the slot: after a stall the queue for the quota is short again.
     pub fn decided(&self) {
         self.slots.change(|slots| {
             slots.holders.insert(self.number, Holder::Decided);

@@ -1,4 +1,5 @@
-//! Checks made once for each account and Region: permissions to read, the shard limit, the log table.
+//! Checks made once for each account and Region: permissions to read, the shard limit, the log
+//! table.
 
 use std::collections::BTreeSet;
 
@@ -94,8 +95,8 @@ pub struct Sized<'a> {
     pub shards: u32,
 }
 
-/// Tries GetMetricData, ListStreams and DescribeLimits, and compares the shard limit with what the streams
-/// may grow to.
+/// Tries GetMetricData, ListStreams and DescribeLimits, and compares the shard limit with what the
+/// streams may grow to.
 pub async fn clients(
     context: &Context,
     account: &Account,
@@ -133,11 +134,11 @@ pub async fn clients(
     found
 }
 
-/// Compares the account's shard limit with each stream's next scale-up, with each `max_shards` that was set, and
-/// with their sum.
+/// Compares the account's shard limit with each stream's next scale-up, with each `max_shards` that
+/// was set, and with their sum.
 fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
     const RULE: &str = "shard_limit";
-    let mend = "have the account's shard limit raised (Service Quotas), or lower max_shards";
+    let fix = "have the account's shard limit raised (Service Quotas), or lower max_shards";
     let mut found = Vec::new();
     let bounded = |subscription: &Subscription| subscription.max_shards < MAX_SHARDS;
     let mut sum: u64 = 0;
@@ -152,7 +153,7 @@ fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
         if bounded(subscription) && most > limit {
             let message =
                 format!("max_shards = {most} is above the account's limit of {limit} shards");
-            found.push(of_stream(label, RULE, message, mend));
+            found.push(of_stream(label, RULE, message, fix));
             continue;
         }
         let next = step_up(*n).min(most);
@@ -161,20 +162,20 @@ fn limits(limit: u32, open: u32, streams: &[Sized]) -> Vec<Finding> {
             let message = format!(
                 "the next scale-up from {n} to {next} does not fit: {open} of the account's {limit} shards are open"
             );
-            found.push(of_stream(label, RULE, message, mend));
+            found.push(of_stream(label, RULE, message, fix));
         }
     }
     if found.is_empty() && sum > u64::from(limit) {
         let message = format!(
             "together the streams may grow to {sum} shards, and the account's limit is {limit}"
         );
-        found.push(Finding::new(Warning, RULE, "max_shards", message, mend));
+        found.push(Finding::new(Warning, RULE, "max_shards", message, fix));
     }
     found
 }
 
-fn of_stream(label: &str, rule: &'static str, message: String, mend: &str) -> Finding {
-    let mut finding = Finding::new(Warning, rule, label, message, mend);
+fn of_stream(label: &str, rule: &'static str, message: String, fix: &str) -> Finding {
+    let mut finding = Finding::new(Warning, rule, label, message, fix);
     finding.stream = Some(label.to_owned());
     finding
 }
@@ -186,8 +187,8 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
     let region = &context.aws.clients(home).region;
     let create = "create it with `kinesis-autoscaler table create`";
     let mut found = Vec::new();
-    let mut add = |severity, rule, message: String, mend: &str| {
-        let mut finding = Finding::new(severity, rule, name, message, mend);
+    let mut add = |severity, rule, message: String, fix: &str| {
+        let mut finding = Finding::new(severity, rule, name, message, fix);
         finding.region = Some(region.clone());
         found.push(finding);
     };
@@ -204,8 +205,8 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
         Err(error) => trouble.note(home, region, &error, ""),
         Ok(state) => {
             if let Some(wrong) = state.wrong_keys() {
-                let mend = "name another table in log.table: keys cannot be changed";
-                add(Error, "table_keys", wrong, mend);
+                let fix = "name another table in log.table: keys cannot be changed";
+                add(Error, "table_keys", wrong, fix);
                 return found;
             }
             if !state.active {
@@ -222,10 +223,10 @@ pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
                 Some(other) => {
                     let message =
                         format!("its time to live goes by {other}, not by {TTL_ATTRIBUTE}");
-                    let mend = format!(
+                    let fix = format!(
                         "set the TTL attribute to {TTL_ATTRIBUTE}, or rows are never deleted"
                     );
-                    add(Warning, "table_ttl", message, &mend);
+                    add(Warning, "table_ttl", message, &fix);
                 }
                 None => {
                     let message = "it has no time to live, so rows are never deleted".to_owned();

@@ -9,17 +9,18 @@ const UP_WINDOW_SECONDS: u64 = 180;
 const DOWN_WINDOW_SECONDS: u64 = 3_600;
 const DOWN_THRESHOLD: f64 = 0.40;
 
-/// Says what is slower or dearer with other numbers; `judged` is false where the thresholds mean nothing.
+/// Says what is slower or dearer with other numbers; `judged` is false where the thresholds mean
+/// nothing.
 pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Finding>) {
     let mut add = |alarm: &Settings, message: String| {
-        let mend = "run `alarms create --replace --stream NAME` with the policy's numbers, or keep these if they are meant";
+        let fix = "run `alarms create --replace --stream NAME` with the policy's numbers, or keep these if they are meant";
         let name = &alarm.alarm_name;
         found.push(Finding::new(
             Severity::Info,
             "adaptive_alarms",
             name,
             message,
-            mend,
+            fix,
         ));
     };
     if let Some(window) = up.window_seconds().filter(|it| *it > UP_WINDOW_SECONDS) {

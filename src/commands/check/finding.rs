@@ -56,7 +56,8 @@ pub struct Finding {
     pub stream: Option<String>,
     pub region: Option<String>,
     pub message: String,
-    pub mend: String,
+    #[serde(rename = "mend")]
+    pub fix: String,
 }
 
 impl Finding {
@@ -66,7 +67,7 @@ impl Finding {
         rule: &'static str,
         subject: &str,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
         Self {
             severity,
@@ -75,7 +76,7 @@ impl Finding {
             stream: None,
             region: None,
             message: message.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 }
@@ -108,13 +109,13 @@ impl Findings {
     /// A configuration that cannot be used, for scripts.
     pub fn of_failure(failure: &Failure) -> Self {
         let finding = |report: &Report| {
-            let (message, mend) = (report.error.to_string(), report.hints.join("; "));
+            let (message, fix) = (report.error.to_string(), report.hints.join("; "));
             Finding::new(
                 Severity::Error,
                 "configuration",
                 "configuration",
                 message,
-                mend,
+                fix,
             )
         };
         Self {
@@ -123,7 +124,8 @@ impl Findings {
         }
     }
 
-    /// Whether anything keeps a stream from being scaled; where `strict`, whether there is a warning too.
+    /// Whether anything keeps a stream from being scaled; where `strict`, whether there is a
+    /// warning too.
     pub fn failed(&self, strict: bool) -> bool {
         self.count(Severity::Error) > 0 || (strict && self.count(Severity::Warning) > 0)
     }
@@ -230,7 +232,7 @@ impl Findings {
         let mut folded: Vec<Vec<&Finding>> = Vec::new();
         let mut places: HashMap<_, usize> = HashMap::new();
         for finding in &self.all {
-            let same = (finding.rule, &finding.message, &finding.mend);
+            let same = (finding.rule, &finding.message, &finding.fix);
             let place = *places.entry(same).or_insert(folded.len());
             match folded.get_mut(place) {
                 Some(findings) => findings.push(finding),
@@ -263,7 +265,7 @@ fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
     };
     let names = listed(findings.iter().map(name));
     let severity = first.severity.name();
-    let text = format!("{severity}: {names}: {}; {}", first.message, first.mend);
+    let text = format!("{severity}: {names}: {}; {}", first.message, first.fix);
     let text = wrap(&text, "", "  ", width);
     match (colour, text.strip_prefix(severity)) {
         (true, Some(rest)) => {

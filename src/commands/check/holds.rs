@@ -34,8 +34,8 @@ const FIXES: [(Reason, Severity, &str); 3] = [
     ),
 ];
 
-/// The findings about streams whose scale-up alarm is in ALARM, by the number of the subscription. What cannot be
-/// read is reported where it is checked.
+/// The findings about streams whose scale-up alarm is in ALARM, by the number of the subscription.
+/// What cannot be read is reported where it is checked.
 pub async fn of(
     context: &Arc<Context>,
     read: BTreeMap<usize, (Pair, StreamSummary)>,

@@ -1,4 +1,5 @@
-//! What can be wrong with a pair of alarms, given the stream's shard count where that is known. Pure.
+//! What can be wrong with a pair of alarms, given the stream's shard count where that is known.
+//! Pure.
 
 use super::{
     adaptive,
@@ -29,7 +30,8 @@ pub struct Half<'a> {
     pub settings: &'a Settings,
 }
 
-/// Judges the pair of a subscription; `n` is the stream's open shard count, if that is known and stable.
+/// Judges the pair of a subscription; `n` is the stream's open shard count, if that is known and
+/// stable.
 ///
 /// `throttle_share` is the share of rejected records that a pair should react to; 0 turns that off.
 pub fn judge(
@@ -95,7 +97,7 @@ fn blind(half: Half, subscription: &Subscription, throttle_share: f64) -> Option
     let period = settings.period_seconds().filter(|_| !sees)?;
     let message = "its usage does not rise when records are rejected, as they are at low usage where keys are uneven";
     let usage = provision::pair::usage(throttle_share, subscription.reads, period);
-    let mend = format!(
+    let fix = format!(
         "run `alarms create --replace`, or add the Sum of {METRIC} with the id `throttled`, and compare {usage}"
     );
     Some(Finding::new(
@@ -103,7 +105,7 @@ fn blind(half: Half, subscription: &Subscription, throttle_share: f64) -> Option
         "no_throttle_signal",
         &alarm.name,
         message,
-        mend,
+        fix,
     ))
 }
 
@@ -129,8 +131,8 @@ fn broken(alarm: &str, error: &ContractError) -> Finding {
 fn single(half: Half, direction: Direction, found: &mut Vec<Finding>) {
     let Half { alarm, settings } = half;
     let name = &alarm.name;
-    let mut add = |severity, rule, message: String, mend: &str| {
-        found.push(Finding::new(severity, rule, name, message, mend));
+    let mut add = |severity, rule, message: String, fix: &str| {
+        found.push(Finding::new(severity, rule, name, message, fix));
     };
     if !alarm.further_dimensions.is_empty() {
         let message = format!(
@@ -339,8 +341,8 @@ fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str
         Ok(results) => results,
         Err(usage::Unknown(why)) => {
             let message = format!("its usage cannot be foreseen: {why}");
-            let mend = "see that usage is 1 when the shards are full; `alarms print` shows the usual expressions";
-            return add(Info, "usage_unknown", message, mend);
+            let fix = "see that usage is 1 when the shards are full; `alarms print` shows the usual expressions";
+            return add(Info, "usage_unknown", message, fix);
         }
     };
     let wrong = results.iter().find(|it| !(0.99..=1.01).contains(&it.usage));
@@ -350,10 +352,10 @@ fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str
             "its usage is {} when {metric} fills all {shards} shards in a period of {period} s, where it should be 1",
             short(*usage)
         );
-        let mend = format!(
+        let fix = format!(
             "divide bytes by 1024*1024*{period}*shardCount and records by 1000*{period}*shardCount, as `alarms print` does"
         );
-        add(Warning, "usage_formula", message, &mend);
+        add(Warning, "usage_formula", message, &fix);
     }
 }
 
@@ -366,7 +368,7 @@ fn counts(
     found: &mut Vec<Finding>,
 ) {
     let names = &subscription.alarms;
-    let mend = "the audit corrects it within audit_interval, unless that is \"0s\"";
+    let fix = "the audit corrects it within audit_interval, unless that is \"0s\"";
     if up.shard_count != down.shard_count {
         let message = format!(
             "it records {}, and {} records {}",
@@ -379,7 +381,7 @@ fn counts(
             "pair_disagrees",
             &names.scale_up,
             message,
-            mend,
+            fix,
         ));
     } else if let Some(n) = n
         && up.shard_count != n
@@ -393,7 +395,7 @@ fn counts(
             "out_of_sync",
             &names.scale_up,
             message,
-            mend,
+            fix,
         ));
     }
     let Some(n) = n else { return };
@@ -413,8 +415,8 @@ fn counts(
         ),
         () => return,
     };
-    let mend = "move the bound, or scale the stream with `kinesis-autoscaler scale`";
-    found.push(Finding::new(Warning, "out_of_bounds", key, message, mend));
+    let fix = "move the bound, or scale the stream with `kinesis-autoscaler scale`";
+    found.push(Finding::new(Warning, "out_of_bounds", key, message, fix));
 }
 
 /// The windows of the two alarms against each other.
@@ -428,8 +430,8 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
         let message = format!(
             "it looks back {down_window} s, and the scale-up alarm {up_window} s: the stream shrinks sooner than it grows"
         );
-        let mend = "give it more or longer periods, as 288 of 300 s";
-        found.push(Finding::new(Warning, "window_order", name, message, mend));
+        let fix = "give it more or longer periods, as 288 of 300 s";
+        found.push(Finding::new(Warning, "window_order", name, message, fix));
     }
     if let (Some(up_period), Some(down_period)) = (up.period_seconds(), down.period_seconds())
         && sound
@@ -438,18 +440,13 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
         let message = format!(
             "its periods are {down_period} s long, and those of the scale-up alarm {up_period} s"
         );
-        let mend = "give both the same period, so that both see the same peaks";
-        found.push(Finding::new(
-            Warning,
-            "period_mismatch",
-            name,
-            message,
-            mend,
-        ));
+        let fix = "give both the same period, so that both see the same peaks";
+        found.push(Finding::new(Warning, "period_mismatch", name, message, fix));
     }
 }
 
-/// Thresholds at which one scaling causes the opposite one, at any of `counts`; none is above `most`.
+/// Thresholds at which one scaling causes the opposite one, at any of `counts`; none is above
+/// `most`.
 fn thresholds(
     up: &Settings,
     down: &Settings,
@@ -462,13 +459,13 @@ fn thresholds(
     if up.fires_above() != Some(true) || down.fires_above() != Some(false) {
         return;
     }
-    let mut add = |settings: &Settings, rule, message, mend: &str| {
+    let mut add = |settings: &Settings, rule, message, fix: &str| {
         found.push(Finding::new(
             Warning,
             rule,
             &settings.alarm_name,
             message,
-            mend,
+            fix,
         ));
     };
     if high > 1.0 || (high == 1.0 && !up.comparison_operator.contains("OrEqual")) {
@@ -514,11 +511,11 @@ fn thresholds(
             counted(n, "shard"),
             short(left)
         );
-        let mend = format!(
+        let fix = format!(
             "lower this threshold below {}, or raise the other",
             short(left)
         );
-        add(down, "flapping", message, &mend);
+        add(down, "flapping", message, &fix);
     }
 }
 

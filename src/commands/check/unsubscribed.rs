@@ -9,7 +9,8 @@ use crate::reconcile::context::Context;
 /// The most streams of an account that are looked through.
 const MOST_STREAMS: usize = 1_000;
 
-/// The provisioned streams of the configured accounts that are not among `subscribed`, with their Regions.
+/// The provisioned streams of the configured accounts that are not among `subscribed`, with their
+/// Regions.
 ///
 /// An account whose streams cannot be listed has none: the missing right is a finding of its own.
 pub async fn streams(

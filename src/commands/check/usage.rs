@@ -11,7 +11,8 @@ use autoscaler_core::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);
 
-/// A metric of a stream whose shards it fills, and the value that the alarm then compares with its threshold.
+/// A metric of a stream whose shards it fills, and the value that the alarm then compares with its
+/// threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AtLimit {
     pub metric: String,
@@ -25,8 +26,8 @@ const SHARD_LIMITS: [(&str, &str, f64); 3] = [
     ("outgoing", "GetRecords.Bytes", 2.0 * 1_048_576.0),
 ];
 
-/// Fills the stream's `shards` with each metric that the alarm reads, while the others are 0: a usage ratio is 1
-/// each time.
+/// Fills the stream's `shards` with each metric that the alarm reads, while the others are 0: a
+/// usage ratio is 1 each time.
 pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknown> {
     let mut results = Vec::new();
     for (id, metric, per_second) in SHARD_LIMITS {
@@ -47,7 +48,8 @@ pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknow
     Ok(results)
 }
 
-/// The value of the query that returns data, where `sum` gives each metric's sum by its name and period.
+/// The value of the query that returns data, where `sum` gives each metric's sum by its name and
+/// period.
 fn value(settings: &Settings, sum: impl Fn(&str, u32) -> f64) -> Result<f64, Unknown> {
     let mut values: BTreeMap<String, Value> = settings
         .stats()
@@ -61,8 +63,8 @@ fn value(settings: &Settings, sum: impl Fn(&str, u32) -> f64) -> Result<f64, Unk
         .iter()
         .filter_map(|query| Some((query.id.as_str(), query.expression.as_deref()?)))
         .collect();
-    // Each round evaluates the expressions whose ids have values; a round without progress has met a cycle or an
-    // unknown id.
+    // Each round evaluates the expressions whose ids have values; a round without progress has met
+    // a cycle or an unknown id.
     while !left.is_empty() {
         let before = left.len();
         let mut trouble = String::new();

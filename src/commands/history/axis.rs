@@ -29,7 +29,8 @@ const STEPS: &[i64] = &[
     3650 * DAY,
 ];
 
-/// At most `most` round times (UTC) with their labels: the time of day, and the date where a day begins.
+/// At most `most` round times (UTC) with their labels: the time of day, and the date where a day
+/// begins.
 pub(super) fn times(since: Timestamp, until: Timestamp, most: usize) -> Vec<(Timestamp, String)> {
     let (first, last) = (since.as_second(), until.as_second());
     let most = i64::try_from(most).unwrap_or(i64::MAX).max(1);

@@ -32,8 +32,8 @@ pub(super) fn text(log: &Log) -> String {
 
 /// A text that a spreadsheet shows as it is: anyone with access to the table may have written it.
 ///
-/// One that it would run as a formula gets a quote mark before it, control characters become spaces, and the
-/// cell is quoted where the format asks for it, a quote inside being doubled.
+/// One that it would run as a formula gets a quote mark before it, control characters become
+/// spaces, and the cell is quoted where the format asks for it, a quote inside being doubled.
 fn cell(value: &str) -> String {
     let mut value = value.replace(char::is_control, " ");
     if value.trim_start().starts_with(['=', '+', '-', '@']) {

@@ -28,8 +28,8 @@ const AT_ONCE: usize = 16;
 /// The rows of `streams`, names or patterns, or of all subscriptions, newest first.
 ///
 /// # Errors
-/// Without the table, without any row that could be read, and for a stream that is neither subscribed nor in the
-/// table.
+/// Without the table, without any row that could be read, and for a stream that is neither
+/// subscribed nor in the table.
 pub async fn read(
     context: &Arc<Context>,
     streams: &[String],
@@ -64,7 +64,8 @@ pub async fn read(
     }
     all(context, wanted, &mut log).await?;
     for name in exact.iter().filter(|name| !log.names(name)) {
-        // A stream that is not subscribed any more may have rows; without any, the name may be a slip.
+        // A stream that is not subscribed any more may have rows; without any, the name may be a
+        // slip.
         let mut failed = Vec::new();
         let known: Vec<String> = names(context, &mut failed).await.into_iter().collect();
         if !known.contains(name) && failed.is_empty() {

@@ -24,8 +24,8 @@ pub(super) fn region(stream_arn: &str) -> Option<&str> {
 
 /// One series for each stream that has rows, by name.
 ///
-/// Streams of one name in several Regions or accounts have a series each; rows without an ARN belong to the only
-/// stream of that name, or have a series of their own.
+/// Streams of one name in several Regions or accounts have a series each; rows without an ARN
+/// belong to the only stream of that name, or have a series of their own.
 pub(super) fn all(log: &Log) -> Vec<Series> {
     let mut arns: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for row in log.rows.iter().filter(|row| !row.stream_arn.is_empty()) {

@@ -1,7 +1,8 @@
-//! Shard counts over time as a picture for a report: one panel for each stream, on a light or a dark background.
+//! Shard counts over time as a picture for a report: one panel for each stream, on a light or a
+//! dark background.
 //!
-//! The picture has its own background, and another one in viewers with a dark mode. Colours are attributes too,
-//! so that the picture is also right where style sheets are removed.
+//! The picture has its own background, and another one in viewers with a dark mode. Colours are
+//! attributes too, so that the picture is also right where style sheets are removed.
 
 use std::fmt::Write as _;
 
@@ -77,8 +78,8 @@ pub(super) fn text(log: &Log) -> String {
     svg + "</svg>\n"
 }
 
-/// The time that is drawn: where all scalings are in its second half, from shortly before the first of them, so
-/// that recent ones do not lie on top of each other.
+/// The time that is drawn: where all scalings are in its second half, from shortly before the first
+/// of them, so that recent ones do not lie on top of each other.
 fn shown(log: &Log) -> Span {
     let (since, until) = (log.since, log.until);
     let first = log.rows.iter().map(|row| row.at).min().unwrap_or(since);

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::pretty;
 
-/// A template with all alarms. Their logical ids consist of letters and digits, and stay the same from run to
-/// run.
+/// A template with all alarms. Their logical ids consist of letters and digits, and stay the same
+/// from run to run.
 pub fn alarms(alarms: &[Settings]) -> String {
     let mut resources = Map::new();
     for alarm in alarms {

@@ -1,4 +1,5 @@
-//! `alarms create`: creates the alarms that are missing, and with `--replace` brings existing ones up to date.
+//! `alarms create`: creates the alarms that are missing, and with `--replace` brings existing ones
+//! up to date.
 
 use std::sync::Arc;
 
@@ -128,7 +129,8 @@ impl Plan {
     }
 }
 
-/// The alarm as it is, with the queries and the comparison of a new one, and the numbers that were `given`.
+/// The alarm as it is, with the queries and the comparison of a new one, and the numbers that were
+/// `given`.
 ///
 /// A person's thresholds, windows, actions and texts stay, and so does a person's off switch.
 fn revised(

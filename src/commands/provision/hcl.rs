@@ -85,7 +85,8 @@ pub fn text(text: &str) -> String {
     quoted + "\""
 }
 
-/// A resource name for HCL: letters, digits and `_`, with a checksum that keeps similar names distinct.
+/// A resource name for HCL: letters, digits and `_`, with a checksum that keeps similar names
+/// distinct.
 pub fn identifier(name: &str) -> String {
     let plain = |letter: char| match letter.is_ascii_alphanumeric() {
         true => letter.to_ascii_lowercase(),

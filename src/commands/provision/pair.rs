@@ -1,4 +1,5 @@
-//! A stream's pair of alarms, made from its design: the original's example with other numbers and signals.
+//! A stream's pair of alarms, made from its design: the original's example with other numbers and
+//! signals.
 
 use crate::config::PairDesign;
 use autoscaler_core::{
@@ -6,8 +7,8 @@ use autoscaler_core::{
     subscription::{Policy, Subscription},
 };
 
-/// The usage above which rejected records call for more shards. At a lower usage a single shard is hot, which
-/// more shards would not help.
+/// The usage above which rejected records call for more shards. At a lower usage a single shard is
+/// hot, which more shards would not help.
 const THROTTLED_FROM: f64 = 0.5;
 
 /// What is particular to one alarm of a pair.
@@ -66,7 +67,8 @@ fn numbers(design: &PairDesign, policy: Policy, direction: Direction) -> Numbers
 
 /// The alarm of one direction.
 ///
-/// At 1 shard there is nothing to scale down to, and the contract disables the scale-down alarm's actions.
+/// At 1 shard there is nothing to scale down to, and the contract disables the scale-down alarm's
+/// actions.
 pub fn settings(
     design: &PairDesign,
     names: &AlarmNames,
@@ -119,8 +121,8 @@ pub fn queries(throttle_share: f64, stream: &Stream<'_>, period_seconds: u32) ->
     queries
 }
 
-/// The expression of usage: 1 where the shards are full, and where more than `throttle_share` of the records
-/// were rejected while the shards were at least half full.
+/// The expression of usage: 1 where the shards are full, and where more than `throttle_share` of
+/// the records were rejected while the shards were at least half full.
 pub fn usage(throttle_share: f64, reads: bool, period_seconds: u32) -> String {
     let seconds = match period_seconds % 60 {
         0 => format!("60*{}", period_seconds / 60),

@@ -1,4 +1,5 @@
-//! How to get from one shard count to another, within what AWS allows in one call and in one day. Pure.
+//! How to get from one shard count to another, within what AWS allows in one call and in one day.
+//! Pure.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,7 +38,8 @@ pub struct OutOfRange {
     pub to: i64,
 }
 
-/// The count that `target` means for a stream with `n` shards; percentages round up, towards more capacity.
+/// The count that `target` means for a stream with `n` shards; percentages round up, towards more
+/// capacity.
 pub fn target(n: u32, target: Target) -> Result<u32, OutOfRange> {
     let wide = i64::from(n);
     let to = match (target.to, target.by) {

@@ -1,5 +1,5 @@
-//! Reads every subscription within the quotas: 50 pairs and the metrics of 166 streams with a call, the rest
-//! concurrently.
+//! Reads every subscription within the quotas: 50 pairs and the metrics of 166 streams with a call,
+//! the rest concurrently.
 
 use autoscaler_core::priority::Priority;
 use std::{
@@ -290,8 +290,8 @@ fn names_missing_stream(decision: Decision, facts: &Facts, label: &str) -> Decis
     }
 }
 
-/// The conclusion on all that was read: what a tick holds for, and what an audit would find. A policy
-/// that needs more traffic than the table shows reads it here.
+/// The conclusion on all that was read: what a tick holds for, and what an audit would find. A
+/// policy that needs more traffic than the table shows reads it here.
 async fn conclude(
     context: &Context,
     subscription: &Subscription,
@@ -422,8 +422,8 @@ fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
     }
 }
 
-/// Usage of `shards` now, and at the busiest time of the last 24 h; `None`, never zero, for missing or partial
-/// data.
+/// Usage of `shards` now, and at the busiest time of the last 24 h; `None`, never zero, for missing
+/// or partial data.
 fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>, Option<f64>) {
     let Some(traffic) = traffic.filter(|it| it.bytes.complete && it.records.complete) else {
         return (None, None);

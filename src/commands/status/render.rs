@@ -16,7 +16,8 @@ use autoscaler_core::limits::CALLS_PER_DAY;
 const NARROW: usize = 64;
 /// From here on a row of figures has room for the reason beside it.
 const WIDE: u16 = 180;
-/// Rejected records at a lower peak of usage are those of a hot shard, which more shards would not help.
+/// Rejected records at a lower peak of usage are those of a hot shard, which more shards would not
+/// help.
 const LOW_USAGE: f64 = 0.5;
 const BAR: usize = 10;
 const SHORT_BAR: usize = 5;
@@ -53,7 +54,8 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
     text
 }
 
-/// Failed streams come first, then those that are held, those with something to do, and those at rest.
+/// Failed streams come first, then those that are held, those with something to do, and those at
+/// rest.
 fn urgency(row: &Row) -> u8 {
     match (row.error.is_some(), row.action, row.reason) {
         (true, ..) => 0,
@@ -306,7 +308,7 @@ fn story(row: &Row, now: Timestamp) -> String {
         Some("ACTIVE") | None => String::new(),
         Some(status) => format!("{status}; "),
     };
-    let mend = match &row.error {
+    let fix = match &row.error {
         Some(_) if row.error.as_ref() != Some(&row.detail) && row.reason != "no_alarm" => {
             format!(" ({})", row.detail)
         }
@@ -314,7 +316,7 @@ fn story(row: &Row, now: Timestamp) -> String {
     };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
     let last = last.unwrap_or_default();
-    format!("{status}{}{mend}{}{last}", why(row), rejected(row))
+    format!("{status}{}{fix}{}{last}", why(row), rejected(row))
 }
 
 /// `hosts: a acts; b stands by, seen 12s ago`.

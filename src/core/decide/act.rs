@@ -1,4 +1,5 @@
-//! Rules 5 to 9: whether, and how far, an alarm is followed; on a stream whose pair is whole and in sync.
+//! Rules 5 to 9: whether, and how far, an alarm is followed; on a stream whose pair is whole and in
+//! sync.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -58,8 +59,8 @@ pub(super) fn keep_minimum(
     ))
 }
 
-/// Rule 5: a state set before the last rewrite or scaling is about the old shard count. It holds for
-/// no longer than CloudWatch needs to evaluate the alarm again.
+/// Rule 5: a state set before the last rewrite or scaling is about the old shard count. It holds
+/// for no longer than CloudWatch needs to evaluate the alarm again.
 ///
 /// The alarm was read at `read_at`, which is before `now` if the stream had to wait for a quota.
 fn fresh(

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::facts::Series;
 
-/// The shortest retention that a stream can have, in milliseconds. For a minute after a resharding an
-/// iterator age can jump to the retention.
+/// The shortest retention that a stream can have, in milliseconds. For a minute after a resharding
+/// an iterator age can jump to the retention.
 const SHORTEST_RETENTION: f64 = 86_400_000.0;
 
 /// The highest iterator age, without single points at the retention between two lower ones.

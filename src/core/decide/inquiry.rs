@@ -12,7 +12,7 @@ use crate::{
     trigger::Trigger,
 };
 
-/// One decision in the making: whoever reads the facts asks it what to read next.
+/// One decision in the making. It says which fact has to be read next.
 #[derive(Debug)]
 pub struct Inquiry<'a> {
     subscription: &'a Subscription,

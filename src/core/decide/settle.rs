@@ -22,9 +22,9 @@ pub(super) enum Open {
 
 /// Finds out what became of open scalings from the count `n` of an ACTIVE stream.
 ///
-/// UpdateShardCount names an absolute count. While the stream is ACTIVE at the old count, asking for
-/// the same target once more cannot scale it twice: if the first call still arrives, one of the two
-/// is refused (ResourceInUse), or asks for the count that the stream has.
+/// UpdateShardCount names an absolute count. While the stream is ACTIVE at the old count, asking
+/// for the same target once more cannot scale it twice: if the first call still arrives, one of the
+/// two is refused (ResourceInUse), or asks for the count that the stream has.
 pub(super) fn settle(scalings: &[Scaling], n: u32, now: Timestamp) -> Result<Open, Stop> {
     let mut settlements = Vec::new();
     for open in scalings.iter().filter(|it| it.outcome == Outcome::Open) {
@@ -111,7 +111,8 @@ pub(super) fn sync(n: u32, pair: &Pair<'_>, settlements: Vec<Settlement>) -> Con
     }
 }
 
-/// The end of a scaling that was left open on a stream that no longer exists, or that AWS scales now.
+/// The end of a scaling that was left open on a stream that no longer exists, or that AWS scales
+/// now.
 pub(super) fn superseded(
     trigger: &Trigger,
     stream_arn: Option<&str>,

@@ -155,7 +155,8 @@ impl Minutes {
 struct Needs {
     peak: Peak,
     season: Demand,
-    /// The end of the last period in the shifted hours that needs more than may be kept, as of today.
+    /// The end of the last period in the shifted hours that needs more than may be kept, as of
+    /// today.
     season_blocks_until: Option<Timestamp>,
     rejected_at: Option<Timestamp>,
 }

@@ -66,8 +66,8 @@ pub fn input(
     Ok(input)
 }
 
-/// Where a window that begins at `from` starts to be read: at the start of a period, so that the first
-/// sum is whole.
+/// Where a window that begins at `from` starts to be read: at the start of a period, so that the
+/// first sum is whole.
 pub fn window_start(reads: Reads) -> Timestamp {
     let period = reads.period.seconds();
     let second = reads.from.as_second().div_euclid(period) * period;

@@ -36,8 +36,8 @@ pub enum Answer {
 pub struct Sums {
     pub sums: Vec<Option<u64>>,
     pub answer: Answer,
-    /// Whether the scale-down alarm fills this metric's gaps with zero. A metric that the alarm lacks
-    /// takes the rule of the one that it has.
+    /// Whether the scale-down alarm fills this metric's gaps with zero. A metric that the alarm
+    /// lacks takes the rule of the one that it has.
     pub gaps_are_zero: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Who is there, for people to see: each host that stands by leaves word of itself in the log table. Nothing is decided by it.
+//! Who is there, for people to see: each host that stands by leaves word of itself in the log
+//! table. Nothing is decided by it.
 
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use serde::Serialize;
 use super::{HASH, RANGE, Record};
 use crate::aws::{self, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, Value, Write};
 
-/// The hash key of the words, which no stream name can collide with; the range key is the host's name.
+/// The hash key of the words, which no stream name can collide with; the range key is the host's
+/// name.
 const HOSTS: &str = "#host";
 /// DynamoDB may delete a word that is so old.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
-/// A host that has not said a word for so many lease durations is not told of any more.
+/// A host that has not written for this many lease durations is not listed any more.
 const SILENT_AFTER: i32 = 5;
 
 /// One of several hosts. The field names are a promise to users' scripts.
@@ -20,7 +22,8 @@ const SILENT_AFTER: i32 = 5;
 pub struct Host {
     pub host: String,
     pub role: Role,
-    /// When it last said so, by its own clock; `null` of the one that acts, whose word is the lease.
+    /// When it last said so, by its own clock; `null` of the one that acts, whose word is the
+    /// lease.
     pub seen_at: Option<Timestamp>,
 }
 

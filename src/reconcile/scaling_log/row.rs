@@ -13,7 +13,7 @@ pub(super) enum Row {
     Unreadable(UnreadableRow),
 }
 
-/// Reads a row, whoever wrote it; `None` without a hash key, which DynamoDB never returns.
+/// Reads a row of this or another program; `None` without a hash key, which DynamoDB never returns.
 pub(super) fn read(item: &Item) -> Option<Row> {
     if let Some(scaling) = from_item(item) {
         return Some(Row::Scaling(scaling));

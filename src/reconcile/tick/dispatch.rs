@@ -209,8 +209,8 @@ impl Autoscaler {
         candidates.extract_if(.., ours).collect()
     }
 
-    /// Streams that are inspected whether or not an alarm asks: those with an open scaling, and those
-    /// whose audit is due.
+    /// Streams that are inspected whether or not an alarm asks: those with an open scaling, and
+    /// those whose audit is due.
     fn due(&self, now: Timestamp) -> Candidates {
         let mut due = self.recoveries();
         let all = self.context.config.subscriptions.len();
@@ -231,7 +231,8 @@ impl Autoscaler {
         due
     }
 
-    /// Streams with a scaling that was left open; those that only other processes subscribe are theirs.
+    /// Streams with a scaling that was left open; those that only other processes subscribe are
+    /// theirs.
     fn recoveries(&self) -> Candidates {
         let mut found = Candidates::new();
         for scaling in self.context.scaling_log.open_scalings() {

@@ -1,4 +1,5 @@
-//! What one tick leaves for the next. Nothing here is needed to be correct, only to be cheap and quiet.
+//! What one tick leaves for the next. Nothing here is needed to be correct, only to be cheap and
+//! quiet.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

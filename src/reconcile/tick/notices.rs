@@ -1,4 +1,5 @@
-//! What was logged already: a condition that lasts is logged once, and urgent ones again from time to time.
+//! What was logged already: a condition that lasts is logged once, and urgent ones again from time
+//! to time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -169,7 +170,8 @@ fn due(logged_at: Timestamp, now: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    /// What each tick, a minute after the one before, brings of a stream, and whether that is logged.
+    /// What each tick, a minute after the one before, brings of a stream, and whether that is
+    /// logged.
     #[track_caller]
     fn check(ticks: &[(Option<Reason>, bool)]) {
         let mut notices = Notices::default();

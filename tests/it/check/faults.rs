@@ -9,7 +9,8 @@ use crate::world::World;
 
 type Seed = fn(&World);
 
-/// What is seeded, the rule that finds it, its severity, its subject, and words of the line that is printed.
+/// What is seeded, the rule that finds it, its severity, its subject, and words of the line that is
+/// printed.
 const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
     (
         "no scale-up alarm",
@@ -578,12 +579,12 @@ async fn each_fault_is_found_and_nothing_else() {
             .collect();
         let text = found.render(Output::Text, None, false, None);
         let line = text.lines().next().unwrap_or_default();
-        let mended = found
+        let fixed = found
             .all
             .iter()
-            .all(|it| !it.mend.is_empty() && line.ends_with(&it.mend));
+            .all(|it| !it.fix.is_empty() && line.ends_with(&it.fix));
         let fails = found.failed(false) == (*severity == Severity::Error);
-        if told != Vec::from_iter(expected) || !line.contains(words) || !mended || !fails {
+        if told != Vec::from_iter(expected) || !line.contains(words) || !fixed || !fails {
             wrong.push(format!("{what}: {words:?} by {expected:?} in\n{text}"));
         }
     }

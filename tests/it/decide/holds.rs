@@ -1,4 +1,5 @@
-//! Rules 1 to 9 one by one: one thing that is not as it should be, and the reason for which it holds.
+//! Rules 1 to 9 one by one: one thing that is not as it should be, and the reason for which it
+//! holds.
 
 use autoscaler_core::{
     alarm::{Alarm, GapFill},

@@ -439,9 +439,11 @@ fn stale() -> Value {
     json!({ "up": {}, "down": alarm(), "traffic": traffic })
 }
 
-/// A day of 5 min sums that ends now: one peak, and a tenth of it else. `one` is what one shard takes, or is meant to.
+/// A day of 5 min sums that ends now: one peak, and a tenth of it else. `one` is what one shard
+/// takes, or is meant to.
 ///
-/// There is a sum every hour and in the last period; moto takes seconds for each question about more than that.
+/// There is a sum every hour and in the last period; moto takes seconds for each question about
+/// more than that.
 fn day(tenths: u64, one: [u64; 2]) -> Vec<Value> {
     const PEAK: usize = 96;
     let sums =

@@ -23,7 +23,8 @@ pub struct Daemon {
 }
 
 impl Emulator {
-    /// The program itself, apart from where it was built: a build that comes while a long test runs does not change it.
+    /// The program itself, apart from where it was built: a build that comes while a long test runs
+    /// does not change it.
     fn program_kept(&self) -> PathBuf {
         let built = Path::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"));
         let kept = self.folder.path().join("kinesis-autoscaler");
@@ -33,7 +34,8 @@ impl Emulator {
         kept
     }
 
-    /// Starts a daemon that ticks every second, with a folder and an AWS key id of its own, both called `name`.
+    /// Starts a daemon that ticks every second, with a folder and an AWS key id of its own, both
+    /// called `name`.
     ///
     /// `sections` is TOML that follows on the usual one.
     pub fn daemon(&self, name: &'static str, audit_interval: &str, sections: &str) -> Daemon {

@@ -26,7 +26,8 @@ const DEADLINE_SECONDS: &str = "120";
 pub enum Kinesis {
     /// Resharding takes no time.
     Moto,
-    /// The same, with a note of each call; Kinesis and DynamoDB on the one hand, CloudWatch on the other take so long for each.
+    /// The same, with a note of each call; Kinesis and DynamoDB on the one hand, CloudWatch on the
+    /// other take so long for each.
     Recorded {
         moto_latency_ms: u32,
         cloudwatch_latency_ms: u32,
@@ -190,7 +191,8 @@ impl Emulator {
         }
     }
 
-    /// Every stream is audited in every tick but the first, and nothing is paced: the emulators have no quotas.
+    /// Every stream is audited in every tick but the first, and nothing is paced: the emulators
+    /// have no quotas.
     fn config(&self, streams: &str) -> String {
         let state = self.folder.path().join("state");
         std::fs::create_dir_all(&state).expect("the state folder is made");
@@ -283,7 +285,8 @@ impl Drop for World {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // The end of its input ends the gateway and what it started, which killing it would leave behind.
+        // The end of its input ends the gateway and what it started, which killing it would leave
+        // behind.
         drop(self.server.stdin.take());
         let _ = self.server.wait();
     }

@@ -1,4 +1,5 @@
-//! Streams whose alarms keep going off, as CloudWatch's do under load, and what must be true of all that daemons did about it.
+//! Streams whose alarms keep going off, as CloudWatch's do under load, and what must be true of all
+//! that daemons did about it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,7 +99,8 @@ pub struct Play {
 }
 
 impl Play {
-    /// Creates the log table and `streams` streams, whose traffic is low enough to scale down at any time.
+    /// Creates the log table and `streams` streams, whose traffic is low enough to scale down at
+    /// any time.
     pub fn begin(emulator: &Emulator, streams: usize, rng: Rng) -> Self {
         let names: Vec<String> = (1..=streams).map(|n| format!("s{n}")).collect();
         let traffic = [[30_000_000, 10]; 20];
@@ -221,7 +223,8 @@ impl Play {
             .ask("state", json!({ "alarms": { alarm: "ALARM" } }));
     }
 
-    /// Goes on with the play until something has happened; how many seconds that took since `since`, or `None` after `limit`.
+    /// Goes on with the play until something has happened; how many seconds that took since
+    /// `since`, or `None` after `limit`.
     pub fn until(
         &mut self,
         since: f64,
