@@ -417,7 +417,7 @@ async fn ready(
             None | Some(Execution::Done) => continue,
             Some(execution) => execution,
         };
-        let hold = failed.hold();
+        let hold = failed.replacement();
         let why = failed.error().or(hold.as_ref().map(Decision::detail));
         let text = format!(
             "its alarms could not be corrected: {}",

@@ -71,6 +71,8 @@ reasons! {
     DailyLimit = "daily_limit",
     /// Consumers are further behind than `max_iterator_age`.
     ConsumersBehind = "consumers_behind",
+    /// The account's quota of shards in the Region leaves no room for a scale-up, or only for a smaller one.
+    AccountLimit = "account_limit",
     /// The metrics are missing, partial, stale or not numbers.
     NoData = "no_data",
     /// Usage asks for the count that the stream has.

@@ -205,9 +205,20 @@ impl Executor<'_> {
                 Err(not_sent) => return not_sent,
             },
         };
-        match self.reshard(to, row.at).await {
+        match self.carry_out(row, to).await {
+            Ok(execution) => execution,
+            Err((row, error)) if error.kind == Kind::AccountLimit => {
+                self.scale_within_quota(row, &error, conclusion).await
+            }
+            Err((row, error)) => self.refused(row, &error, &conclusion.decision).await,
+        }
+    }
+
+    /// Reshards under the intent `row`, which a refusal gives back.
+    async fn carry_out(&self, row: Scaling, to: u32) -> Result<Execution, (Scaling, aws::Error)> {
+        Ok(match self.reshard(to, row.at).await {
             Resharding::Begun => self.finish(row, to).await,
-            Resharding::Refused(error) => self.refused(row, &error, &conclusion.decision).await,
+            Resharding::Refused(error) => return Err((row, error)),
             Resharding::NotSent => self.give_up(row).await,
             Resharding::LeaseLost => Execution::LeaseLost,
             Resharding::InDoubt(error) => Execution::InDoubt {
@@ -215,6 +226,42 @@ impl Executor<'_> {
                     "{error}; the next look at the stream finds out whether it is being resharded"
                 ),
             },
+        })
+    }
+
+    /// Scales up once more after the account's quota refused it, by as much as fits, under an intent of
+    /// its own.
+    async fn scale_within_quota(
+        &self,
+        row: Scaling,
+        error: &aws::Error,
+        conclusion: &Conclusion,
+    ) -> Execution {
+        let kinesis = &self.clients.kinesis;
+        let (from, wanted) = (self.stream.open_shards, row.to);
+        let room = kinesis.shard_limit().await;
+        let most = room.map(|(limit, open)| from.saturating_add(limit.saturating_sub(open)));
+        // Without the right to ask, the refusal stands.
+        let Some(to) = most.ok().filter(|most| (from + 1..wanted).contains(most)) else {
+            return self.refused(row, error, &conclusion.decision).await;
+        };
+        let note = format!("{error} ({to} shards fit and are asked for instead)");
+        close(self.context, row, Outcome::NotApplied, Some(note)).await;
+        let row = match self.open_intent(Direction::Up, to, conclusion).await {
+            Ok(row) => row,
+            Err(not_sent) => return not_sent,
+        };
+        kinesis
+            .acquire_update_shard_count(self.priority(), None)
+            .await;
+        match self.carry_out(row, to).await {
+            Ok(execution) => {
+                let hint = error.hint().unwrap_or_default();
+                let detail = format!("{wanted} shards do not fit into the account's quota; {hint}");
+                let action = Action::ScaleUp { to };
+                execution.reduced_to(Decision::act(action, Reason::AccountLimit, detail))
+            }
+            Err((row, error)) => self.refused(row, &error, &conclusion.decision).await,
         }
     }
 
@@ -382,6 +429,7 @@ impl Executor<'_> {
     async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Execution {
         let (outcome, reason) = match error.kind {
             Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
+            Kind::AccountLimit => (Outcome::NotApplied, Reason::AccountLimit),
             _ => (Outcome::NotApplied, Reason::AwsError),
         };
         close(self.context, row, outcome, Some(error.to_string())).await;

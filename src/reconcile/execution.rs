@@ -9,6 +9,12 @@ use crate::reconcile::lease_guard::LeaseLost;
 pub enum Execution {
     /// Carried out: both alarms are rewritten, and the row in the scaling log is complete.
     Done,
+    /// A smaller scaling than the one decided was begun, since no more fits into the account's quota.
+    Reduced {
+        instead: Decision,
+        /// What cut it short, as in [`Self::Started`] and [`Self::InDoubt`].
+        error: Option<String>,
+    },
     /// Begun, and cut short by this error; the next look at the stream finishes it.
     Started { error: String },
     /// What it was decided on has changed while it waited for a quota; nothing was sent.
@@ -24,8 +30,24 @@ pub enum Execution {
 }
 
 impl Execution {
-    /// What is reported in place of the decision, where nothing was done.
-    pub fn hold(&self) -> Option<Decision> {
+    /// The same for an action that was carried out in place of the one decided.
+    #[must_use]
+    pub fn reduced_to(self, instead: Decision) -> Self {
+        match self {
+            Self::Done => Self::Reduced {
+                instead,
+                error: None,
+            },
+            Self::Started { error } | Self::InDoubt { error } => Self::Reduced {
+                instead,
+                error: Some(error),
+            },
+            nothing_done => nothing_done,
+        }
+    }
+
+    /// What is reported in place of the decision, where something else or nothing was done.
+    pub fn replacement(&self) -> Option<Decision> {
         match self {
             Self::Done | Self::Started { .. } | Self::InDoubt { .. } => None,
             Self::Stale => Some(Decision::hold(
@@ -34,7 +56,10 @@ impl Execution {
                  it is decided again at the next tick",
             )),
             Self::NotSent { reason, detail } => Some(Decision::hold(*reason, detail)),
-            Self::Refused(failure) => Some(failure.clone()),
+            Self::Refused(decision)
+            | Self::Reduced {
+                instead: decision, ..
+            } => Some(decision.clone()),
             Self::LeaseLost => Some(Decision::hold(Reason::Standby, LeaseLost.to_string())),
         }
     }
@@ -43,6 +68,7 @@ impl Execution {
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Started { error } | Self::InDoubt { error } => Some(error),
+            Self::Reduced { error, .. } => error.as_deref(),
             _ => None,
         }
     }

@@ -21,6 +21,7 @@ mod metrics;
 mod package;
 mod process;
 mod provision;
+mod quota;
 mod readme;
 mod regions;
 mod scale;

@@ -107,6 +107,11 @@ impl<'a> Work<'a> {
                 let why = format!("the resharding from {from} to {to} shards began, but: {error}");
                 Err(self.failed(why, Some(later)))
             }
+            Some(Execution::Reduced { instead, error }) => {
+                done.extend(instead.action().map(Action::target));
+                let why = error.as_deref().unwrap_or("AWS allowed only a part of it");
+                Err(self.failed(why.to_owned(), Some(instead.detail())))
+            }
             Some(Execution::InDoubt { error }) => Err(self.stopped(step, &error, Some(later))),
             Some(Execution::Stale) => {
                 let why = "the stream changed before the call was sent";

@@ -65,7 +65,7 @@ pub(super) async fn reconcile(
         }
     };
     let report = stream.report(&facts, &conclusion, execution.as_ref());
-    let held = execution.and_then(|execution| execution.hold());
+    let held = execution.and_then(|execution| execution.replacement());
     StreamOutcome {
         id,
         polled,
@@ -128,7 +128,7 @@ impl Stream<'_> {
     ) -> StreamReport {
         let subscription = self.context.subscription(self.id);
         let region = &self.context.clients_of(subscription).region;
-        let hold = execution.and_then(Execution::hold);
+        let hold = execution.and_then(Execution::replacement);
         let decision = hold.as_ref().unwrap_or(&conclusion.decision);
         let mut report = StreamReport::new(subscription, region, decision);
         let name = facts.stream_name(subscription);
