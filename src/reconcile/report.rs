@@ -151,6 +151,9 @@ const URGENT: &[Reason] = &[
     Reason::LogUnavailable,
 ];
 
+/// What `Report::standby` says while no host is known to hold the lease.
+pub const NO_KNOWN_HOST: &str = "no known host";
+
 /// What one tick did.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {

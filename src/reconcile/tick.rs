@@ -30,7 +30,7 @@ use crate::{
         context::Context,
         lease::{Lease, LeaseTerm, Standing},
         poll::{Index, PollMode},
-        report::{Report, StreamReport},
+        report::{NO_KNOWN_HOST, Report, StreamReport},
     },
 };
 use memory::Memory;
@@ -237,7 +237,7 @@ impl Autoscaler {
         self.memory = self.memory.after_another_host();
         Report {
             at_rest: self.context.config.subscriptions.len(),
-            standby: Some(holder.unwrap_or_else(|| "no known host".to_owned())),
+            standby: Some(holder.unwrap_or_else(|| NO_KNOWN_HOST.to_owned())),
             ..Report::of_nothing(started_at, self.context.dry_run)
         }
     }

@@ -13,7 +13,11 @@ use jiff::SignedDuration;
 use kinesis_autoscaler::{
     config,
     daemon::metrics::{Change, Endpoint, Metrics},
-    reconcile::{context::Context, report::Report, tick::Autoscaler},
+    reconcile::{
+        context::Context,
+        report::{NO_KNOWN_HOST, Report},
+        tick::Autoscaler,
+    },
 };
 use serde_json::Value;
 use tokio::{
@@ -283,6 +287,27 @@ async fn health_tells_the_truth() {
         !healthy && reason.contains("eu-west-1") && reason.contains("AccessDenied"),
         "{reason}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_lease_holder_or_a_scaling_log_the_daemon_is_unhealthy() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let mut process = Process::new(&world, &named(&["orders"])).await;
+    let good = process.tick().await;
+    let reason = |change: &dyn Fn(&mut Report)| {
+        let mut report = good.clone();
+        change(&mut report);
+        process.metrics.ticked(&report);
+        process.metrics.health().reason.unwrap_or_default()
+    };
+    assert_eq!(reason(&|_| {}), "");
+    let another = reason(&|report| report.standby = Some("another".to_owned()));
+    assert_eq!(another, "", "another host acts");
+    let nobody = reason(&|report| report.standby = Some(NO_KNOWN_HOST.to_owned()));
+    assert!(nobody.contains("lease"), "{nobody}");
+    let log = reason(&|report| report.scaling_log_error = Some("no table".to_owned()));
+    assert!(log.contains("no table"), "{log}");
 }
 
 /// Sends one request and reads the whole answer: status line and headers, body.

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 
 use crate::{
     daemon::cron::next_after,
-    reconcile::{context::Context, report::Report},
+    reconcile::{
+        context::Context,
+        report::{NO_KNOWN_HOST, Report},
+    },
 };
 
 /// The answer of `/healthz`.
@@ -49,6 +52,7 @@ pub(super) struct LastTick {
     failed: usize,
     unpolled: Vec<String>,
     pub standby: Option<String>,
+    scaling_log_error: Option<String>,
 }
 
 impl LastTick {
@@ -65,6 +69,7 @@ impl LastTick {
             failed: failed.count(),
             unpolled: report.unpolled.clone(),
             standby: report.standby.clone(),
+            scaling_log_error: report.scaling_log_error.clone(),
         }
     }
 
@@ -110,8 +115,14 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
         ));
     }
     // One account that does not answer is enough: its streams are not scaled.
-    let unpolled = last.unpolled.first()?;
-    Some(format!("AWS could not be polled: {unpolled}"))
+    if let Some(unpolled) = last.unpolled.first() {
+        return Some(format!("AWS could not be polled: {unpolled}"));
+    }
+    if last.standby.as_deref() == Some(NO_KNOWN_HOST) {
+        return Some("no host is known to hold the lease, so no stream is scaled".to_owned());
+    }
+    let error = last.scaling_log_error.as_ref()?;
+    Some(format!("the scaling log does not work: {error}"))
 }
 
 /// The longer of the times from `from` to the schedule's next tick, and from that to the one after.
