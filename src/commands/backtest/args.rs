@@ -11,7 +11,7 @@ pub const PRICES_FROM: &str = "us-east-1, September 2026";
 
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Backtest {
-    /// CSV file with the demand: time,bytes,records[,rejected] for each period
+    /// CSV file with the demand: `time,bytes,records[,rejected]` for each period
     #[arg(long, value_name = "FILE")]
     pub demand: Option<PathBuf>,
 
