@@ -19,7 +19,6 @@ pub mod reason {
     pub const AT_MAX_SHARDS: &str = "at_max_shards";
     pub const COOLDOWN: &str = "cooldown";
     pub const DAILY_LIMIT: &str = "daily_limit";
-    pub const NO_DATA: &str = "no_data";
     pub const AT_TARGET: &str = "at_target";
     pub const LOG_UNAVAILABLE: &str = "log_unavailable";
 }
@@ -116,14 +115,14 @@ pub fn all() -> Vec<Case> {
             json!({ "up": state("INSUFFICIENT_DATA"), "down": state("INSUFFICIENT_DATA") }),
             Held(reason::NO_ALARM),
         ),
-        // Missing data never means zero.
+        // The alarms fill gaps with zero, so a stream without data is idle.
         case(
             "no-data",
             10,
             json!({ "up": {}, "down": alarm() }),
-            Held(reason::NO_DATA),
+            Scaled(DOWN, 5),
         ),
-        case("stale-data", 10, stale(), Held(reason::NO_DATA)),
+        case("stale-data", 10, stale(), Scaled(DOWN, 6)),
         // The operator's off switch, and what it must not touch.
         case(
             "paused-up",
