@@ -337,6 +337,8 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
+    // Before the first request, so that a signal never cuts a scaling short unseen.
+    let mut signals = Signals::new().map_err(ScheduleError::from)?;
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         tracing::warn!("another run is under way, and this one does nothing");
         if cli.output == Output::Json {
@@ -360,7 +362,6 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     } else {
         autoscaler.resume(&state_dir);
     }
-    let mut signals = Signals::new().map_err(ScheduleError::from)?;
     let ran = tokio::select! {
         report = autoscaler.run_once(tick_timeout, ONCE_WITHIN) => Some(report),
         () = signals.stop() => None,

@@ -204,9 +204,10 @@ fn it_stops_in_the_middle_of_calls_that_never_answer() {
 
 #[test]
 fn a_single_run_ends_cleanly_on_a_signal() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", silent.local_addr().unwrap());
     for signal in ["TERM", "INT"] {
+        // Each run its own: a run opens several connections at once.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
         let variables = [
             ("AWS_ENDPOINT_URL", endpoint.as_str()),
             ("KINESIS_AUTOSCALER_CALL_TIMEOUT", "45s"),
