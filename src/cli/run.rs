@@ -268,7 +268,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
         Role::Command => Spool::apart(&config.state_dir),
         // Scale-ups are never blocked by the log, and so not by what waits for it.
         _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
-            let hint = "mend the state directory's rights, or set `state_dir`";
+            let hint = "correct the permissions of the state directory, or set `state_dir`";
             tracing::error!(
                 error = chain(&error),
                 hint,
@@ -389,7 +389,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     })
 }
 
-/// Ticks until it is told to stop.
+/// Ticks until a signal stops it.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Info);
@@ -543,7 +543,7 @@ impl Reload for Reloader {
 
 /// Keeps two processes out of one state directory: `None` when another has it.
 ///
-/// A directory that cannot be written to is no reason not to scale; it is told, and the spool will say so if it is needed.
+/// A directory that cannot be written to is reported and does not keep the program from scaling.
 fn lock(world: &World, dry_run: bool) -> Result<Option<Option<File>>, Failure> {
     if dry_run {
         return Ok(Some(None));

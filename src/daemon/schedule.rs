@@ -145,7 +145,8 @@ fn lateness(due: Instant) -> Option<Duration> {
     Some(late)
 }
 
-/// Puts a new configuration in force; a bad one is told, and the old one stays. Tells which of the two it was.
+/// Puts a new configuration in force. An invalid one is reported, and the old one stays. Returns
+/// whether the new one was taken.
 async fn take_over(
     mut old: Plan,
     cron: &mut Cron,

@@ -161,7 +161,7 @@ impl Lease {
         if beats.is_multiple_of(BEATS_PER_WORD) && self.lock().held.is_none() && result.is_ok() {
             let told = hosts::stands_by(&self.table, hosts::name_of(&self.me), began.wall);
             if let Err(error) = told.await {
-                tracing::debug!(%error, "nobody is told that this host stands by");
+                tracing::debug!(%error, "could not announce that this host stands by");
             }
         }
         let Err(error) = result else {

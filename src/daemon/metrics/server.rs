@@ -1,4 +1,4 @@
-//! The endpoint: `/metrics` for Prometheus, `/healthz` for whoever watches the process.
+//! The endpoint: `/metrics` for Prometheus, `/healthz` for health checks.
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
@@ -45,12 +45,12 @@ impl ListenError {
                 "another process listens there; set another `listen` under [metrics]"
             }
             io::ErrorKind::AddrNotAvailable => {
-                "this machine has no such address; mend `listen` under [metrics]"
+                "this machine has no such address; correct `listen` under [metrics]"
             }
             io::ErrorKind::PermissionDenied => {
                 "ports below 1024 take a right that this process has not; set another `listen` under [metrics]"
             }
-            _ => "mend `listen` under [metrics], or leave the section out",
+            _ => "correct `listen` under [metrics], or remove the section",
         }
     }
 }
