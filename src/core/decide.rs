@@ -8,6 +8,8 @@ mod act;
 mod consumers;
 mod inquiry;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use jiff::{SignedDuration, Timestamp};

@@ -3,6 +3,10 @@
 //! No async, clock, I/O or randomness, and no floating point in the arithmetic of targets. `now` is
 //! an argument.
 
+// What tests share with the benchmarks names the crate as they do.
+#[cfg(test)]
+extern crate self as autoscaler_core;
+
 pub mod alarm;
 pub mod audit;
 pub mod datetime;

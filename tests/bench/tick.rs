@@ -1,89 +1,17 @@
-//! The decision, and whole ticks with 10,000 subscriptions, against the sandbox with time paused:
-//! the work, without the waiting.
+//! Whole ticks with 10,000 subscriptions, against the sandbox with time paused: the work, without
+//! the waiting.
 
-use std::{hint::black_box, time::Duration};
+use std::time::Duration;
 
-use autoscaler_core::trigger::Trigger;
-use autoscaler_core::{
-    decide::decide,
-    facts::{Series, Traffic},
-    policy::original::step_up,
-};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use tokio::runtime::Runtime;
 
-#[path = "../it/scene.rs"]
-mod scene;
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../it/world.rs"]
 mod world;
 
 use world::World;
-
-fn decision(c: &mut Criterion) {
-    let subscription = scene::subscription();
-    let (up, down) = (scene::up(4), scene::down(10, 2.6));
-    c.bench_function("decide: scale up", |b| {
-        b.iter(|| {
-            decide(
-                black_box(&subscription),
-                &Trigger::Alarm,
-                black_box(&up),
-                scene::now(),
-            )
-        })
-    });
-    c.bench_function("decide: scale down", |b| {
-        b.iter(|| {
-            decide(
-                black_box(&subscription),
-                &Trigger::Alarm,
-                black_box(&down),
-                scene::now(),
-            )
-        })
-    });
-    let mut busy = down.clone();
-    busy.traffic = Some(day_of_traffic());
-    c.bench_function("decide: scale down by a day of traffic", |b| {
-        b.iter(|| {
-            decide(
-                black_box(&subscription),
-                &Trigger::Alarm,
-                black_box(&busy),
-                scene::now(),
-            )
-        })
-    });
-    c.bench_function("scale-up target", |b| b.iter(|| step_up(black_box(50))));
-}
-
-/// Sums of every 300 s of a day, for both metrics.
-fn day_of_traffic() -> Traffic {
-    let sum = |i: i64| (i % 97) as f64 * 3_000_000.0;
-    let series = Series {
-        points: (1..=288).map(|i| (scene::ago(300 * i), sum(i))).collect(),
-        complete: true,
-    };
-    Traffic {
-        from: scene::ago(86_400),
-        period_seconds: 300,
-        rejected: Series {
-            complete: true,
-            ..Series::default()
-        },
-        bytes: series.clone(),
-        records: Series {
-            points: series
-                .points
-                .iter()
-                .map(|(at, v)| (*at, v / 1000.0))
-                .collect(),
-            ..series
-        },
-    }
-}
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -151,5 +79,5 @@ fn ticks(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decision, ticks);
+criterion_group!(benches, ticks);
 criterion_main!(benches);

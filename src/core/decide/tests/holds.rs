@@ -1,7 +1,7 @@
 //! Rules 1 to 9 one by one: one thing that is not as it should be, and the reason for which it
 //! holds.
 
-use autoscaler_core::{
+use crate::{
     alarm::{Alarm, GapFill},
     decision::Action,
     facts::{Facts, Fetched, StreamStatus, StreamSummary, Traffic},
@@ -9,8 +9,8 @@ use autoscaler_core::{
     scaling::{Outcome, RecentScalings},
 };
 
+use super::scene::{ago, down, subscription, up};
 use super::{away, decided, known, row};
-use crate::scene::{ago, down, subscription, up};
 
 /// Changes one thing in the facts, and names what it must come to.
 type Case = (

@@ -1,6 +1,6 @@
 //! The decision, over its whole small domain and case by case.
 
-use autoscaler_core::{
+use crate::{
     alarm::{Alarm, State},
     decide::{Inquiry, ReadTwice, decide},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 mod holds;
+mod scene;
 
-use crate::scene::{ARN, ago, down, now, scene, subscription, up};
+use scene::{ARN, ago, down, now, scene, subscription, up};
 
 fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
     Scaling {
