@@ -1,4 +1,4 @@
-//! From the command line to the work: configuration, clients, then one tick, the daemon, or a subcommand.
+//! Runs what the command line asks for: one tick, the daemon, or a subcommand.
 
 use std::{
     fs::{File, Permissions, TryLockError},
@@ -41,13 +41,14 @@ use crate::{
 use autoscaler_sandbox::{RegionHandle, Sandbox, demo};
 use aws_types::os_shim_internal::Env;
 
-/// The demo's daemon sees a day in six minutes: with a tick each second, one every four simulated minutes.
+/// In the sandbox's daemon a simulated day takes six minutes: ticks are one second, or four
+/// simulated minutes, apart.
 const DEMO_SPEED: u32 = 240;
 
-/// A single run from cron ends when its work does; this only bounds a bug.
+/// A limit for a single run that does not end by itself, which would be a bug.
 const ONCE_WITHIN: Duration = Duration::from_secs(3600);
 
-/// Does what the command line asks for.
+/// Runs the command line.
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Some(Command::Completions { shell }) => {
@@ -120,7 +121,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// The configuration for a command that also works without one; a file that is named is read.
+/// The configuration for a command that also works without one. A file that is named must exist.
 fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
     let variable = std::env::var_os(CONFIG_VARIABLE);
     let named = cli.config.is_some() || variable.as_ref().is_some_and(|it| !it.is_empty());
@@ -128,7 +129,7 @@ fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
     (there && !cli.sandbox).then(|| load(cli)).transpose()
 }
 
-/// Looks at the configuration alone.
+/// Checks the configuration without asking AWS.
 fn offline(cli: &Cli) -> Result<Exit, Failure> {
     let world = world(cli);
     if cli.output == Output::Json {
@@ -148,7 +149,7 @@ fn offline(cli: &Cli) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Where the program runs: against AWS, or against the embedded one.
+/// What the program runs against: AWS, or the embedded one.
 struct World {
     config: Config,
     transport: Transport,
@@ -157,11 +158,10 @@ struct World {
     demo: Option<Demo>,
 }
 
-/// The embedded AWS, and the state of the process that runs against it.
+/// The embedded AWS, and the state directory of this process.
 struct Demo {
     place: RegionHandle,
-    /// The state directory, removed when this is dropped. Each process has its own, so that two can
-    /// run side by side.
+    /// Removed when this is dropped. Every process has its own, so that two can run side by side.
     _state: TempDir,
 }
 
@@ -172,7 +172,8 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
 
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
-        // What only looks sees the demo stand still; what waits for a resharding need not wait for long.
+        // Commands that only read see a demo that stands still; `scale --wait` should not take real
+        // minutes.
         let runs = matches!(cli.command, None | Some(Command::Scale(_)));
         return demo_world(cli.once || !runs, cli.set.clone());
     }
@@ -190,7 +191,7 @@ fn world(cli: &Cli) -> Result<World, Failure> {
     })
 }
 
-/// The demo's Region, as of now; the daemon, and a scaling by hand, run it at speed.
+/// The demo at the present time. The daemon and `scale` run it faster than real time.
 fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     let clock = Clock::simulated(
         Timestamp::now() - demo::AGE_OF_ALARMS,
@@ -219,7 +220,7 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     })
 }
 
-/// An empty state directory that no other user can guess, prepare or read.
+/// An empty state directory whose name other users can neither guess nor create in advance.
 fn demo_state() -> io::Result<TempDir> {
     tempfile::Builder::new()
         .prefix("kinesis-autoscaler-sandbox-")
@@ -227,7 +228,7 @@ fn demo_state() -> io::Result<TempDir> {
         .tempdir()
 }
 
-/// Makes the clients; no request is sent yet.
+/// Creates the clients; no request is sent yet.
 async fn connect(world: &World) -> Result<Aws, Failure> {
     let connected = Aws::connect(&world.config, world.transport.clone()).await;
     connected.map_err(|error| {
@@ -243,7 +244,8 @@ async fn connect(world: &World) -> Result<Aws, Failure> {
     })
 }
 
-/// Where the instance's metadata could tell the Region and did not, it may do so later, and a service is to try again.
+/// The instance metadata service may answer later, so a service that got no Region from it should
+/// be restarted.
 fn no_region(metadata_is_off: bool) -> Exit {
     match metadata_is_off {
         true => Exit::Config,
@@ -251,13 +253,13 @@ fn no_region(metadata_is_off: bool) -> Exit {
     }
 }
 
-/// What runs: it decides on who may write the spool and hold the lease.
+/// The kind of process, which decides whether it owns the spool and takes the lease.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Daemon,
-    /// A run from cron; several hosts' runs are kept apart by the log's markers.
+    /// A single run. Markers in the scaling log keep runs on several hosts apart.
     Once,
-    /// A person's command, perhaps beside a daemon.
+    /// A command, perhaps beside a daemon.
     Command,
 }
 
@@ -266,7 +268,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
     let spool = match role {
         _ if dry_run => Spool::peek(&config.state_dir),
         Role::Command => Spool::apart(&config.state_dir),
-        // Scale-ups are never blocked by the log, and so not by what waits for it.
+        // A scale-up is never blocked by the scaling log, nor by its spool.
         _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
             let hint = "correct the permissions of the state directory, or set `state_dir`";
             tracing::error!(
@@ -281,7 +283,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
     let lease = config
         .high_availability
         .as_ref()
-        // A dry run would keep the lease from those who act.
+        // A dry run must not take the lease from a host that acts.
         .filter(|_| role == Role::Daemon && !dry_run);
     let lease = lease.map(|high| {
         Arc::new(Lease::new(
@@ -301,7 +303,7 @@ fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
     }
 }
 
-/// What a person's command works with.
+/// The context of a command.
 struct Manual {
     context: Arc<Context>,
     /// Keeps the demo's state directory until the command has ended.
@@ -312,7 +314,7 @@ async fn manual_context(cli: &Cli) -> Result<Manual, Failure> {
     manual_context_for(cli, &[]).await
 }
 
-/// The same for some streams, where those are named.
+/// The context of a command for the named streams only, or for all of them.
 async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Failure> {
     let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
@@ -333,11 +335,12 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
     })
 }
 
-/// One tick, its report on standard output, its result as the exit code.
+/// Runs one tick, prints its report, and returns its exit code.
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Warn);
-    // Before the first request, so that a signal never cuts a scaling short unseen.
+    // Handle signals before the first request, so that none ends the process in the middle of a
+    // scaling.
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         tracing::warn!("another run is under way, and this one does nothing");
@@ -389,7 +392,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     })
 }
 
-/// Ticks until a signal stops it.
+/// Runs ticks until a signal stops them.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
     logging::start(world.config.log_format, Level::Info);
@@ -432,7 +435,7 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     ended.map(|()| Exit::Done)
 }
 
-/// Tells what the demo's streams have come to, once in every simulated hour.
+/// Logs the shard counts of the demo's streams once per simulated hour.
 struct Narrator {
     place: RegionHandle,
     clock: Clock,
@@ -455,14 +458,14 @@ async fn plan(context: Arc<Context>) -> Plan {
     let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
     let keeper = match &context.lease {
         Some(lease) => {
-            // The first beat comes before the first tick: alone, this host acts at once.
+            // The first beat comes before the first tick, so that a single host acts at once.
             lease.beat().await;
             Some(tokio::spawn(keep_lease(context.clone())))
         }
         None => None,
     };
     let mut autoscaler = Autoscaler::new(context, false);
-    // A missing alarm is silent: the poll alone would take its stream to be at rest.
+    // The poll alone cannot tell a missing alarm from an alarm that is not in ALARM.
     autoscaler.inspect_all();
     Plan {
         autoscaler,
@@ -480,10 +483,10 @@ async fn keep_lease(context: Arc<Context>) {
     }
 }
 
-/// Reads the configuration again, as the command line names it.
+/// Reads the configuration again from the same place.
 struct Reloader {
     cli: Cli,
-    /// What only a restart changes.
+    /// What cannot change without a restart.
     in_force: (PathBuf, LogFormat),
     metrics: Option<metrics::Endpoint>,
     narrator: Option<Narrator>,
@@ -499,7 +502,7 @@ impl Reload for Reloader {
         let world = world(&self.cli).map_err(|failure| failure.to_string())?;
         let (state_dir, log_format) = &self.in_force;
         if world.config.state_dir != *state_dir {
-            // Its lock and the rows that wait there are this process's.
+            // This process holds the lock of that directory and owns the rows in it.
             return Err("state_dir cannot change while this runs: restart it".to_owned());
         }
         if world.config.log_format != *log_format {
@@ -535,15 +538,14 @@ impl Reload for Reloader {
             narrator.tell();
         }
         if self.cli.output == Output::Json {
-            // Whoever read the reports is gone; the daemon goes on.
+            // If nobody reads the reports any more, the daemon continues.
             let _ = print(&render(report, Output::Json));
         }
     }
 }
 
-/// Keeps two processes out of one state directory: `None` when another has it.
-///
-/// A directory that cannot be written to is reported and does not keep the program from scaling.
+/// Keeps two processes out of one state directory: `None` if another process has it. A directory
+/// that cannot be written to is reported, but does not stop scaling.
 fn lock(world: &World, dry_run: bool) -> Result<Option<Option<File>>, Failure> {
     if dry_run {
         return Ok(Some(None));
@@ -576,7 +578,7 @@ fn render(report: &Report, output: Output) -> String {
     }
 }
 
-/// This machine's name, for rows and leases.
+/// This machine's name, for rows and the lease.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {

@@ -1,8 +1,9 @@
 //! The cron schedule, guarded against steps of the wall clock.
 //!
-//! tokio-cron-scheduler compares wall-clock times: after the clock is set back, it waits until the old time comes round
-//! again. So the next activation is also expected on the monotonic clock. When it does not come, or when the two
-//! clocks drift apart, the schedule is rebuilt from the current time.
+//! tokio-cron-scheduler compares wall-clock times: after the clock is set back, it waits until the
+//! old time is reached again. So the next activation is also expected on the monotonic clock. When
+//! it does not come, or when the two clocks drift apart, the schedule is rebuilt from the current
+//! time.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub(super) fn next_after(schedule: &str, from: DateTime<Utc>) -> Option<DateTime
     cron.find_next_occurrence(&from, false).ok()
 }
 
-/// The schedule as a channel that holds at most one due tick, so that ticks are delayed and never overlap.
+/// The schedule as a channel that holds at most one due tick, so that ticks are delayed but never
+/// overlap.
 pub(super) struct Cron {
     schedule: String,
     job: ScheduledJob,
@@ -147,7 +149,8 @@ impl Sample {
     }
 }
 
-/// When the next activation is expected on the monotonic clock, and the two clocks when they were last compared.
+/// When the next activation is expected on the monotonic clock, and both clocks at the last
+/// comparison.
 #[derive(Debug)]
 struct Guard {
     last: Sample,
@@ -224,7 +227,7 @@ mod tests {
         }
     }
 
-    /// `seconds` later, the wall clock having been set by `step` seconds meanwhile.
+    /// A sample `seconds` later, after the wall clock was set by `step` seconds.
     fn later(from: Sample, seconds: u64, step: i64) -> Sample {
         let passed = Duration::from_secs(seconds);
         Sample {

@@ -1,4 +1,4 @@
-//! The daemon: ticks by the cron schedule, never two at once; stops on SIGTERM and SIGINT, reloads on SIGHUP.
+//! The daemon: one tick at a time by the cron schedule, until SIGTERM or SIGINT; SIGHUP reloads.
 
 use std::time::Duration;
 
@@ -18,15 +18,16 @@ use crate::{
     reconcile::{report::Report, tick::Autoscaler},
 };
 
-/// What is under way when the process stops has so long to end; what is cut then stays open in the log and is settled at the next start.
+/// How long work under way may continue after a stop signal. Work that is cut short stays open in
+/// the scaling log and is settled at the next start.
 pub const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// And then the lease is given up, or runs out.
+/// How long releasing the lease may take after that; a lease that is not released expires.
 const RELEASE_WITHIN: Duration = Duration::from_secs(1);
-/// A tick that starts so much after its time was delayed by the one before it.
+/// A tick that starts this long after it was due was delayed by the previous tick.
 const LATE: Duration = Duration::from_millis(1500);
-/// Follows the tick's words until a reload succeeds.
+/// Appended to the status text until a reload succeeds.
 const REFUSED: &str = "; the last reload was refused, see the log";
-/// The watchdog allows this much beyond a tick's deadline, and beyond the time by which a tick is due.
+/// How far beyond a tick's deadline, or beyond the time the next tick is due, the watchdog is fed.
 const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 
 /// The daemon cannot run.
@@ -44,7 +45,7 @@ impl From<ScheduleError> for Failure {
     }
 }
 
-/// What a daemon runs with; a reload makes another.
+/// What a daemon runs with. A reload replaces it.
 #[derive(Debug)]
 pub struct Plan {
     pub autoscaler: Autoscaler,
@@ -55,7 +56,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lets what is under way end, up to a deadline, and gives the lease up.
+    /// Lets work under way finish until a deadline, then releases the lease. Returns how many
+    /// streams were cut short.
     async fn end(&mut self) -> usize {
         let deadline = Instant::now() + STOP_WITHIN;
         let (cut, _) = self.autoscaler.stop(deadline).await;
@@ -72,18 +74,18 @@ impl Plan {
     }
 }
 
-/// Makes the plan anew from the configuration.
+/// Builds a new plan from the configuration.
 pub trait Reload {
-    /// Whatever can be made while the old plan still acts.
+    /// What can be built while the old plan is still active.
     type Prepared;
 
-    /// Reads the new configuration; an error, in words, keeps the old plan.
+    /// Reads the new configuration. On an error, which is a text for people, the old plan stays.
     fn prepare(&mut self) -> impl Future<Output = Result<Self::Prepared, String>>;
-    /// Makes the new plan; the old one has ended.
+    /// Builds the new plan after the old one has ended.
     fn plan(&mut self, prepared: Self::Prepared) -> impl Future<Output = Result<Plan, Failure>>;
-    /// Told after each tick.
+    /// Called after each tick.
     fn ticked(&mut self, report: &Report);
-    /// Told after each reload, whether the new configuration is in force.
+    /// Called after each reload; `taken` is whether the new configuration is in force.
     fn reloaded(&mut self, taken: bool);
 }
 
@@ -132,7 +134,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
     stop(plan).await
 }
 
-/// How late a tick is that was due at `due`, if that is worth telling.
+/// How late a tick started that was due at `due`, if that is worth reporting.
 fn lateness(due: Instant) -> Option<Duration> {
     let late = due.elapsed();
     if late <= LATE {
@@ -145,8 +147,8 @@ fn lateness(due: Instant) -> Option<Duration> {
     Some(late)
 }
 
-/// Puts a new configuration in force. An invalid one is reported, and the old one stays. Returns
-/// whether the new one was taken.
+/// Puts a new configuration in force and returns whether that succeeded. If it is invalid, the
+/// error is reported and the old one stays.
 async fn take_over(
     mut old: Plan,
     cron: &mut Cron,
@@ -155,14 +157,14 @@ async fn take_over(
     systemd::reloading();
     let taken_over = match reload.prepare().await {
         Ok(prepared) => {
-            // Two plans would share one spool and one lease: the old one's work ends, or is cut and settled by the new one.
+            // Two plans would share one spool and one lease, so the old plan ends first.
             old.end().await;
             let new = reload.plan(prepared).await?;
             if new.schedule != old.schedule {
                 *cron = Cron::start(&new.schedule)
                     .await
                     .map_err(ScheduleError::from)?;
-                // A tick may have been due between the two schedules.
+                // A tick may have been due while the schedule was replaced.
                 cron.trigger();
             }
             tracing::info!(schedule = new.schedule, "the new configuration is in force");
@@ -200,7 +202,7 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The signals that end or reload the process.
+/// The signals that stop or reload the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -209,7 +211,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Handles the signals from now on.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

@@ -1,16 +1,18 @@
-//! Tells systemd how the daemon is: READY, STATUS, RELOADING, STOPPING, and the watchdog. Without systemd it does nothing.
+//! Notifies systemd: READY, STATUS, RELOADING, STOPPING and the watchdog. Without systemd this does
+//! nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sd_notify::NotifyState;
 use tokio::time::Instant;
 
-/// The daemon is configured and scheduled. AWS need not be in reach: an outage must not restart us in a loop.
+/// The daemon is configured and scheduled. AWS may still be unreachable: an outage must not cause a
+/// restart loop.
 pub fn ready() {
     send(&[NotifyState::Ready]);
 }
 
-/// What the service is doing, in words, as `systemctl status` shows it.
+/// A status text for `systemctl status`.
 pub fn status(words: &str) {
     send(&[NotifyState::Status(words)]);
 }
@@ -25,7 +27,7 @@ pub fn reloading() {
     }
 }
 
-/// The daemon is on its way out.
+/// The daemon is stopping.
 pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
@@ -36,12 +38,14 @@ fn send(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Feeds systemd's watchdog while the current tick, or the wait for the next one, is within its deadline.
+/// Feeds systemd's watchdog while the current tick, or the wait for the next one, is within its
+/// deadline.
 #[derive(Clone, Debug, Default)]
 pub struct Watchdog(Arc<Mutex<Option<Instant>>>);
 
 impl Watchdog {
-    /// Starts pinging, if systemd asks for it; from a task on the daemon's own runtime, which a hung tick would hang too.
+    /// Starts feeding the watchdog if systemd asks for it. This is a task on the daemon's own
+    /// runtime, so that a tick that blocks the runtime stops it as well.
     pub fn start() -> Self {
         let watchdog = Self::default();
         if let Some(limit) = sd_notify::watchdog_enabled() {
@@ -59,7 +63,7 @@ impl Watchdog {
         watchdog
     }
 
-    /// What is under way, a tick or the wait for the next one, has to end by `deadline`.
+    /// Sets the time by which the current tick, or the wait for the next one, has to end.
     pub fn set(&self, deadline: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }

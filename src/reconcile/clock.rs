@@ -1,5 +1,4 @@
-//! The one source of "now": the system's clock, or a simulated one that tests and the sandbox can
-//! run faster or set.
+//! The only source of "now": the system's clock, or a simulated one that can run faster or be set.
 
 use std::sync::{
     Arc,
@@ -19,7 +18,7 @@ enum Source {
     Simulated {
         origin: Timestamp,
         started: Instant,
-        /// Simulated seconds in one second of tokio's clock.
+        /// Simulated seconds per second of tokio's clock.
         speed: u32,
         /// Sum of all jumps, in microseconds.
         jumped: Arc<AtomicI64>,
@@ -43,7 +42,7 @@ impl Clock {
         })
     }
 
-    /// The present moment, in microseconds: what the log's range key can hold.
+    /// The current time in microseconds, the precision of the scaling log's range key.
     pub fn now(&self) -> Timestamp {
         let now = match &self.0 {
             Source::System => Timestamp::now(),
@@ -64,13 +63,13 @@ impl Clock {
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
-    /// The clock as a function, for what is passed `now`.
+    /// The clock as a function, for code that takes `now` as a function.
     pub fn reader(&self) -> impl Fn() -> Timestamp + Send + Sync + 'static {
         let clock = self.clone();
         move || clock.now()
     }
 
-    /// The same clock on another machine: it runs alike, and jumps alone.
+    /// The same clock on another machine: it runs at the same speed, but jumps separately.
     pub fn apart(&self) -> Self {
         let mut clock = self.clone();
         if let Source::Simulated { jumped, .. } = &mut clock.0 {

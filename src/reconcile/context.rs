@@ -17,14 +17,14 @@ pub struct Context {
     pub aws: Aws,
     pub scaling_log: ScalingLog,
     pub clock: Clock,
-    /// Everything but writes.
+    /// No writes are made.
     pub dry_run: bool,
-    /// Set where several hosts stand by for each other.
+    /// Set where several hosts share one configuration and only one acts.
     pub lease: Option<Arc<Lease>>,
 }
 
 impl Context {
-    /// The subscription with this id, which has to come from this configuration.
+    /// The subscription with this id, which must come from this configuration.
     pub fn subscription(&self, id: SubscriptionId) -> &Subscription {
         &self.config.subscriptions[id.index()]
     }

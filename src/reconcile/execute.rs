@@ -1,6 +1,8 @@
-//! Carries out one decision, with no choices of its own: intent, resharding, both alarms, outcome.
+//! Carries out one decision: intent, resharding, both alarms, outcome. It makes no choices of its
+//! own.
 //!
-//! What is cut short stays open in the scaling log, and the next look at the stream finishes it.
+//! Work that is cut short stays open in the scaling log, and the next inspection of the stream
+//! finishes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,16 +31,16 @@ use crate::{
     },
 };
 
-/// How often a resharding is sent that AWS refuses for its rate.
+/// How often UpdateShardCount is sent while AWS throttles it.
 const ATTEMPTS_WHEN_THROTTLED: u32 = 5;
 
 /// When a scaling that AWS refused is tried again.
 const RETRY_REFUSED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// After a wait this long for a quota, the stream is read again before anything is sent.
+/// After waiting this long for a quota, the stream is read again before anything is sent.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// What a shard count rests on while its write waits for a quota.
+/// What must still be true when a shard count is written after a wait for a quota.
 #[derive(Clone, Copy)]
 enum Precondition<'a> {
     /// The stream is as it was when the action was decided, at this instant.
@@ -70,10 +72,10 @@ impl RewriteError {
     }
 }
 
-/// Carries out `conclusion` on one stream; `None` where it is no action.
+/// Carries out `conclusion` on one stream; `None` if there is no action.
 ///
-/// Settlements are written to the scaling log in any case. `permit` is the stream's place among those
-/// that may reshard.
+/// Settlements are written to the scaling log in any case. `permit` is the stream's slot among
+/// those that may reshard.
 pub async fn execute(
     context: &Arc<Context>,
     subscription: &Subscription,
@@ -86,7 +88,7 @@ pub async fn execute(
     let direction = action.and_then(Action::direction);
     let guard = LeaseGuard::new(context, term, direction.unwrap_or(Direction::Down));
     let syncs = matches!(action, Some(Action::SyncAlarms { .. }));
-    // After a sync they are written when the alarms are right.
+    // After a sync, settlements are written once the alarms are right.
     if !syncs {
         settle(context, &guard, &conclusion.settlements).await;
     }
@@ -116,7 +118,7 @@ pub async fn execute(
 /// Writes how earlier scalings ended.
 async fn settle(context: &Context, guard: &LeaseGuard, settlements: &[Settlement]) {
     for Settlement { scaling, outcome } in settlements {
-        // A host that took the lease over may have seen more.
+        // A host that took over the lease may know more.
         if guard.check().is_ok() {
             close(context, scaling.clone(), *outcome, None).await;
         }
@@ -133,7 +135,8 @@ async fn close(context: &Context, row: Scaling, outcome: Outcome, note: Option<S
 enum Resharding {
     Begun,
     Refused(aws::Error),
-    /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have caused.
+    /// The answer was lost, or says that the stream is not ACTIVE, which our own lost call may have
+    /// caused.
     InDoubt(aws::Error),
     /// The intent is too old, or the lease was lost, before it was sent.
     NotSent,
@@ -141,7 +144,7 @@ enum Resharding {
     LeaseLost,
 }
 
-/// What a look at the stream shows after an answer was lost.
+/// What the stream shows after an answer was lost.
 enum Effect {
     Applied,
     /// The stream is ACTIVE at the old count.
@@ -214,7 +217,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Reshards under the intent `row`, which a refusal gives back.
+    /// Reshards under the intent `row`, which is withdrawn if AWS refuses.
     async fn carry_out(&self, row: Scaling, to: u32) -> Result<Execution, (Scaling, aws::Error)> {
         Ok(match self.reshard(to, row.at).await {
             Resharding::Begun => self.finish(row, to).await,
@@ -229,8 +232,8 @@ impl Executor<'_> {
         })
     }
 
-    /// Scales up once more after the account's quota refused it, by as much as fits, under an intent of
-    /// its own.
+    /// Scales up by as much as fits after the account's shard quota refused the original target,
+    /// under a new intent.
     async fn scale_within_quota(
         &self,
         row: Scaling,
@@ -241,7 +244,7 @@ impl Executor<'_> {
         let (from, wanted) = (self.stream.open_shards, row.to);
         let room = kinesis.shard_limit().await;
         let most = room.map(|(limit, open)| from.saturating_add(limit.saturating_sub(open)));
-        // Without the right to ask, the refusal stands.
+        // Without permission to read the limit, the refusal stands.
         let Some(to) = most.ok().filter(|most| (from + 1..wanted).contains(most)) else {
             return self.refused(row, error, &conclusion.decision).await;
         };
@@ -339,8 +342,9 @@ impl Executor<'_> {
 
     /// Sends UpdateShardCount.
     ///
-    /// A refusal for its rate did nothing and is followed by another attempt. After a lost answer the
-    /// stream is read: if it is ACTIVE at the old count, the same target is asked for once more, which
+    /// A throttled call had no effect and is sent again. After a lost answer the stream is read: if
+    /// it is ACTIVE at the old count, the same target is requested once more, which cannot scale it
+    /// twice (`decide::settle`). Any other state remains in doubt.
     /// cannot scale it twice (`decide::settle`). Anything else stays in doubt.
     async fn reshard(&self, to: u32, begun: Timestamp) -> Resharding {
         let kinesis = &self.clients.kinesis;
@@ -373,12 +377,13 @@ impl Executor<'_> {
         }
     }
 
-    /// How old an intent is; one from after a clock was set back counts as old, too.
+    /// The age of an intent. An intent from the future, written before the clock was set back,
+    /// counts as old.
     fn age(&self, intent_at: Timestamp) -> SignedDuration {
         self.context.clock.now().duration_since(intent_at).abs()
     }
 
-    /// Whether a call took effect whose answer was lost.
+    /// Finds out whether a call whose answer was lost took effect.
     async fn effect(&self, to: u32) -> Effect {
         let kinesis = &self.clients.kinesis;
         match kinesis.summary(self.stream_name(), self.priority()).await {
@@ -395,8 +400,8 @@ impl Executor<'_> {
         let precondition = Precondition::ScalingOpen(&row);
         match self.rewrite_pair(to, &reason, precondition).await {
             Ok(()) => {}
-            // The process that settled the row has rewritten the alarms, and the stream may have been
-            // scaled again since.
+            // The process that settled the row has rewritten the alarms, and the stream may have
+            // been scaled again since.
             Err(RewriteError::Stale) => return Execution::Done,
             Err(error) => return started(&error, error.hint()),
         }
@@ -411,7 +416,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Nothing was sent, so the next look at the stream need not wait for an effect.
+    /// Closes the intent without a call, so that the next inspection need not wait for an effect.
     async fn give_up(&self, row: Scaling) -> Execution {
         let note = "not sent: the lease was lost, or the quota kept it waiting";
         close(self.context, row, Outcome::NotApplied, Some(note.into())).await;
@@ -424,8 +429,8 @@ impl Executor<'_> {
         }
     }
 
-    /// AWS's own limit keeps every process from asking again for a while, which the row tells them.
-    /// Other refusals did nothing.
+    /// Records a refusal. If AWS's daily limit refused the call, the row keeps other processes from
+    /// asking again for a while. Other refusals had no effect.
     async fn refused(&self, row: Scaling, error: &aws::Error, decision: &Decision) -> Execution {
         let (outcome, reason) = match error.kind {
             Kind::LimitExceeded => (Outcome::Refused, Reason::DailyLimit),
@@ -436,7 +441,7 @@ impl Executor<'_> {
         let hint = error.hint();
         let hint = hint.unwrap_or_else(|| decision.detail().to_owned());
         let failure = Decision::fail(reason, error.to_string(), hint);
-        // What a person has to fix is not fixed within a tick, and every attempt is a row.
+        // What a person has to fix is not fixed by the next tick, and every attempt writes a row.
         let at_once = matches!(error.kind, Kind::Throttled | Kind::NoCredentials);
         let now = self.context.clock.now();
         let retry = now.saturating_add(RETRY_REFUSED_AFTER).ok();
@@ -446,8 +451,8 @@ impl Executor<'_> {
         })
     }
 
-    /// Whether the shard count to be written is still right; `pair_changed`: the alarms were written
-    /// since they were read for the decision.
+    /// Whether the shard count to be written is still right. `pair_changed` is whether the alarms
+    /// were written since they were read for the decision.
     async fn still_valid(
         &self,
         precondition: Precondition<'_>,
@@ -462,8 +467,8 @@ impl Executor<'_> {
                 let now = kinesis.summary(self.stream_name(), Priority::FIRST).await?;
                 Ok(now == *self.stream)
             }
-            // A process that settles a scaling writes the alarms first, except for one that is old and
-            // looks as if it was never sent.
+            // A process that settles a scaling writes the alarms first, unless the scaling is old
+            // and looks as if it was never sent.
             Precondition::ScalingOpen(row) => {
                 let recent = self.age(row.at) < SEND_WITHIN && !pair_changed;
                 Ok(recent || !self.context.scaling_log.is_settled(row).await)
@@ -484,15 +489,15 @@ impl Executor<'_> {
             })
     }
 
-    /// Reads both alarms when the quota allows the write, and not before, so that what a person writes
-    /// during the wait is kept. The precondition is checked then, and again if they were written
-    /// meanwhile.
+    /// Reads both alarms only when the quota allows the write, so that changes that a person makes
+    /// during the wait are kept. The precondition is checked then, and again if the alarms were
+    /// changed.
     async fn pair_to_rewrite(
         &self,
         precondition: Precondition<'_>,
     ) -> Result<Vec<Definition>, RewriteError> {
         let cloudwatch = &self.clients.cloudwatch;
-        // Side by side, so that no other stream's alarms come between them in the queue.
+        // Acquired together, so that no other stream's alarms come between them in the queue.
         let tokens = async {
             let token = || cloudwatch.acquire_put_metric_alarm(self.priority());
             tokio::join!(token(), token())
@@ -510,7 +515,7 @@ impl Executor<'_> {
             pair = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
         }
         if let Precondition::ScalingOpen(row) = precondition {
-            // The count of another scaling, of which the scaling log may not know.
+            // A count of another scaling, which the scaling log may not know.
             let others = |count: u32| count != row.from && count != row.to;
             let recorded = pair.iter().filter_map(|it| it.alarm.recorded_count());
             if recorded.into_iter().any(others) {
@@ -520,7 +525,7 @@ impl Executor<'_> {
         Ok(pair)
     }
 
-    /// Sets both alarms to `shard_count` and resets them. Doing it twice does no harm.
+    /// Sets both alarms to `shard_count` and resets their state. Repeating this does no harm.
     async fn rewrite_pair(
         &self,
         shard_count: u32,
@@ -561,7 +566,7 @@ fn started(error: &dyn std::error::Error, hint: Option<String>) -> Execution {
     }
 }
 
-/// A stream of which something could not be read.
+/// The decision for a stream that could not be read.
 pub fn read_failed(error: &aws::Error) -> Decision {
     let hint = error.hint();
     let hint = hint.unwrap_or_else(|| "it is tried again at the next tick".to_owned());

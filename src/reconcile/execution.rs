@@ -1,4 +1,4 @@
-//! What came of an action: apart from what was decided.
+//! What came of carrying out an action, as opposed to what was decided.
 
 use autoscaler_core::{decision::Decision, reason::Reason};
 
@@ -9,28 +9,29 @@ use crate::reconcile::lease_guard::LeaseLost;
 pub enum Execution {
     /// Carried out: both alarms are rewritten, and the row in the scaling log is complete.
     Done,
-    /// A smaller scaling than the one decided was begun, since no more fits into the account's quota.
+    /// A smaller scaling than the one decided was started, because no more fits into the account's
+    /// quota.
     Reduced {
         instead: Decision,
-        /// What cut it short, as in [`Self::Started`] and [`Self::InDoubt`].
+        /// The error that interrupted it, as in [`Self::Started`] and [`Self::InDoubt`].
         error: Option<String>,
     },
-    /// Begun, and cut short by this error; the next look at the stream finishes it.
+    /// Started, and interrupted by this error; the next inspection of the stream finishes it.
     Started { error: String },
-    /// What it was decided on has changed while it waited for a quota; nothing was sent.
+    /// What the decision was based on changed while it waited for a quota; nothing was sent.
     Stale,
     /// Nothing was sent, for this reason.
     NotSent { reason: Reason, detail: String },
     /// AWS refused it, or a read before it failed: a [`Decision::Fail`].
     Refused(Decision),
-    /// The answer was lost; the next look at the stream finds out whether it took effect.
+    /// The answer was lost; the next inspection of the stream finds out whether it took effect.
     InDoubt { error: String },
-    /// Another host took the lease over; it finds the rest open in the scaling log.
+    /// Another host took over the lease; it finds the rest open in the scaling log.
     LeaseLost,
 }
 
 impl Execution {
-    /// The same for an action that was carried out in place of the one decided.
+    /// The same result, for an action that replaced the one decided.
     #[must_use]
     pub fn reduced_to(self, instead: Decision) -> Self {
         match self {
@@ -46,7 +47,7 @@ impl Execution {
         }
     }
 
-    /// What is reported in place of the decision, where something else or nothing was done.
+    /// What is reported instead of the decision, if something else or nothing was done.
     pub fn replacement(&self) -> Option<Decision> {
         match self {
             Self::Done | Self::Started { .. } | Self::InDoubt { .. } => None,
@@ -64,7 +65,7 @@ impl Execution {
         }
     }
 
-    /// The error of an action that was begun, or may have been.
+    /// The error of an action that was started, or may have been.
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Started { error } | Self::InDoubt { error } => Some(error),

@@ -1,4 +1,4 @@
-//! Reads of one stream what its decision needs, one fact after the other.
+//! Reads what a decision on one stream needs, one fact after the other.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::{
     reconcile::context::Context,
 };
 
-/// How far back the consumers' iterator age is judged.
+/// The period over which the consumers' iterator age is judged.
 const CONSUMERS_OVER: SignedDuration = SignedDuration::from_mins(15);
 
 /// Reads both alarms of up to 50 streams with one call.
@@ -37,7 +37,7 @@ pub async fn pairs(
         .collect())
 }
 
-/// Whether the decision on a stream needs both of its alarms first.
+/// Whether a decision on the stream needs both of its alarms first.
 pub fn needs_pair(
     subscription: &Subscription,
     trigger: &Trigger,
@@ -47,7 +47,7 @@ pub fn needs_pair(
     decide(subscription, trigger, facts, now) == Verdict::Need(Fact::Pair)
 }
 
-/// Where the last 24 h of traffic begin: at the start of a period, so that the first sum is whole.
+/// The start of the last 24 h of traffic, aligned to a period so that the first sum is complete.
 pub fn traffic_start(now: Timestamp) -> Timestamp {
     let period = i64::from(PERIOD_SECONDS);
     let day_before = after(now, SignedDuration::from_hours(-24));
@@ -74,7 +74,7 @@ impl InspectError {
     }
 }
 
-/// Where the facts of one stream are read, and as of when.
+/// Where the facts of one stream are read, and as of what time.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     pub context: &'a Context,
@@ -83,7 +83,7 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Decides, reading into `facts` what the decision needs.
+    /// Decides, and reads into `facts` what the decision needs.
     pub async fn inspect(
         &self,
         trigger: &Trigger,
@@ -98,7 +98,8 @@ impl Reader<'_> {
         }
     }
 
-    /// From when on the scaling log's rows matter: a day for the budget, or the longest cooldown.
+    /// How far back rows of the scaling log matter: a day for the daily limit, or the longest
+    /// cooldown.
     pub fn scalings_since(&self) -> Timestamp {
         let subscription = self.subscription;
         let cooldown = subscription.cooldown_up.max(subscription.cooldown_down);

@@ -1,18 +1,18 @@
-//! One of several hosts acts: a lease in the log table, under the key `#lease`, which no stream
-//! name can collide with.
+//! One of several hosts acts: it holds a lease in the log table under the key `#lease`, which
+//! cannot be a stream name.
 //!
-//! The holder writes a new version every third of the lease's duration. Others judge by watching: a
-//! version that has not moved for the whole duration of their own monotonic clock is dead, and a
-//! conditional write takes it over under the next term; wall clocks are never compared between
-//! hosts. Every intent is written only together with a check of the term, and every other write
-//! only while the lease is valid by this host's own clocks, so that a host that was asleep cannot
-//! act on an old lease.
+//! The holder writes a new version every third of the lease's duration. Other hosts watch the
+//! version: if it has not changed for the whole duration on their own monotonic clock, the holder
+//! is dead, and a conditional write takes over the lease under the next term. Wall clocks are never
+//! compared between hosts. Every intent is written together with a check of the term, and every
+//! other write is sent only while the lease is valid by this host's own clocks, so that a host that
+//! was suspended cannot act on an old lease.
 //!
-//! While DynamoDB answers nobody, no one can take the lease over, and the last holder goes on with
-//! scale-ups alone: they are never blocked by the log. So does a host that never held the lease,
-//! such as one that starts during an outage, once DynamoDB has not answered it for a whole
-//! duration: by then the lease of any holder that it saw has run out, and otherwise no host at all
-//! might scale up.
+//! While DynamoDB answers no host, no host can take over the lease, and the last holder continues
+//! with scale-ups alone: these are never blocked by the scaling log. A host that never held the
+//! lease, such as one that starts during an outage, does the same once DynamoDB has not answered it
+//! for a whole duration. By then the lease of any holder that it saw has expired, and otherwise no
+//! host might scale up at all.
 
 mod hosts;
 
@@ -35,17 +35,17 @@ use crate::{
 };
 use autoscaler_core::alarm::Direction;
 
-/// A scale-up does not wait longer for those before it: without its turn it may have to be tried
-/// again.
+/// How long a scale-up waits for other transactions on the lease. After that it goes ahead and may
+/// have to be repeated.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
-/// A standby says so at every third look.
+/// A standby writes its host item at every third beat.
 const BEATS_PER_WORD: u32 = 3;
 
 const HASH: &str = "#lease";
 const RANGE: &str = "kinesis-autoscaler";
 
-/// Numbers the holders consecutively: a fence against earlier holders.
+/// Numbers the holders consecutively, as a fence against earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseTerm(u64);
 
@@ -60,12 +60,12 @@ impl LeaseTerm {
 pub struct Lease {
     table: Table,
     clock: Clock,
-    /// Unlike any other process, also an earlier one of this host.
+    /// Differs from every other process, including an earlier one on this host.
     me: String,
     duration: Duration,
     state: Mutex<State>,
-    /// This process's transactions on the lease's item, one at a time: of two that meet, DynamoDB
-    /// refuses one.
+    /// Serializes this process's transactions on the lease's item: DynamoDB refuses one of two
+    /// concurrent ones.
     turn: tokio::sync::Mutex<()>,
     beats: AtomicU32,
 }
@@ -73,15 +73,15 @@ pub struct Lease {
 #[derive(Debug, Default)]
 struct State {
     held: Option<Held>,
-    /// Somebody's lease as it was read last, and since when it has not moved.
+    /// Another host's lease as last read, and since when it has not changed.
     watched: Option<(Record, Instant)>,
     /// When the last beat began, if DynamoDB did not answer it.
     unanswered: Option<Moment>,
-    /// Since when every beat has failed, for whatever reason.
+    /// Set while every beat fails, for whatever reason.
     silence: Option<Silence>,
 }
 
-/// A run of failed beats that is not interrupted by an answer.
+/// A run of failed beats without an answer in between.
 #[derive(Clone, Copy, Debug)]
 struct Silence {
     /// When the first of them began.
@@ -96,7 +96,7 @@ struct Held {
     renewed: Moment,
 }
 
-/// A point in time by both clocks: the wall clock shows a sleep of the whole machine, which the
+/// A point in time on both clocks. The wall clock shows that the machine was suspended; the
 /// monotonic one does not.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -116,9 +116,9 @@ struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     Holder(LeaseTerm),
-    /// The lease ran out, and DynamoDB has not answered since: scale-ups alone go on.
+    /// The lease expired, and DynamoDB has not answered since: only scale-ups continue.
     Cut(LeaseTerm),
-    /// DynamoDB has not answered for the whole duration of a lease: scale-ups alone are allowed,
+    /// DynamoDB has not answered for the whole duration of a lease: only scale-ups are allowed,
     /// without a lease.
     Alone,
     /// Another host has the lease, if one is known.
@@ -149,7 +149,7 @@ impl Lease {
         self.duration / 3
     }
 
-    /// Renews the lease, or looks whether it can be taken over, and takes it.
+    /// Renews the lease, or takes it over if that is possible.
     pub async fn beat(&self) {
         let began = self.moment();
         let held = self.lock().held.clone();
@@ -177,15 +177,15 @@ impl Lease {
         }
     }
 
-    /// Notes that the beat that began at `began` failed.
+    /// Records that the beat that began at `began` failed.
     fn note_failure(&self, kind: Kind, began: Moment) {
-        // Without a table, or throttled, nobody else can take the lease either.
+        // If the table is missing or throttled, no other host can take the lease either.
         let for_all = matches!(kind, Kind::NotFound | Kind::Throttled);
         let answered = matches!(kind, Kind::Condition | Kind::Conflict);
         let mut state = self.lock();
         state.unanswered = (!kind.is_refusal() || for_all).then_some(began);
-        // Nothing is known of a time without beats, such as a sleep of the machine: the count
-        // starts again.
+        // Nothing is known about a time without beats, for example while the machine was suspended,
+        // so counting starts again.
         let earlier = state
             .silence
             .filter(|silence| !self.ran_out(silence.last, began));
@@ -207,8 +207,8 @@ impl Lease {
         }
         match self.read().await? {
             // Our own write, perhaps of an earlier beat, whose answer was lost. Others count from
-            // when it was carried out, which we do not know: only another write makes the lease
-            // valid from now on.
+            // when it was carried out, which we do not know, so only another write makes the lease
+            // valid.
             Some(found) if found.holder == self.me && found.term == mine.term => {
                 let began = self.moment();
                 let next = found.next();
@@ -230,13 +230,13 @@ impl Lease {
 
     async fn watch(&self, began: Moment) -> Result<(), aws::Error> {
         let found = self.read().await?;
-        // The holder may have renewed until the read was answered, and may act for a whole duration
-        // from then on.
+        // The holder may have renewed the lease until this read was answered, and may act for a
+        // whole duration from then on.
         let read = Instant::now();
         let free = match (&found, &self.lock().watched) {
             (None, _) => true,
             (Some(record), _) if record.holder.is_empty() => true,
-            // Our own, taken by a write whose answer was lost.
+            // Our own lease, taken by a write whose answer was lost.
             (Some(record), _) if record.holder == self.me => true,
             (Some(record), Some((seen, since))) if record == seen => {
                 read.duration_since(*since) >= self.duration
@@ -262,7 +262,7 @@ impl Lease {
                 tracing::info!(term = term.0, "this host holds the lease");
                 self.hold(mine, began);
             }
-            // Another standby was faster, or our answer was lost: the next beat tells.
+            // Another standby was faster, or our answer was lost: the next beat finds out.
             Err(error) if error.kind == Kind::Condition => {
                 if self.read().await?.as_ref() == Some(&mine) {
                     self.hold(mine, began);
@@ -273,8 +273,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease up, so that a standby need not wait for it to run out, and takes back the
-    /// word of having stood by.
+    /// Releases the lease, so that a standby need not wait until it expires, and deletes this
+    /// host's item.
     pub async fn release(&self) {
         self.give_up().await;
         if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
@@ -295,7 +295,7 @@ impl Lease {
             .as_ref()
             .is_err_and(|error| error.kind == Kind::Condition)
         {
-            // A beat was cut short after its write.
+            // A beat was interrupted after its write.
             released = match self.read().await {
                 Ok(Some(found)) if found.holder == self.me => {
                     self.put(&free(&found), Some(&found)).await
@@ -309,7 +309,7 @@ impl Lease {
         }
     }
 
-    /// What this host may do right now, by its own clocks.
+    /// What this host may do right now by its own clocks.
     pub fn standing(&self) -> Standing {
         let now = self.moment();
         let state = self.lock();
@@ -329,11 +329,11 @@ impl Lease {
         let ran_out_by = |at: Moment| self.ran_out(held.renewed, at);
         match state.unanswered {
             _ if !ran_out_by(now) => Standing::Holder(held.record.term),
-            // A beat that began before the lease ran out tells nothing: a process that was frozen
-            // during one finds it unanswered too.
+            // A beat that began before the lease expired proves nothing: a process that was frozen
+            // during one also finds it unanswered.
             Some(began) if ran_out_by(began) => Standing::Cut(held.record.term),
             _ if is_alone => Standing::Alone,
-            // Not renewed in time: the next beat finds out whether it was taken over.
+            // Not renewed in time: the next beat finds out whether another host took over.
             _ => Standing::Standby(None),
         }
     }
@@ -351,7 +351,7 @@ impl Lease {
         }
     }
 
-    /// Whether what was decided under `term` may still be carried out.
+    /// Whether an action that was decided under `term` may still be carried out.
     pub fn allows(&self, term: LeaseTerm, direction: Direction) -> bool {
         match self.standing() {
             Standing::Holder(now) => now == term,
@@ -361,8 +361,8 @@ impl Lease {
         }
     }
 
-    /// The check that goes with an intent: DynamoDB itself refuses it when the lease has passed to
-    /// another. There is none without a lease.
+    /// The condition that goes with an intent: DynamoDB refuses the intent if another host has
+    /// taken over the lease. `None` without a lease.
     pub fn fence(&self, term: LeaseTerm) -> Option<Write> {
         if term == LeaseTerm::ALONE {
             return None;
@@ -382,8 +382,8 @@ impl Lease {
         })
     }
 
-    /// Waits until no other transaction of this process is on the lease's item; while DynamoDB does
-    /// not answer, not for long.
+    /// Waits until no other transaction of this process uses the lease's item, but not for long
+    /// while DynamoDB does not answer.
     pub async fn intent_turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         timeout(TURN_WITHIN, self.turn.lock()).await.ok()
     }
@@ -447,7 +447,8 @@ impl Record {
         }
     }
 
-    /// What cannot be read counts as an unknown holder's, which runs out as any other.
+    /// A record that cannot be read counts as that of an unknown holder, which expires like any
+    /// other.
     fn read(item: &Item) -> Self {
         let number = |name: &str| match item.get(name) {
             Some(Value::N(digits)) => digits.parse().unwrap_or(0),

@@ -1,4 +1,4 @@
-//! The right to write, checked again before every write.
+//! The permission to write, checked again before every write.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The right to write for one direction; it ends when another host takes the lease over.
+/// The permission to write for one direction. It ends when another host takes over the lease.
 #[derive(Clone, Debug)]
 pub struct LeaseGuard {
     pub lease: Option<Arc<Lease>>,
@@ -27,7 +27,7 @@ pub struct LeaseGuard {
 pub struct LeaseLost;
 
 impl LeaseGuard {
-    /// The right to write under the lease's `term`, where there is a lease.
+    /// The permission to write under the lease's `term`, if there is a lease.
     pub fn new(context: &Context, term: Option<LeaseTerm>, direction: Direction) -> Self {
         Self {
             lease: context.lease.clone(),
@@ -45,17 +45,17 @@ impl LeaseGuard {
         }
     }
 
-    /// The same check for a call to make once more when it is signed and about to leave.
+    /// The same check, which a call repeats after it was signed, just before it is sent.
     pub fn pre_send_check(&self) -> PreSendCheck {
         let guard = self.clone();
         PreSendCheck::new(move || guard.check().is_ok())
     }
 
-    /// Runs `call`, with its wait for a quota and its retries, only while the lease is held.
+    /// Runs `call`, including its wait for a quota and its retries, only while the lease is held.
     ///
     /// One check beforehand is not enough: a process that is suspended in between would send the
-    /// call when it is resumed. The call itself carries a [`Self::pre_send_check`] for the rest of
-    /// its way.
+    /// call when it resumes. The call itself carries a [`Self::pre_send_check`] for the rest of the
+    /// way.
     pub async fn run_while_held<T>(&self, call: impl Future<Output = T>) -> Result<T, LeaseLost> {
         let mut call = pin!(call);
         poll_fn(|waker| match self.check() {

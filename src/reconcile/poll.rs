@@ -13,8 +13,7 @@ use autoscaler_core::{
 
 use crate::aws::{self, RegionClients};
 
-/// The subscriptions of one account and Region, by alarm name, and by stream name where they have
-/// one.
+/// The subscriptions of one account and Region, by alarm name and, if known, by stream name.
 #[derive(Debug, Default)]
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
@@ -35,7 +34,7 @@ impl Index {
         }
     }
 
-    /// The subscription that a scaling was made for; its alarms may have been renamed since.
+    /// The subscription that a scaling was made for, whose alarms may have been renamed since.
     pub fn find(&self, scaling: &Scaling) -> Option<SubscriptionId> {
         let by_alarm = scaling.alarm.as_ref().and_then(|it| self.alarms.get(it));
         let id = by_alarm.map(|(id, _)| id);
@@ -49,7 +48,8 @@ impl Index {
     }
 }
 
-/// How the next poll asks: where many unrelated alarms are in ALARM, names can be fewer calls.
+/// How the next poll asks. Where many unrelated alarms are in ALARM, asking by name can take fewer
+/// calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PollMode {
     #[default]
@@ -60,7 +60,7 @@ pub enum PollMode {
 
 const POLLS_BY_NAME: u32 = 15;
 
-/// An alarm in ALARM: the subscription that it belongs to, and its half of the pair.
+/// An alarm in ALARM: its subscription, and its direction within the pair.
 pub type Firing = (SubscriptionId, Direction, Alarm);
 
 /// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where

@@ -46,12 +46,12 @@ impl From<Option<Action>> for Done {
     }
 }
 
-/// What became of one stream in one tick. The field names are a promise to users' scripts.
+/// What happened to one stream in one tick. The field names are part of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StreamReport {
-    /// The name or the alarm as the configuration has it, the same at every tick.
+    /// The name or alarm as configured, the same at every tick.
     pub subscription: String,
-    /// Null where a subscription by alarm has not been read yet.
+    /// Null until a subscription by alarm has been read.
     pub stream: Option<String>,
     pub region: String,
     pub action: Done,
@@ -60,13 +60,13 @@ pub struct StreamReport {
     pub reason: Reason,
     pub detail: String,
     pub error: Option<String>,
-    /// The calls of the last 24 h that count, where the scaling log was read.
+    /// The calls of the last 24 h that count toward the daily limit, if the scaling log was read.
     #[serde(skip)]
     pub calls: Option<Vec<Timestamp>>,
 }
 
 impl StreamReport {
-    /// What was decided on a stream, or done about it.
+    /// What was decided on a stream, or done to it.
     pub fn new(subscription: &Subscription, region: &str, decision: &Decision) -> Self {
         Self {
             subscription: subscription.label().to_owned(),
@@ -88,12 +88,12 @@ impl StreamReport {
         Self::new(subscription, region, &at_rest)
     }
 
-    /// What to call the stream: its name, or the subscription while that is not known.
+    /// The stream's name, or the subscription while that is unknown.
     pub fn name(&self) -> &str {
         self.stream.as_deref().unwrap_or(&self.subscription)
     }
 
-    /// Writes it to the log; `held_for` is how long a hold that is logged again has lasted.
+    /// Logs the report. `held_for` is how long a hold that is logged again has lasted.
     pub fn log(&self, dry_run: bool, held_for: Option<Duration>) {
         let (action, reason) = (self.action.code(), self.reason.code());
         let (before, after) = (self.shards_before, self.shards_after);
@@ -125,7 +125,7 @@ impl StreamReport {
         self.action != Done::Hold
     }
 
-    /// Whether a person has to know of it, for as long as it lasts.
+    /// Whether a person has to know about it for as long as it lasts.
     pub fn is_urgent(&self) -> bool {
         self.error.is_some() || URGENT.contains(&self.reason)
     }
@@ -144,7 +144,7 @@ impl StreamReport {
     }
 }
 
-/// Holds that a person has to know of.
+/// Holds that a person has to know about.
 const URGENT: &[Reason] = &[
     Reason::DailyLimit,
     Reason::AtMaxShards,
@@ -162,7 +162,7 @@ pub struct Report {
     pub dry_run: bool,
     pub api_calls: BTreeMap<String, u64>,
     pub streams: Vec<StreamReport>,
-    /// Subscriptions of which nothing is to be told.
+    /// Subscriptions with nothing to report.
     #[serde(skip)]
     pub at_rest: usize,
     /// Set when another host holds the lease: its name.
@@ -177,13 +177,13 @@ pub struct Report {
     /// Why the scaling log cannot work until a person fixes it, such as a missing table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling_log_error: Option<String>,
-    /// How much later than the schedule has it the tick began, if that was much.
+    /// How much later than scheduled the tick began, if that was much.
     #[serde(skip)]
     pub late_by: Option<Duration>,
 }
 
 impl Report {
-    /// A tick that did nothing, and had nothing to do.
+    /// The report of a tick that had nothing to do.
     pub fn of_nothing(started_at: Timestamp, dry_run: bool) -> Self {
         Self {
             started_at,
@@ -200,7 +200,8 @@ impl Report {
         }
     }
 
-    /// One report of two ticks of a run: of each stream the last that was done or that failed.
+    /// Merges the reports of two ticks of one run: for each stream, the last report of an action or
+    /// a failure counts.
     pub fn followed_by(mut self, later: Self) -> Self {
         let until_later = later
             .started_at
@@ -210,8 +211,8 @@ impl Report {
         for (operation, calls) in later.api_calls {
             *self.api_calls.entry(operation).or_default() += calls;
         }
-        // Ticks that end list every subscription, in their order; one that was stopped only those
-        // it has come to.
+        // Ticks that end list every subscription, in their order; a tick that was stopped lists
+        // only those it reached.
         let whole = self.streams.len() == later.streams.len();
         for (place, news) in later.streams.into_iter().enumerate() {
             let same = |known: &StreamReport| {
@@ -245,7 +246,7 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The tick in words, as `STATUS=` and the log's summary have it.
+    /// The tick as a status text, for `STATUS=` and the log.
     pub fn in_words(&self) -> String {
         if let Some(holder) = &self.standby {
             return format!("standby; the lease is held by {holder}");
@@ -341,8 +342,7 @@ impl Report {
     }
 }
 
-/// Streams that failed for the same cause are told together: how many more there are, beside the
-/// first.
+/// Streams that failed for the same cause are shown once, with the number of the others.
 fn folded<'a>(streams: impl Iterator<Item = &'a StreamReport>) -> Vec<(&'a StreamReport, usize)> {
     let mut folded: Vec<(&StreamReport, usize)> = Vec::new();
     let mut failed: BTreeMap<(&str, &str), usize> = BTreeMap::new();

@@ -1,9 +1,10 @@
 //! The log of scalings in DynamoDB, in the original's table and format.
 //!
 //! A scaling is written before it is carried out, with the outcome `open`, together with a marker
-//! under the key `#open` and the stream's ARN, which no stream name can collide with. The marker
-//! finds what was left open without reading every stream's rows, and lets one scaling of a stream
-//! be open at a time, whichever host began it. What DynamoDB does not take waits in the [`Spool`].
+//! whose key is `#open` (which cannot be a stream name) and the stream's ARN. The marker makes it
+//! possible to find open scalings without reading every stream's rows, and lets only one scaling of
+//! a stream be open at a time, whichever host started it. Rows that DynamoDB does not accept wait
+//! in the [`Spool`].
 
 mod row;
 
@@ -35,14 +36,14 @@ const OPEN: &str = "#open";
 /// Every marker's range key is an ARN.
 const FIRST_ARN: &str = "arn:";
 
-/// Range keys that are tried for a new row, each a microsecond after the other.
+/// How many range keys are tried for a new row, each one microsecond after the last.
 const KEYS_TO_TRY: u32 = 3;
 const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
 
-/// No time zone is further from UTC.
+/// The widest offset of any time zone from UTC.
 const WIDEST_OFFSET: SignedDuration = SignedDuration::from_hours(14);
 
-/// The log, with what of it is only known here.
+/// The scaling log, and what this process knows about it.
 #[derive(Debug)]
 pub struct ScalingLog {
     table: Table,
@@ -54,19 +55,19 @@ pub struct ScalingLog {
     sequence: AtomicU64,
 }
 
-/// What became of an intent.
+/// What happened to an intent.
 #[derive(Debug)]
 pub enum Opened {
     /// It is in the table.
     Logged(Scaling),
-    /// DynamoDB did not take it; it waits in the spool.
+    /// DynamoDB did not accept it; it waits in the spool.
     Spooled(Scaling, aws::Error),
-    /// Another scaling of the stream is open, perhaps on another host, or the lease has passed to
-    /// another host.
+    /// Another scaling of the stream is open, perhaps on another host, or another host has taken
+    /// over the lease.
     AlreadyOpen,
 }
 
-/// What the log cannot do.
+/// Why the scaling log cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum ScalingLogError {
     #[error("the log does not take rows")]
@@ -102,7 +103,7 @@ impl ScalingLog {
         lock(&self.spool).rows().count()
     }
 
-    /// Completes a new row with what the scaling log knows: identity, host, version, expiry.
+    /// Completes a new row with identity, host, version and expiry.
     pub fn begin(&self, mut row: Scaling) -> Scaling {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         row.intent_id = Some(format!(
@@ -143,7 +144,7 @@ impl ScalingLog {
                     refused = true;
                     row.at = row.at.saturating_add(MICROSECOND).unwrap_or(row.at);
                 }
-                // The log has said no before it went away.
+                // The log refused the row before it became unavailable.
                 Err(_) if refused => break,
                 Err(error) if may_spool => {
                     lock(&self.spool)
@@ -159,10 +160,10 @@ impl ScalingLog {
         Ok(Opened::AlreadyOpen)
     }
 
-    /// Takes note of the scaling that is open on a stream, so that it is settled even if the log
-    /// cannot be searched.
+    /// Remembers the scaling that is open on a stream, so that it is settled even if the log cannot
+    /// be searched.
     async fn learn(&self, stream_arn: &str) {
-        // Without an answer it is found at the next refresh.
+        // Without an answer, the next refresh finds it.
         if let Ok(Some(marker)) = self.table.get(OPEN, stream_arn).await
             && let Some(row) = row::from_marker(&marker)
         {
@@ -170,8 +171,8 @@ impl ScalingLog {
         }
     }
 
-    /// Whether another process has settled this scaling. A row that is not in the table, or that
-    /// nobody can read, nobody has settled.
+    /// Whether another process has settled this scaling. A row that is missing or cannot be read
+    /// has not been settled.
     pub async fn is_settled(&self, row: &Scaling) -> bool {
         if lock(&self.spool).has(row) {
             return false;
@@ -188,7 +189,7 @@ impl ScalingLog {
         settled
     }
 
-    /// This scaling is not known to be open any more; another one of the stream may be.
+    /// Forgets that this scaling is open; another one of the stream may be.
     fn forget(&self, row: &Scaling) {
         let mut open = lock(&self.open);
         if open
@@ -199,7 +200,7 @@ impl ScalingLog {
         }
     }
 
-    /// Writes how a scaling ended; what DynamoDB does not take is spooled.
+    /// Writes how a scaling ended. If DynamoDB does not accept it, it is spooled.
     pub async fn close(
         &self,
         mut row: Scaling,
@@ -209,16 +210,16 @@ impl ScalingLog {
         row.outcome = outcome;
         row.note = note.or(row.note);
         let spooled = lock(&self.spool).has(&row);
-        // A row that waits in the spool is closed there: delivered out of order it would come back
-        // as open.
+        // A row that waits in the spool is closed there: delivered out of order it would become
+        // open again.
         let sent = if spooled {
             None
         } else {
             Some(self.table.write(writes(&row)).await)
         };
         let sent = match sent {
-            // The marker is another scaling's by now; or another host has settled this one, and
-            // then the row alone is refused too.
+            // The marker belongs to another scaling now, or another host has settled this one, and
+            // then the row alone is refused as well.
             Some(Err(error)) if error.kind == Kind::Condition => {
                 Some(self.table.write(vec![put_row(&row)]).await)
             }
@@ -235,15 +236,15 @@ impl ScalingLog {
         Ok(())
     }
 
-    /// Takes in the rows that people's commands have left beside the spool.
+    /// Takes over the rows that commands have left beside the spool.
     pub fn take_in(&self) -> Result<(), ScalingLogError> {
         lock(&self.spool).take_in().map_err(ScalingLogError::TakeIn)
     }
 
-    /// Sends what waits in the spool, once each, as far as it gets in `within`; returns how many
-    /// rows were delivered.
+    /// Sends the rows in the spool once each, as far as possible in `within`, and returns how many
+    /// were delivered.
     ///
-    /// A row that DynamoDB refuses as it stands is stepped over: it must not keep the others.
+    /// A row that DynamoDB refuses is skipped, so that it does not hold up the others.
     pub async fn deliver(&self, within: Duration) -> Result<usize, ScalingLogError> {
         let waiting: Vec<Scaling> = lock(&self.spool).rows().cloned().collect();
         let deadline = Instant::now() + within;
@@ -259,7 +260,7 @@ impl ScalingLog {
                     failed = Some(error);
                     break;
                 }
-                // The rest has its turn at the next tick; a row that is sent twice has its effect
+                // The next tick sends the rest. Sending a row twice has the effect of sending it
                 // once.
                 Err(_) => break,
             }
@@ -279,8 +280,8 @@ impl ScalingLog {
         }
     }
 
-    /// Sends a row without its marker: another scaling of the stream is open by now, or the row's
-    /// key is taken.
+    /// Sends a row without its marker, because another scaling of the stream is open now, or the
+    /// row's key is taken.
     async fn deliver_alone(&self, mut row: Scaling) -> Result<(), aws::Error> {
         for _ in 0..KEYS_TO_TRY {
             match self.table.write(vec![put_row(&row)]).await {
@@ -300,14 +301,15 @@ impl ScalingLog {
         Ok(())
     }
 
-    /// Reads from the table which scalings were left open, by any process on any host.
+    /// Reads from the table which scalings are open, whichever process on whichever host started
+    /// them.
     pub async fn refresh_open(&self) -> Result<(), aws::Error> {
         let before = lock(&self.open).clone();
         let markers = self.table.query(OPEN, FIRST_ARN).await?;
         let mut read = open_rows(&lock(&self.spool));
         let markers = markers.iter().filter_map(row::from_marker);
         read.extend(markers.map(|row| (row.stream_arn.clone(), row)));
-        // What was opened or closed here since the question was asked is newer than the answer.
+        // What this process opened or closed since the query was sent is newer than the answer.
         let mut open = lock(&self.open);
         for arn in before.keys().filter(|arn| !open.contains_key(*arn)) {
             read.remove(arn);
@@ -327,10 +329,11 @@ impl ScalingLog {
         lock(&self.open).values().cloned().collect()
     }
 
-    /// The stream's scalings since `since`, oldest first, with those that are spooled or known to
-    /// be open; only the latter, and the error, where the table cannot be read.
+    /// The stream's scalings since `since`, oldest first, including those in the spool or known to
+    /// be open. If the table cannot be read, only the latter, and the error.
     ///
     /// Rows of a stream with the same name in another account or Region are left out; the
+    /// original's rows have no ARN and count.
     /// original's rows have no ARN and count.
     pub async fn recent(
         &self,
@@ -398,8 +401,8 @@ impl ScalingLog {
             .filter(|row| row.stream_arn.is_empty() || row.stream_arn == stream_arn))
     }
 
-    /// The rows under the stream's name from `since` on, oldest first, whatever their ARN: those of
-    /// the table, and those in this host's spool.
+    /// All rows under the stream's name from `since` on, oldest first, whatever their ARN,
+    /// including those in this host's spool.
     pub async fn history(
         &self,
         stream: &str,
@@ -432,7 +435,7 @@ fn open_rows(spool: &Spool) -> BTreeMap<String, Scaling> {
         .collect()
 }
 
-/// The row together with its marker: put while it is open, deleted when it is not.
+/// The row together with its marker, which is written while the row is open and deleted afterwards.
 fn writes(row: &Scaling) -> Vec<Write> {
     let condition = own("attribute_not_exists(stream_name) OR intent_id = :id", row);
     let marker = if row.outcome == Outcome::Open {
@@ -451,7 +454,7 @@ fn writes(row: &Scaling) -> Vec<Write> {
 }
 
 /// The row may replace only itself, so that a write that is sent twice, or later from the spool,
-/// has its effect once; and an open row never one that was closed, by another host too.
+/// takes effect once. An open row never replaces one that any host has closed.
 fn put_row(row: &Scaling) -> Write {
     let condition = if row.outcome == Outcome::Open {
         let open = Value::S(Outcome::Open.code().to_owned());
@@ -470,7 +473,7 @@ fn put_row(row: &Scaling) -> Write {
     }
 }
 
-/// A condition on the row's `:id`.
+/// A condition on the row's own `:id`.
 fn own(expression: &'static str, row: &Scaling) -> Condition {
     let id = row.intent_id.clone().unwrap_or_default();
     Condition {

@@ -1,11 +1,11 @@
-//! Rows that DynamoDB has not taken yet, in a file of the state directory.
+//! Rows that DynamoDB has not accepted yet, in a file in the state directory.
 //!
 //! One line per row and state: a checksum, a space, the row as JSON. A later line of the same row
-//! replaces the earlier one. A last line that a crash cut short is dropped; any other damaged line
-//! is kept aside in `spool.damaged`. Every write is on disk before it counts.
+//! replaces the earlier one. A last line that a crash cut short is dropped; other damaged lines are
+//! kept in `spool.damaged`. Every write is on disk before it counts.
 //!
-//! A person's command may run beside the daemon whose spool this is: it has a file of its own,
-//! which it locks while it runs, and which the daemon takes in and removes afterwards.
+//! A command may run beside the daemon that owns this spool. It has a file of its own, which it
+//! locks while it runs, and which the daemon takes over and removes afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -20,11 +20,11 @@ use jiff::Timestamp;
 use crate::reconcile::state_file;
 use autoscaler_core::scaling::{Outcome, Scaling};
 
-/// The names of commands' files: between these two stands the process id.
+/// The names of commands' files have the process id between these two.
 const APART: &str = "spool-";
 const LINES: &str = "jsonl";
 
-/// Rows that one spool holds; DynamoDB being away for so long wants a person.
+/// The most rows that one spool holds. A DynamoDB outage of this length needs a person.
 const MOST_ROWS: usize = 10_000;
 
 /// The spool file cannot be read or written.
@@ -45,10 +45,10 @@ pub enum SpoolError {
 /// The rows that wait, by their key.
 #[derive(Debug)]
 pub struct Spool {
-    /// `None` where nothing is to be written.
+    /// `None` if nothing may be written.
     path: Option<PathBuf>,
     rows: BTreeMap<(String, Timestamp), Scaling>,
-    /// A command's own file, locked from its first row on.
+    /// A command's own file, locked once it has a row.
     own: Option<Own>,
 }
 
@@ -59,8 +59,7 @@ enum Own {
 }
 
 impl Spool {
-    /// Reads the spool of a state directory; where there is none, it is empty and nothing is
-    /// created.
+    /// Reads the spool of a state directory. A missing spool counts as empty; nothing is created.
     pub fn open(state_dir: &Path) -> Result<Self, SpoolError> {
         let path = spool_file(state_dir);
         let text = match state_file::read(&path) {
@@ -111,15 +110,15 @@ impl Spool {
                 Ok(())
             }
         }) {
-            // A full disk is no reason not to scale; what is damaged is passed over again the next
+            // A full disk is no reason to stop scaling. The damaged lines are skipped again next
             // time.
             tracing::error!(error = %error, "could not repair the spool");
         }
         Ok(spool)
     }
 
-    /// What can be read of a spool that another process may be writing; it takes nothing, and is
-    /// never repaired.
+    /// Reads as much as possible of a spool that another process may be writing. This one accepts
+    /// no rows and repairs nothing.
     pub fn peek(state_dir: &Path) -> Self {
         let path = spool_file(state_dir);
         let bytes = state_file::read(&path).unwrap_or_else(|error| {
@@ -136,7 +135,7 @@ impl Spool {
         }
     }
 
-    /// The same for a command, which leaves rows of its own in a file beside it.
+    /// The same for a command, which writes its own rows to a separate file.
     pub fn apart(state_dir: &Path) -> Self {
         let file = format!("{APART}{}.{LINES}", std::process::id());
         Self {
@@ -146,7 +145,7 @@ impl Spool {
         }
     }
 
-    /// A spool that takes nothing.
+    /// A spool that accepts no rows.
     pub fn none() -> Self {
         Self {
             path: None,
@@ -164,7 +163,7 @@ impl Spool {
         self.rows.values()
     }
 
-    /// Whether a state of this row waits.
+    /// Whether any state of this row is in the spool.
     pub fn has(&self, row: &Scaling) -> bool {
         self.rows.contains_key(&key(row))
     }
@@ -183,12 +182,12 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes in the rows that commands have left which do not run any more.
+    /// Takes over the rows of commands that no longer run.
     pub fn take_in(&mut self) -> Result<(), SpoolError> {
         let Some(folder) = self.path.as_deref().and_then(Path::parent) else {
             return Ok(());
         };
-        // Without a folder there is nothing to take.
+        // Without the directory there is nothing to take over.
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let left = entries.map(|entry| entry.path()).filter(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -196,7 +195,7 @@ impl Spool {
         });
         let mut failed = Ok(());
         for path in left.collect::<Vec<_>>() {
-            // One that cannot be read must not keep the others.
+            // A file that cannot be read must not hold up the others.
             if let Err(error) = self.take_in_file(&path) {
                 failed = Err(error);
             }
@@ -224,7 +223,7 @@ impl Spool {
         let text = state_file::read(path).map_err(io("read"))?;
         for row in parse(&String::from_utf8_lossy(&text)).rows.into_values() {
             let known = self.rows.get(&key(&row)).map(|known| known.outcome);
-            // What is known to have ended does not begin again.
+            // A scaling that is known to have ended does not become open again.
             if known.is_none_or(|known| known == Outcome::Open) {
                 self.put(row)?;
             }
@@ -232,7 +231,7 @@ impl Spool {
         fs::remove_file(path).map_err(io("removed"))
     }
 
-    /// Takes delivered rows out, but for those of which a newer state has come meanwhile.
+    /// Removes delivered rows, except those that have a newer state by now.
     pub fn remove(&mut self, delivered: &[Scaling]) -> Result<(), SpoolError> {
         let before = self.rows.len();
         for row in delivered {
@@ -247,7 +246,7 @@ impl Spool {
         }
     }
 
-    /// Replaces the file by one with just the rows that wait.
+    /// Replaces the file with one that has just the rows in the spool.
     fn write_all(&self) -> Result<(), SpoolError> {
         let path = self.path()?;
         let text: String = self.rows.values().map(|row| line(row) + "\n").collect();
@@ -263,7 +262,7 @@ fn ino(file: &File) -> Option<u64> {
     file.metadata().ok().map(|metadata| metadata.ino())
 }
 
-/// Creates a command's file, and locks it for as long as the result lives.
+/// Creates a command's file, locked for as long as the result lives.
 fn locked(path: &Path) -> Result<File, SpoolError> {
     let lock = || {
         if let Some(folder) = path.parent() {
@@ -272,9 +271,9 @@ fn locked(path: &Path) -> Result<File, SpoolError> {
         loop {
             let file = state_file::options().create(true).append(true).open(path)?;
             file.lock()?;
-            // The daemon runs as another user, and reads it.
+            // The daemon may run as another user, and has to read it.
             file.set_permissions(fs::Permissions::from_mode(0o644))?;
-            // It may have taken the file in, and away, before it was locked.
+            // The daemon may have taken over and removed the file before it was locked.
             if fs::metadata(path).is_ok_and(|now| Some(now.ino()) == ino(&file)) {
                 return Ok(file);
             }
@@ -293,7 +292,7 @@ fn append(path: &Path, line: &str) -> Result<(), SpoolError> {
             fs::create_dir_all(folder)?;
         }
         let mut file = state_file::options().create(true).append(true).open(path)?;
-        // The leading line end closes a line that a full disk may have cut short.
+        // The leading line break ends a line that a full disk may have cut short.
         file.write_all(format!("\n{line}\n").as_bytes())?;
         file.sync_all()
     };
@@ -305,7 +304,7 @@ fn append(path: &Path, line: &str) -> Result<(), SpoolError> {
 }
 
 fn key(row: &Scaling) -> (String, Timestamp) {
-    // The ARN tells apart streams of the same name in two Regions.
+    // The ARN distinguishes streams of the same name in two Regions.
     (format!("{} {}", row.stream_name, row.stream_arn), row.at)
 }
 
@@ -324,7 +323,7 @@ pub fn spool_file(state_dir: &Path) -> std::path::PathBuf {
 struct Parsed {
     rows: BTreeMap<(String, Timestamp), Scaling>,
     damaged: Vec<String>,
-    /// The last line was cut short; the write of it never counted.
+    /// The last line was cut short, so its write never counted.
     torn: bool,
 }
 
@@ -339,7 +338,8 @@ fn parse(text: &str) -> Parsed {
             Some(row) => {
                 parsed.rows.insert(key(&row), row);
             }
-            // A line that has its end was written whole, and is damaged if it cannot be read.
+            // A line with a line break was written completely, so it is damaged if it cannot be
+            // read.
             None if lines.peek().is_none() && !text.ends_with('\n') => parsed.torn = true,
             None => parsed.damaged.push(line.to_owned()),
         }
@@ -474,7 +474,7 @@ mod tests {
         );
         let files = fs::read_dir(folder.path()).expect("a directory");
         assert_eq!(files.count(), 1, "the command's file is gone");
-        // What cannot be read does not keep the others.
+        // A file that cannot be read does not hold up the others.
         fs::create_dir(folder.path().join("spool-0.jsonl")).expect("a folder");
         let mut late = Spool::apart(folder.path());
         late.put(row("a", 1, Outcome::Open)).expect("it is written");
@@ -512,7 +512,7 @@ mod tests {
             let place = at % text.len();
             text[place] = byte;
             fs::write(spool_file(folder.path()), &text).expect("it is written");
-            // A line end within a line makes two damaged ones of it; a lost line end damages two.
+            // An extra line break damages one or two lines; a lost one damages two.
             prop_assert!(Spool::open(folder.path()).expect("it can be read").rows().count() >= 2);
         }
     }

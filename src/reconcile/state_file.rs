@@ -1,5 +1,5 @@
-//! Files of the state directory: no link in its place is followed, and a crash leaves the old or
-//! the new one.
+//! Files in the state directory. Symbolic links are never followed, and after a crash a file has
+//! either its old or its new content.
 
 use std::{
     fs::{File, OpenOptions},
@@ -15,14 +15,14 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// The whole file.
+/// Reads the whole file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     options().read(true).open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Replaces the file as a whole, and puts it on disk.
+/// Replaces the file atomically and syncs it to disk.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = options()

@@ -37,14 +37,14 @@ use memory::Memory;
 use stream::StreamOutcome;
 use upkeep::Upkeep;
 
-/// How long a tick of the daemon waits for the upkeep of the scaling log, after it has started
+/// How long a tick of the daemon waits for the upkeep of the scaling log after it has started
 /// streams.
 const UPKEEP_GRACE: Duration = Duration::from_secs(1);
 
-/// Without state of an earlier tick, the audit takes the streams whose turn was in this time.
+/// Without state of an earlier tick, the audit covers the streams that were due in this time.
 const FIRST_AUDIT: SignedDuration = SignedDuration::from_secs(60);
 
-/// The autoscaler between ticks: what it works with, what it remembers, what is still under way.
+/// The autoscaler between ticks: its context, its memory, and the work under way.
 #[derive(Debug)]
 pub struct Autoscaler {
     context: Arc<Context>,
@@ -52,18 +52,18 @@ pub struct Autoscaler {
     memory: Memory,
     /// Reports list every subscription, not only those with something to report.
     report_all: bool,
-    /// Streams being worked on, which may outlast a tick: alarm rewriting is slow by quota, and no
-    /// other stream waits for it.
+    /// Streams being worked on. Work may outlast a tick, because rewriting alarms is slow by quota
+    /// and no other stream waits for it.
     under_way: JoinSet<StreamOutcome>,
     /// The subscriptions of the tasks under way.
     tasks: HashMap<Id, SubscriptionId>,
     upkeep: Option<Upkeep>,
     stands_by: bool,
-    /// The reports of the tick under way.
+    /// The reports of the current tick.
     reports: BTreeMap<SubscriptionId, StreamReport>,
     /// The Regions that it could not poll, and why.
     unpolled: Vec<String>,
-    /// The report of the earlier ticks of a run from cron.
+    /// The report of the earlier ticks of a single run.
     earlier: Option<Report>,
 }
 
@@ -123,8 +123,8 @@ impl Autoscaler {
         self.memory.overdue.extend(self.context.subscription_ids());
     }
 
-    /// Looks after every stream that may need it, and reports what was done. Never fails as a
-    /// whole: failures are reported per stream.
+    /// Inspects and scales every stream that needs it, and returns a report. Failures are reported
+    /// per stream; the tick itself never fails.
     pub async fn tick(&mut self, wait: Duration) -> Report {
         self.tick_with(wait, UPKEEP_GRACE).await
     }
@@ -141,8 +141,8 @@ impl Autoscaler {
             Some(Standing::Alone) => Some(LeaseTerm::ALONE),
             Some(Standing::Standby(holder)) => {
                 self.stands_by = true;
-                // Rows that this host spooled while it held the lease are out of every other host's
-                // reach.
+                // Rows that this host spooled while it held the lease are unreachable for every
+                // other host.
                 self.start_upkeep(now);
                 self.finish_upkeep(deadline, now).await;
                 return self.stand_by(now, holder);
@@ -150,7 +150,7 @@ impl Autoscaler {
         };
         self.stands_by = false;
         if self.memory.term != term {
-            // The host that acted before may have left something open.
+            // The host that acted before may have left a scaling open.
             self.memory = self.memory.after_another_host();
             self.memory.term = term;
         }
@@ -167,12 +167,12 @@ impl Autoscaler {
         self.report(now, millis(started.elapsed()), calls)
     }
 
-    /// Reports what the tick did not come to: streams still under way, failures that last, and,
-    /// where every subscription is reported, those at rest.
+    /// Reports what the tick did not inspect: streams still under way, lasting failures and, if
+    /// every subscription is reported, those whose alarms are not in ALARM.
     fn report_rest(&mut self, now: Timestamp) {
         let settling = |report: &StreamReport| report.reason == Reason::Settling;
         if self.reports.values().any(settling) {
-            // Something is open that this process may not know of.
+            // A scaling may be open that this process does not know.
             self.memory.open_read_at = None;
         }
         for id in self.busy() {
@@ -198,11 +198,11 @@ impl Autoscaler {
         self.memory.notices.end_tick();
     }
 
-    /// Ticks until no work is left, up to `within`; what is left then stays open in the scaling
+    /// Runs ticks until no work is left, at most for `within`; the rest stays open in the scaling
     /// log.
     ///
-    /// Alarm rewriting is slow by quota, and a run from cron keeps out the runs after it: so it
-    /// goes on polling meanwhile.
+    /// Rewriting alarms is slow by quota, and a single run locks out the runs after it, so it
+    /// continues to poll.
     pub async fn run_once(&mut self, wait: Duration, within: Duration) -> Report {
         let end = Instant::now() + within;
         loop {
@@ -227,7 +227,7 @@ impl Autoscaler {
         }
     }
 
-    /// The lease, where several hosts stand by for each other.
+    /// The lease, if several hosts share one configuration.
     pub fn lease(&self) -> Option<&Lease> {
         self.context.lease.as_deref()
     }
@@ -242,10 +242,10 @@ impl Autoscaler {
         }
     }
 
-    /// Waits for the work that ticks left under way, ends what is left of it at the deadline, and
-    /// returns how many streams that were, and what was done since the last report.
+    /// Waits until the deadline for the work under way, then cancels it. Returns how many streams
+    /// were cancelled, and what was done since the last report.
     ///
-    /// What is cut short stays open in the scaling log, and the next look settles it.
+    /// Cancelled work stays open in the scaling log, and the next inspection settles it.
     pub async fn stop(&mut self, deadline: Instant) -> (usize, Report) {
         self.wait(deadline).await;
         let cut = self.cut().await;
@@ -253,10 +253,10 @@ impl Autoscaler {
         (cut, self.after_earlier(report))
     }
 
-    /// Takes over what an earlier process saved in the state directory about its last tick.
+    /// Loads the state that an earlier process saved after its last tick.
     ///
-    /// Without it every audit is due: a run that comes seldom, or whose state directory does not
-    /// last, would never get to some streams.
+    /// Without it every audit is due: otherwise a run that is rare, or whose state directory does
+    /// not persist, would never reach some streams.
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
         self.memory.load(state_dir, now);
@@ -294,13 +294,13 @@ impl Autoscaler {
         self.tasks.values().copied().collect()
     }
 
-    /// Takes in what ended since the last tick.
+    /// Takes over the results of work that ended since the last tick.
     fn reap(&mut self, now: Timestamp) {
         while let Some(joined) = self.under_way.try_join_next_with_id() {
             self.take_in(joined, now);
         }
-        // What was begun before this tick is part of its report, but does not keep it from looking
-        // again.
+        // Work that began before this tick is part of its report, but does not keep it from
+        // inspecting the stream again.
         self.reports.retain(|_, report| report.acts());
     }
 
@@ -311,7 +311,7 @@ impl Autoscaler {
         }
     }
 
-    /// Reports an outcome at once: a tick that is cut short has still reported what it did.
+    /// Reports an outcome at once, so that a tick that is cut short has still reported what it did.
     fn take_in(&mut self, joined: Result<(Id, StreamOutcome), JoinError>, now: Timestamp) {
         match joined {
             Ok((task, outcome)) => {
@@ -343,18 +343,18 @@ impl Autoscaler {
         }
     }
 
-    /// Logs what is new of a stream, and adds it to the tick's report.
+    /// Logs what is new about a stream, and adds it to the tick's report.
     fn report_stream(&mut self, id: SubscriptionId, report: StreamReport, now: Timestamp) {
         let (key, dry_run) = (self.key(id), self.context.dry_run);
         self.memory.notices.report(key, &report, dry_run, now);
         let known = self.reports.get(&id);
-        // What was done, or failed, is not hidden by a later hold of the same tick.
+        // An action or a failure is not hidden by a later hold in the same tick.
         if report.is_notable() || !known.is_some_and(StreamReport::is_notable) {
             self.reports.insert(id, report);
         }
     }
 
-    /// Identifies a subscription from run to run.
+    /// Identifies a subscription across runs.
     fn key(&self, id: SubscriptionId) -> String {
         let subscription = self.context.subscription(id);
         format!("{}/{}", subscription.account, subscription.alarms.scale_up)

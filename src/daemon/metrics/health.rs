@@ -1,4 +1,4 @@
-//! Whether the daemon does its work: its last tick ended in time, and AWS answered it.
+//! Whether the daemon is healthy: its last tick ended in time, and AWS answered.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Health {
     pub healthy: bool,
     /// What is wrong.
     pub reason: Option<String>,
-    /// The last tick may be so old.
+    /// How old the last tick may be.
     pub limit_seconds: f64,
     pub last_tick: Option<Tick>,
 }
@@ -31,15 +31,15 @@ pub struct Health {
 pub struct Tick {
     pub started_at: Timestamp,
     pub duration_ms: u64,
-    /// Since it ended.
+    /// Seconds since it ended.
     pub age_seconds: f64,
-    /// In words, as `systemctl status` has it.
+    /// The status text, as in `systemctl status`.
     pub result: String,
-    /// Streams that failed.
+    /// The number of streams that failed.
     pub failed: usize,
     /// The Regions whose alarms could not be polled, and why.
     pub unpolled: Vec<String>,
-    /// Who holds the lease, where it is another host.
+    /// The host that holds the lease, if it is another one.
     pub standby: Option<String>,
 }
 
@@ -114,7 +114,7 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
             "the last tick ended {age} s ago, and {limit} s is the most that it may"
         ));
     }
-    // One account that does not answer is enough: its streams are not scaled.
+    // One account that does not answer is enough to be unhealthy: its streams are not scaled.
     if let Some(unpolled) = last.unpolled.first() {
         return Some(format!("AWS could not be polled: {unpolled}"));
     }
@@ -125,7 +125,7 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
     Some(format!("the scaling log does not work: {error}"))
 }
 
-/// The longer of the times from `from` to the schedule's next tick, and from that to the one after.
+/// The longer of the next two intervals of the schedule after `from`.
 fn gap(schedule: &str, from: Timestamp) -> Duration {
     let next = || {
         let from = DateTime::<Utc>::from_timestamp(from.as_second(), 0)?;
@@ -134,7 +134,8 @@ fn gap(schedule: &str, from: Timestamp) -> Duration {
         let longest = (first - from).max(second - first);
         longest.to_std().ok()
     };
-    // The configuration has checked the schedule; one that ends before the next tick has no gap to wait for.
+    // The configuration checked the schedule. A schedule that ends before its next tick has no
+    // interval.
     next().unwrap_or_default()
 }
 

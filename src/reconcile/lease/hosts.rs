@@ -1,5 +1,5 @@
-//! Who is there, for people to see: each host that stands by leaves word of itself in the log
-//! table. Nothing is decided by it.
+//! Which hosts are running, for people to see. Each standby writes an item to the log table;
+//! nothing is decided by it.
 
 use std::time::Duration;
 
@@ -9,25 +9,24 @@ use serde::Serialize;
 use super::{HASH, RANGE, Record};
 use crate::aws::{self, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, Value, Write};
 
-/// The hash key of the words, which no stream name can collide with; the range key is the host's
-/// name.
+/// The hash key of these items, which cannot be a stream name. The range key is the host's name.
 const HOSTS: &str = "#host";
-/// DynamoDB may delete a word that is so old.
+/// How long after the last write DynamoDB may delete an item.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
-/// A host that has not written for this many lease durations is not listed any more.
+/// A host that has not written for this many lease durations is no longer listed.
 const SILENT_AFTER: i32 = 5;
 
-/// One of several hosts. The field names are a promise to users' scripts.
+/// One of several hosts. The field names are part of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Host {
     pub host: String,
     pub role: Role,
-    /// When it last said so, by its own clock; `null` of the one that acts, whose word is the
-    /// lease.
+    /// When it last reported, by its own clock. `null` for the acting host, which reports through
+    /// the lease.
     pub seen_at: Option<Timestamp>,
 }
 
-/// What a host does.
+/// The role of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -35,7 +34,7 @@ pub enum Role {
     StandsBy,
 }
 
-/// Says that this host stands by.
+/// Records that this host is on standby.
 pub(super) async fn stands_by(table: &Table, host: &str, now: Timestamp) -> Result<(), aws::Error> {
     let expires = now.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
     let item = Item::from([
@@ -51,7 +50,7 @@ pub(super) async fn stands_by(table: &Table, host: &str, now: Timestamp) -> Resu
     table.write(vec![Write::Put { item, condition }]).await
 }
 
-/// Takes this host's word back.
+/// Deletes this host's item.
 pub(super) async fn leaves(table: &Table, host: &str) -> Result<(), aws::Error> {
     let delete = Write::Delete {
         hash: HOSTS.to_owned(),
@@ -61,7 +60,7 @@ pub(super) async fn leaves(table: &Table, host: &str) -> Result<(), aws::Error> 
     table.write(vec![delete]).await
 }
 
-/// All hosts that are known, the one that acts first.
+/// All known hosts, the acting one first.
 pub async fn all(
     table: &Table,
     lease_duration: Duration,
@@ -88,7 +87,7 @@ pub async fn all(
         };
         let seen_at = seen.parse::<Timestamp>().ok();
         let of_late = seen_at.is_some_and(|seen| now.duration_since(seen) < silent_after);
-        // The one that acts has stood by before.
+        // The acting host was on standby before, so it may still have an item.
         if of_late && hosts.iter().all(|known| known.host != *host) {
             hosts.push(Host {
                 host: host.clone(),
@@ -100,7 +99,7 @@ pub async fn all(
     Ok(hosts)
 }
 
-/// A holder is a host, a process and its start.
+/// The host's name: a holder is a host, a process and its start time.
 pub(super) fn name_of(holder: &str) -> &str {
     holder.split('/').next().unwrap_or(holder)
 }

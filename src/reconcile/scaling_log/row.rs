@@ -1,4 +1,5 @@
-//! A scaling as a row of the scaling log: the original's attributes and types, and some of our own.
+//! A scaling as a row of the scaling log, with the original's attributes and types and some of our
+//! own.
 
 use autoscaler_core::datetime::{format_datetime, parse_datetime};
 use jiff::Timestamp;
@@ -71,7 +72,7 @@ fn text(item: &Item, name: &str) -> Option<String> {
     }
 }
 
-/// Reads a whole scaling, also one that the original wrote.
+/// Reads a complete scaling, including one that the original wrote.
 pub(super) fn from_item(item: &Item) -> Option<Scaling> {
     let text = |name: &str| text(item, name);
     let number = |name: &str| match item.get(name) {

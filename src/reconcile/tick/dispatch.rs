@@ -39,7 +39,7 @@ use crate::{
 /// allows in 10 s, so that a stream whose alarm goes off never waits long for its own audit.
 const OVERDUE_PER_TICK: usize = 150;
 
-/// A stream that may need a look.
+/// A stream that may need an inspection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidate {
     trigger: Trigger,
@@ -48,7 +48,7 @@ pub(super) struct Candidate {
 
 pub(super) type Candidates = BTreeMap<SubscriptionId, Candidate>;
 
-/// What was read of a group.
+/// A result of reading a group.
 enum Read {
     Poll(GroupId, PollMode, Result<Vec<Firing>, aws::Error>),
     /// The alarms of some of its streams.
@@ -59,11 +59,11 @@ enum Read {
     ),
 }
 
-/// The streams of a group whose pairs are still to be read.
+/// The streams of a group whose pairs have not been read yet.
 #[derive(Default)]
 struct Waiting {
     candidates: Candidates,
-    /// Those that no call is under way for, the least urgent first.
+    /// Those that no call is reading, the least urgent first.
     queue: Vec<SubscriptionId>,
 }
 
@@ -76,8 +76,8 @@ struct Reads {
 }
 
 impl Autoscaler {
-    /// Polls each account and Region by itself, and starts streams as soon as enough is known of
-    /// them: none waits for a Region that does not answer, and no urgent one for the audit.
+    /// Polls each account and Region separately, and starts each stream as soon as enough is known:
+    /// none waits for a Region that does not answer, and no urgent one for the audit.
     pub(super) async fn poll_and_start(
         &mut self,
         now: Timestamp,
@@ -105,16 +105,16 @@ impl Autoscaler {
                     }
                 }
                 Ok(read) => self.take_pairs(read, &mut reads),
-                // A panic is a bug; what was to be read is reported as unread below.
+                // A panic is a bug; what it was reading is reported as unread below.
                 Err(_) => {}
             }
         }
         self.report_unread(unpolled, reads.waiting, now);
-        // The audits of streams that were not read come with the next tick.
+        // Audits of streams that were not read come with the next tick.
         self.memory.overdue.extend(due.into_keys());
     }
 
-    /// Starts streams with an open scaling that this tick did not know of when it began.
+    /// Starts streams with an open scaling that was unknown when this tick began.
     pub(super) async fn start_recoveries(
         &mut self,
         now: Timestamp,
@@ -179,7 +179,7 @@ impl Autoscaler {
                 self.start(ready, reads.now, reads.term);
                 self.read_more_pairs(group, reads);
             }
-            // Where one call failed the others would too.
+            // After one call failed, the others would fail, too.
             Err(error) => {
                 let left = reads.waiting.remove(&group).unwrap_or_default();
                 let failure = read_failed(&error);
@@ -188,7 +188,7 @@ impl Autoscaler {
         }
     }
 
-    /// One more DescribeAlarms call for the most urgent pairs of a group.
+    /// Sends one more DescribeAlarms call for the most urgent pairs of a group.
     fn read_more_pairs(&self, group: GroupId, reads: &mut Reads) {
         let Some(left) = reads.waiting.get_mut(&group) else {
             return;
@@ -200,7 +200,7 @@ impl Autoscaler {
         }
     }
 
-    /// Takes out of `candidates` what belongs to an account and Region.
+    /// Takes the candidates of one account and Region out of `candidates`.
     fn of_group(&self, group: GroupId, candidates: &mut Candidates) -> Candidates {
         let account = &self.group(group).account;
         let ours = |id: &SubscriptionId, _: &mut Candidate| {
@@ -209,8 +209,8 @@ impl Autoscaler {
         candidates.extract_if(.., ours).collect()
     }
 
-    /// Streams that are inspected whether or not an alarm asks: those with an open scaling, and
-    /// those whose audit is due.
+    /// Streams that are inspected whether or not an alarm is in ALARM: those with an open scaling,
+    /// and those whose audit is due.
     fn due(&self, now: Timestamp) -> Candidates {
         let mut due = self.recoveries();
         let all = self.context.config.subscriptions.len();
@@ -231,15 +231,15 @@ impl Autoscaler {
         due
     }
 
-    /// Streams with a scaling that was left open; those that only other processes subscribe are
-    /// theirs.
+    /// Streams with a scaling that was left open. Streams that only other processes subscribe are
+    /// left to them.
     fn recoveries(&self) -> Candidates {
         let mut found = Candidates::new();
         for scaling in self.context.scaling_log.open_scalings() {
             let region = scaling.stream_arn.split(':').nth(3).unwrap_or_default();
             let groups = self.groups.iter().filter(|group| group.region == region);
             let ids: Vec<_> = groups.filter_map(|it| it.index.find(&scaling)).collect();
-            // With two accounts in one Region it is not known here which of them it belongs to.
+            // With two accounts in one Region, it is unknown which of them the scaling belongs to.
             let known = (ids.len() == 1).then(|| Box::new(scaling));
             for id in ids {
                 let trigger = Trigger::Recovery(known.clone());
@@ -249,7 +249,7 @@ impl Autoscaler {
         found
     }
 
-    /// What the poll of a group brought together with what is `due` there. What needs no look is
+    /// Combines the result of a group's poll with what is `due` there. What needs no inspection is
     /// reported and left out.
     fn candidates(&mut self, firing: Vec<Firing>, due: Candidates, now: Timestamp) -> Candidates {
         let mut candidates = due;
@@ -310,7 +310,7 @@ impl Autoscaler {
         }
     }
 
-    /// Reports what the tick did not get to.
+    /// Reports what the tick did not reach.
     fn report_unread(
         &mut self,
         unpolled: BTreeSet<GroupId>,
@@ -332,7 +332,7 @@ impl Autoscaler {
         }
     }
 
-    /// Reports that no stream of an account and Region could be looked at.
+    /// Reports that no stream of an account and Region could be inspected.
     fn fail_group(&mut self, group: GroupId, failure: &Decision, now: Timestamp) {
         let error = failure.error().unwrap_or_default();
         self.unpolled
@@ -346,7 +346,7 @@ impl Autoscaler {
         self.fail_candidates(group, &ours, failure, now);
     }
 
-    /// Reports the same failure of several streams; the log has one line for all.
+    /// Reports the same failure of several streams, with one line in the log.
     fn fail_candidates(
         &mut self,
         group: GroupId,

@@ -1,5 +1,5 @@
-//! What one tick leaves for the next. Nothing here is needed to be correct, only to be cheap and
-//! quiet.
+//! What one tick keeps for the next. Nothing here is needed for correctness; it only makes ticks
+//! cheap and quiet.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,14 +19,14 @@ use crate::reconcile::{lease::LeaseTerm, state_file};
 /// Where `--once` saves state for the next run, in the state directory.
 const FILE: &str = "last-run.json";
 
-/// What one tick remembers of those before it.
+/// What one tick remembers of earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub term: Option<LeaseTerm>,
     pub last_tick: Option<Timestamp>,
-    /// When the scaling log was last read for scalings that were left open.
+    /// When the scaling log was last read for open scalings.
     pub open_read_at: Option<Timestamp>,
-    /// Streams that are due for an inspection that did not take place yet.
+    /// Streams whose due inspection has not taken place yet.
     pub overdue: BTreeSet<SubscriptionId>,
     /// Streams that this process has inspected.
     pub inspected: BTreeSet<SubscriptionId>,
@@ -37,7 +37,7 @@ pub(super) struct Memory {
     failures: BTreeMap<String, LastingFailure>,
 }
 
-/// A hold that needs no further look while the alarms stay as they are.
+/// A hold that needs no further inspection while the alarms stay the same.
 #[derive(Debug)]
 struct Held {
     firing: Vec<Alarm>,
@@ -77,7 +77,7 @@ fn write(state_dir: &Path, saved: &Saved) -> bool {
 }
 
 impl Memory {
-    /// What still holds once another host may have acted: only the inspections that are due.
+    /// What is still valid after another host may have acted: only the inspections that are due.
     pub fn after_another_host(&mut self) -> Self {
         Self {
             overdue: std::mem::take(&mut self.overdue),
@@ -85,7 +85,7 @@ impl Memory {
         }
     }
 
-    /// The hold that still stands, if the alarms in ALARM are just as they were.
+    /// The hold that is still valid, if the same alarms are in ALARM.
     pub fn recall(
         &self,
         id: SubscriptionId,
@@ -94,13 +94,13 @@ impl Memory {
         now: Timestamp,
     ) -> Option<Decision> {
         let held = self.held.get(&id)?;
-        // A clock that was set back must not make it longer.
+        // A clock that was set back must not prolong it.
         let in_time = (held.since..held.until).contains(&now);
         let unchanged = in_time && held.firing == facts.alarms_in_alarm();
         (unchanged && !trigger.needs_inspection()).then(|| held.decision.clone())
     }
 
-    /// Keeps a hold for as long as it says that it stands.
+    /// Remembers a hold until its `recheck_at`.
     pub fn remember(
         &mut self,
         id: SubscriptionId,
@@ -124,7 +124,7 @@ impl Memory {
         }
     }
 
-    /// Takes note of a failure that lasts, or of its end.
+    /// Records a lasting failure, or its end.
     pub fn note_failure(&mut self, id: SubscriptionId, key: String, decision: &Decision) {
         match decision {
             Decision::Fail {
@@ -162,7 +162,7 @@ impl Memory {
 
     /// Reads what an earlier process saved.
     ///
-    /// Its statement that nothing is open is withdrawn on disk: if this process dies, the next one
+    /// Its statement that nothing is open is removed from disk: if this process dies, the next one
     /// reads the scaling log itself.
     pub fn load(&mut self, state_dir: &Path, now: Timestamp) {
         let text = state_file::read(&state_dir.join(FILE));
@@ -182,7 +182,7 @@ impl Memory {
         }
     }
 
-    /// Saves state for the next process, which without it only asks AWS a little more.
+    /// Saves state for the next process, which without it only sends a few more requests.
     pub fn save(&self, state_dir: &Path, nothing_is_open: bool) {
         let Some(last_tick) = self.last_tick else {
             return;
@@ -197,14 +197,14 @@ impl Memory {
         write(state_dir, &saved);
     }
 
-    /// Forgets what is known of subscriptions that no longer exist.
+    /// Forgets subscriptions that no longer exist.
     pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
         self.notices.forget_unknown(keys);
         self.failures.retain(|key, _| keys.contains(key));
     }
 }
 
-/// Whether a decision for this reason was made without the whole pair and the stream.
+/// Whether a decision with this reason was made without reading the whole pair and the stream.
 fn is_inconclusive(reason: Reason) -> bool {
     matches!(
         reason,

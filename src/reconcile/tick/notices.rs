@@ -1,5 +1,5 @@
-//! What was logged already: a condition that lasts is logged once, and urgent ones again from time
-//! to time.
+//! What was logged before: a lasting condition is logged once, and an urgent one again from time to
+//! time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::reconcile::report::StreamReport;
 
-/// How often an urgent condition that lasts is logged again.
+/// How often a lasting urgent condition is logged again.
 const REPEAT_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// The conditions that were logged, by stream, Region or part of the program.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     logged: BTreeMap<String, Notice>,
-    /// The keys that the tick under way has come to.
+    /// The keys that the current tick has reported.
     current: BTreeSet<String>,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Whether an audit found it, so that it lasts until the next audit finds otherwise. Any other
-    /// condition ends with the first tick that does not bring it.
+    /// Whether an audit found it, so that it lasts until another audit finds otherwise. Any other
+    /// condition ends with the first tick that does not report it.
     fn lasts(&self) -> bool {
         matches!(
             self.reason,
@@ -61,7 +61,7 @@ impl Notices {
         &self.logged
     }
 
-    /// Logs what is new of the stream with this key.
+    /// Logs what is new about the stream with this key.
     pub fn report(&mut self, key: String, report: &StreamReport, dry_run: bool, now: Timestamp) {
         if report.reason == Reason::NoAlarm && report.error.is_none() {
             self.logged.remove(&key);
@@ -74,7 +74,7 @@ impl Notices {
             Logged::Already if report.acts() => None,
             Logged::Already => return,
         };
-        // The span is for runs that log errors alone, too.
+        // The span shows the stream's name even if only errors are logged.
         let stream = report.name();
         let span = tracing::error_span!("stream", stream, region = report.region);
         span.in_scope(|| report.log(dry_run, held_for));
@@ -121,7 +121,8 @@ impl Notices {
             .retain(|key, notice| keys.contains(key) || !notice.lasts());
     }
 
-    /// Ends a tick: a condition that it did not bring is forgotten, and logged when it comes back.
+    /// Ends a tick: a condition that it did not report is forgotten, and logged again when it
+    /// returns.
     pub fn end_tick(&mut self) {
         let current = std::mem::take(&mut self.current);
         self.logged
@@ -170,7 +171,7 @@ fn due(logged_at: Timestamp, now: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    /// What each tick, a minute after the one before, brings of a stream, and whether that is
+    /// What each tick, a minute after the one before, reports about a stream, and whether that is
     /// logged.
     #[track_caller]
     fn check(ticks: &[(Option<Reason>, bool)]) {
@@ -202,7 +203,7 @@ mod tests {
         check(&[(limit, true), (None, false), (limit, true)]);
         let rests = Some(Reason::NoAlarm);
         check(&[(limit, true), (rests, false), (limit, true)]);
-        // An audit comes around once in many ticks.
+        // A stream is audited once in many ticks.
         let broken = Some(Reason::Contract);
         check(&[
             (broken, true),

@@ -26,14 +26,14 @@ use crate::{
     },
 };
 
-/// What became of one stream.
+/// What happened to one stream.
 #[derive(Debug)]
 pub(super) struct StreamOutcome {
     pub id: SubscriptionId,
     /// The alarms in ALARM, as they were polled.
     pub polled: Vec<Alarm>,
     pub trigger: Trigger,
-    /// What a later tick may recall: the decision, or the hold that its execution ended in.
+    /// What a later tick may recall: the decision, or the hold in which its execution ended.
     pub decision: Decision,
     pub report: StreamReport,
 }
@@ -83,7 +83,7 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Decides; a stream that may be resharded first waits for its turn, before anything is read.
+    /// Decides. A stream that may be resharded waits for its slot before anything is read.
     async fn inspect(
         &mut self,
         trigger: &Trigger,
@@ -98,10 +98,10 @@ impl Stream<'_> {
         if needs_facts && may_reshard(subscription, facts, self.now) {
             let kinesis = &self.context.clients_of(subscription).kinesis;
             permit = Some(kinesis.admission(facts.priority()).await);
-            // In a storm that is long after the tick began.
+            // In a storm that can be long after the tick began.
             facts.alarms_read_at = Some(self.now);
             self.now = self.context.clock.now();
-            // A scale-up needs the least; execution asks for what the decision needs.
+            // A scale-up needs the least permission; execution asks for what the decision needs.
             let guard = LeaseGuard::new(self.context, self.term, Direction::Up);
             if let Err(lost) = guard.check() {
                 return (
@@ -141,7 +141,7 @@ impl Stream<'_> {
         report
     }
 
-    /// The calls in the scaling log that count, with the one that was just made.
+    /// The calls in the scaling log that count toward the daily limit, including the one just made.
     fn calls(
         &self,
         facts: &Facts,

@@ -1,4 +1,4 @@
-//! Upkeep of the scaling log beside the tick: the poll never waits for DynamoDB.
+//! Upkeep of the scaling log beside the tick, so that the poll never waits for DynamoDB.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 /// How long one delivery of spooled rows may take.
 const DELIVER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often the scaling log is read for open scalings, where no audit interval says it.
+/// How often the scaling log is read for open scalings if the audit is off.
 const READ_OPEN_EVERY: Duration = Duration::from_mins(15);
 
 /// Upkeep under way; it may outlast a tick.
@@ -36,8 +36,8 @@ struct UpkeepResult {
 }
 
 impl Autoscaler {
-    /// Starts delivering spooled rows and, at the start and once per audit interval, reading which
-    /// scalings any process left open.
+    /// Starts delivering spooled rows and, at the start and once per audit interval, reads which
+    /// scalings are open.
     pub(super) fn start_upkeep(&mut self, now: Timestamp) {
         self.take_in_rows(now);
         if self.upkeep.is_some() {
@@ -57,7 +57,7 @@ impl Autoscaler {
         }
     }
 
-    /// Takes over what upkeep found, if it ends before `deadline`.
+    /// Takes over the results of the upkeep if it ends before `deadline`.
     pub(super) async fn finish_upkeep(&mut self, deadline: Instant, now: Timestamp) {
         let Some(upkeep) = &mut self.upkeep else {
             return;
@@ -67,7 +67,7 @@ impl Autoscaler {
         };
         let as_of = upkeep.reads_open_as_of;
         self.upkeep = None;
-        // A panic is a bug; the next upkeep starts over.
+        // A panic is a bug; the next upkeep starts again.
         let Ok(UpkeepResult {
             delivered,
             open_read,
@@ -108,7 +108,7 @@ impl Autoscaler {
         self.memory.scaling_log_error = lasts.then(|| format!("{text}{hint}"));
     }
 
-    /// Takes over rows that a person's command left in the state directory.
+    /// Takes over rows that a command left in the state directory.
     fn take_in_rows(&mut self, now: Timestamp) {
         if self.context.dry_run {
             return;
