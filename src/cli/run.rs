@@ -160,7 +160,7 @@ struct World {
 
 /// The embedded AWS, and the state directory of this process.
 struct Demo {
-    place: RegionHandle,
+    region: RegionHandle,
     /// Removed when this is dropped. Every process has its own, so that two can run side by side.
     _state: TempDir,
 }
@@ -214,7 +214,7 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
         transport,
         clock,
         demo: Some(Demo {
-            place: sandbox.region(demo::REGION),
+            region: sandbox.region(demo::REGION),
             _state: state,
         }),
     })
@@ -376,7 +376,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
             let (cut, report) = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
             tracing::warn!(
                 streams = cut,
-                "stopped by a signal; what was cut short is open in the log and is settled by the next run"
+                "stopped by a signal; interrupted scalings stay open in the scaling log and are settled by the next run"
             );
             report
         }
@@ -411,12 +411,12 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let metrics = metrics::Change::to(world.config.metrics.as_ref(), None).await?;
     let demo = world.demo.take();
     let narrator = demo.as_ref().map(|demo| Narrator {
-        place: demo.place.clone(),
+        region: demo.region.clone(),
         clock: world.clock.clone(),
-        told: None,
+        logged: None,
     });
     if narrator.is_some() {
-        tracing::info!("the sandbox runs at speed: an hour is 15 seconds; stop it with Ctrl-C");
+        tracing::info!("sandbox time runs fast: an hour takes 15 seconds; stop with Ctrl-C");
     }
     let in_force = (world.config.state_dir.clone(), world.config.log_format);
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Daemon));
@@ -437,19 +437,19 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
 
 /// Logs the shard counts of the demo's streams once per simulated hour.
 struct Narrator {
-    place: RegionHandle,
+    region: RegionHandle,
     clock: Clock,
-    told: Option<String>,
+    logged: Option<String>,
 }
 
 impl Narrator {
-    fn tell(&mut self) {
+    fn log(&mut self) {
         let hour = self.clock.now().strftime("%a %H:00").to_string();
-        if self.told.as_ref() != Some(&hour) {
-            let shards = |name: &&str| Some(format!("{name} {}", self.place.stream(name)?.target));
+        if self.logged.as_ref() != Some(&hour) {
+            let shards = |name: &&str| Some(format!("{name} {}", self.region.stream(name)?.target));
             let streams: Vec<String> = demo::STREAMS.iter().filter_map(shards).collect();
             tracing::info!("{hour} in the sandbox, shards: {}", streams.join(", "));
-            self.told = Some(hour);
+            self.logged = Some(hour);
         }
     }
 }
@@ -535,7 +535,7 @@ impl Reload for Reloader {
             endpoint.metrics().ticked(report);
         }
         if let Some(narrator) = &mut self.narrator {
-            narrator.tell();
+            narrator.log();
         }
         if self.cli.output == Output::Json {
             // If nobody reads the reports any more, the daemon continues.

@@ -183,8 +183,8 @@ impl Guard {
             return Finding::Overdue;
         }
         let run = now.monotonic.duration_since(self.last.monotonic);
-        let told = (now.wall - self.last.wall).as_seconds_f64();
-        if (told - run.as_secs_f64()).abs() > STEP.as_secs_f64() {
+        let shown = (now.wall - self.last.wall).as_seconds_f64();
+        if (shown - run.as_secs_f64()).abs() > STEP.as_secs_f64() {
             return Finding::Stepped;
         }
         Finding::Fine

@@ -35,7 +35,7 @@ const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 pub enum ScheduleError {
     #[error("the schedule cannot be started")]
     Scheduler(#[from] JobSchedulerError),
-    #[error("signals cannot be caught")]
+    #[error("signal handlers cannot be installed")]
     Signals(#[from] std::io::Error),
 }
 
@@ -67,7 +67,7 @@ impl Plan {
         if let Some(lease) = self.autoscaler.lease() {
             let release = tokio::time::timeout_at(deadline + RELEASE_WITHIN, lease.release());
             if release.await.is_err() {
-                tracing::warn!("the lease could not be given up in time; it runs out by itself");
+                tracing::warn!("the lease could not be released in time; it will expire");
             }
         }
         cut
@@ -107,7 +107,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
             () = signals.stop() => break,
         };
         report.late_by = late_by.take();
-        let words = report.in_words();
+        let words = report.summary();
         tracing::debug!(calls = ?report.api_calls, "{words}");
         systemd::status(&format!("{words}{refused}"));
         reload.ticked(&report);
@@ -124,7 +124,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
                 Signalled::Stop => return stop(plan).await,
                 Signalled::HangUp => {
                     let taken;
-                    (plan, taken) = take_over(plan, &mut cron, &mut reload).await?;
+                    (plan, taken) = reload_plan(plan, &mut cron, &mut reload).await?;
                     reload.reloaded(taken);
                     refused = if taken { "" } else { REFUSED };
                 }
@@ -149,13 +149,13 @@ fn lateness(due: Instant) -> Option<Duration> {
 
 /// Puts a new configuration in force and returns whether that succeeded. If it is invalid, the
 /// error is reported and the old one stays.
-async fn take_over(
+async fn reload_plan(
     mut old: Plan,
     cron: &mut Cron,
     reload: &mut impl Reload,
 ) -> Result<(Plan, bool), Failure> {
     systemd::reloading();
-    let taken_over = match reload.prepare().await {
+    let result = match reload.prepare().await {
         Ok(prepared) => {
             // Two plans would share one spool and one lease, so the old plan ends first.
             old.end().await;
@@ -172,16 +172,16 @@ async fn take_over(
         }
         Err(problem) => {
             tracing::error!(
-                "the new configuration is wrong, the old one stays in force: {problem}"
+                "the new configuration is invalid; the old one stays in force: {problem}"
             );
             systemd::status(
-                "the new configuration is wrong, the old one stays in force; see the log",
+                "the new configuration is invalid; the old one stays in force; see the log",
             );
             (old, false)
         }
     };
     systemd::ready();
-    Ok(taken_over)
+    Ok(result)
 }
 
 async fn stop(mut plan: Plan) -> Result<(), Failure> {
@@ -189,14 +189,14 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
     if plan.autoscaler.under_way() > 0 {
         tracing::info!(
             streams = plan.autoscaler.under_way(),
-            "stopping; waiting for what is under way"
+            "stopping; waiting for work under way"
         );
     }
     match plan.end().await {
         0 => tracing::info!("stopped"),
         cut => tracing::warn!(
             streams = cut,
-            "stopped; what was cut short is open in the log and is settled at the next start"
+            "stopped; interrupted scalings stay open in the scaling log and are settled at the next start"
         ),
     }
     Ok(())

@@ -22,7 +22,7 @@ pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => {
-            tracing::warn!(%error, "the monotonic clock cannot be read; systemd is not told of the reload")
+            tracing::warn!(%error, "the monotonic clock cannot be read; systemd is not notified of the reload")
         }
     }
 }

@@ -40,7 +40,7 @@ use autoscaler_core::alarm::Direction;
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// A standby writes its host item at every third beat.
-const BEATS_PER_WORD: u32 = 3;
+const BEATS_PER_ITEM: u32 = 3;
 
 const HASH: &str = "#lease";
 const RANGE: &str = "kinesis-autoscaler";
@@ -158,10 +158,10 @@ impl Lease {
             None => self.watch(began).await,
         };
         let beats = self.beats.fetch_add(1, Ordering::Relaxed);
-        if beats.is_multiple_of(BEATS_PER_WORD) && self.lock().held.is_none() && result.is_ok() {
-            let told = hosts::stands_by(&self.table, hosts::name_of(&self.me), began.wall);
-            if let Err(error) = told.await {
-                tracing::debug!(%error, "could not announce that this host stands by");
+        if beats.is_multiple_of(BEATS_PER_ITEM) && self.lock().held.is_none() && result.is_ok() {
+            let written = hosts::write(&self.table, hosts::name_of(&self.me), began.wall);
+            if let Err(error) = written.await {
+                tracing::debug!(%error, "could not record that this host is on standby");
             }
         }
         let Err(error) = result else {
@@ -277,7 +277,7 @@ impl Lease {
     /// host's item.
     pub async fn release(&self) {
         self.give_up().await;
-        if let Err(error) = hosts::leaves(&self.table, hosts::name_of(&self.me)).await {
+        if let Err(error) = hosts::delete(&self.table, hosts::name_of(&self.me)).await {
             tracing::debug!(%error, "this host's word that it stands by stays for a while");
         }
     }
@@ -305,7 +305,7 @@ impl Lease {
             };
         }
         if let Err(error) = released {
-            tracing::warn!(%error, "the lease could not be given up; it runs out by itself");
+            tracing::warn!(%error, "the lease could not be released; it will expire");
         }
     }
 

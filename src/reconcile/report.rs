@@ -247,7 +247,7 @@ impl Report {
     }
 
     /// The tick as a status text, for `STATUS=` and the log.
-    pub fn in_words(&self) -> String {
+    pub fn summary(&self) -> String {
         if let Some(holder) = &self.standby {
             return format!("standby; the lease is held by {holder}");
         }
@@ -302,11 +302,11 @@ impl Report {
 
     /// The table that a person reads, at most `width` columns wide where that is given.
     pub fn to_text(&self, width: Option<u16>) -> String {
-        let told = self
+        let notable = self
             .streams
             .iter()
             .filter(|stream| stream.reason != Reason::NoAlarm || self.streams.len() <= 20);
-        let told: Vec<[String; 4]> = folded(told)
+        let cells: Vec<[String; 4]> = folded(notable)
             .into_iter()
             .map(|(stream, more)| {
                 let why = match &stream.error {
@@ -334,11 +334,11 @@ impl Report {
             true => "dry run, nothing is changed; ",
             false => "",
         };
-        let table = rows(["STREAM", "ACTION", "SHARDS", "WHY"], &told, width);
+        let table = rows(["STREAM", "ACTION", "SHARDS", "WHY"], &cells, width);
         let width = width.map_or(usize::MAX, usize::from);
-        let words = wrap(&format!("{would}{}", self.in_words()), "", "", width);
+        let summary = wrap(&format!("{would}{}", self.summary()), "", "", width);
         let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
-        format!("{table}\n{words}{calls}")
+        format!("{table}\n{summary}{calls}")
     }
 }
 

@@ -65,7 +65,7 @@ impl LastTick {
             ended: Instant::now(),
             started_at: report.started_at,
             duration_ms: report.duration_ms,
-            result: report.in_words(),
+            result: report.summary(),
             failed: failed.count(),
             unpolled: report.unpolled.clone(),
             standby: report.standby.clone(),

@@ -35,7 +35,7 @@ pub enum Role {
 }
 
 /// Records that this host is on standby.
-pub(super) async fn stands_by(table: &Table, host: &str, now: Timestamp) -> Result<(), aws::Error> {
+pub(super) async fn write(table: &Table, host: &str, now: Timestamp) -> Result<(), aws::Error> {
     let expires = now.saturating_add(KEPT).unwrap_or(Timestamp::MAX);
     let item = Item::from([
         (HASH_KEY.to_owned(), Value::S(HOSTS.to_owned())),
@@ -51,7 +51,7 @@ pub(super) async fn stands_by(table: &Table, host: &str, now: Timestamp) -> Resu
 }
 
 /// Deletes this host's item.
-pub(super) async fn leaves(table: &Table, host: &str) -> Result<(), aws::Error> {
+pub(super) async fn delete(table: &Table, host: &str) -> Result<(), aws::Error> {
     let delete = Write::Delete {
         hash: HOSTS.to_owned(),
         range: host.to_owned(),
