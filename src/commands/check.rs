@@ -1,7 +1,7 @@
-//! `check`: the live contract, as far as it can be seen without changing anything.
+//! `check`: the live contract, as far as it can be verified without changing anything.
 //!
-//! One pass reads all pairs, 50 streams a call, then each stream's summary, then what belongs to an
-//! account and Region. The rules that judge them are pure.
+//! One pass reads all pairs, 50 streams per call, then each stream's summary, then what belongs to
+//! an account and Region. The rules that judge them are pure.
 
 mod account;
 mod adaptive;
@@ -53,13 +53,13 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub scope: Scope,
-    /// Whether the IAM policy is printed although no right is missing.
+    /// Whether the IAM policy is printed even if no permission is missing.
     pub policy: bool,
     /// Whether a warning is a failure.
     pub strict: bool,
 }
 
-/// Checks everything, prints what was found, and fails if there is an error among it.
+/// Checks everything and prints the findings. Fails if one of them is an error.
 pub async fn run(
     context: &Arc<Context>,
     output: Output,
@@ -83,7 +83,7 @@ pub async fn run(
     })
 }
 
-/// Finds all that is wrong with the subscriptions, their alarms and the log table.
+/// Finds everything that is wrong with the subscriptions, their alarms and the log table.
 pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     let subscriptions = &context.config.subscriptions;
     let mut trouble = Trouble::default();
@@ -150,7 +150,7 @@ fn regions(context: &Context) -> usize {
 
 type Summary = Result<StreamSummary, aws::Error>;
 
-/// All that was read of the streams.
+/// Everything that was read about the streams.
 struct Looked<'a> {
     context: &'a Context,
     pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
@@ -159,8 +159,8 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Streams that two entries subscribe; where an entry names an alarm, the configuration alone
-    /// does not show it.
+    /// Streams that two entries subscribe. If an entry names an alarm, the configuration alone does
+    /// not show this.
     fn twice(&self) -> Vec<Finding> {
         let mut seen: HashMap<(&Account, &str), usize> = HashMap::new();
         let mut found = Vec::new();
@@ -183,7 +183,7 @@ impl Looked<'_> {
         found
     }
 
-    /// What is wrong with one stream and its pair.
+    /// Checks one stream and its pair.
     fn stream(&mut self, number: usize, trouble: &mut Trouble) -> Vec<Finding> {
         let subscription = &self.context.config.subscriptions[number];
         let region = subscriptions::region(self.context, subscription);
@@ -229,7 +229,7 @@ impl Looked<'_> {
         found
     }
 
-    /// What was read of the streams whose scale-up alarm is in ALARM.
+    /// The streams whose scale-up alarm is in ALARM, as far as they were read.
     fn in_need(&self) -> BTreeMap<usize, (Pair, StreamSummary)> {
         let read = |(number, pair): (&usize, &Result<Pair, aws::Error>)| {
             let pair = pair.as_ref().ok()?;
@@ -283,7 +283,7 @@ fn half<'a>((alarm, settings): &'a (&Alarm, Settings)) -> pair::Half<'a> {
     pair::Half { alarm, settings }
 }
 
-/// The stream's shard count, if it is stable; why the stream is not scaled, if it is not.
+/// The stream's shard count if it is stable, otherwise why the stream is not scaled.
 fn state(label: &str, summary: &StreamSummary, found: &mut Vec<Finding>) -> Option<u32> {
     if summary.on_demand {
         let message = "the stream is in on-demand mode, where AWS scales it";
@@ -328,11 +328,12 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
             .filter(|(_, clients)| Some(&clients.region) == finding.region.as_ref())
             .map(|(_, clients)| clients)
             .collect();
-        // With two accounts in one Region it is not known here which one is meant.
+        // With two accounts in one Region, it is unknown which one is meant.
         let [clients] = all_clients[..] else { continue };
         if !listed.contains_key(&clients.region) {
             let names = clients.kinesis.stream_names(NAMES_FOR_HINTS).await;
-            // Without the right to list there is just no suggestion; that right is tried elsewhere.
+            // Without permission to list streams there is no suggestion; that permission is checked
+            // elsewhere.
             listed.insert(clients.region.clone(), names.unwrap_or_default());
         }
         let near = listed
@@ -344,8 +345,8 @@ async fn suggest(context: &Context, found: &mut [Finding]) {
     }
 }
 
-/// Failed calls, each cause once per account, however many streams it concerns: by operation,
-/// unless AWS was not reached at all.
+/// Failed calls: each cause once per account and operation, however many streams it concerns, or
+/// once per account if AWS was not reached at all.
 #[derive(Debug, Default)]
 struct Trouble(BTreeMap<(Account, Option<&'static str>, &'static str), FailedCall>);
 
@@ -357,7 +358,7 @@ struct FailedCall {
 }
 
 impl Trouble {
-    /// Remembers a failed call; `stream` is what it was about, if it was about one.
+    /// Remembers a failed call. `stream` is the stream that it was about, if any.
     fn note(&mut self, account: &Account, region: &str, error: &aws::Error, stream: &str) {
         let operation = (!error.kind.is_away()).then_some(error.operation.name());
         let key = (account.clone(), operation, error.kind.code());

@@ -1,5 +1,5 @@
-//! `history`: the log of scalings, newest first, as a table, JSON or CSV, with the shard counts
-//! over time as a plot or a picture.
+//! `history`: the scaling log, newest first, as a table, JSON or CSV, with the shard counts over
+//! time as a plot or a picture.
 
 mod axis;
 mod csv;
@@ -28,7 +28,7 @@ use autoscaler_core::scaling::{self, Scaling, UnreadableRow};
 
 pub use read::read;
 
-/// Reads the log and prints it; a stream whose rows cannot be read does not hide the others.
+/// Reads the log and prints it. A stream whose rows cannot be read does not hide the others.
 pub async fn run(
     context: &Arc<Context>,
     args: &cli::History,
@@ -73,21 +73,20 @@ pub struct Log {
     pub until: Timestamp,
     /// Newest first.
     pub rows: Vec<Scaling>,
-    /// Rows of other programs, of which only the key could be read.
+    /// Rows of other programs of which only the key could be read.
     pub unreadable: Vec<UnreadableRow>,
     /// The streams whose rows could not be read.
     pub failed: Vec<(String, aws::Error)>,
 }
 
-/// A row as scripts read it: the names are a promise to them.
+/// A row as JSON and CSV show it. The field names are part of the interface.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     at: Option<Timestamp>,
     stream: &'a str,
-    /// `null` in rows of the original, which do not have it.
+    /// `null` in rows of the original, which lack it.
     region: Option<&'a str>,
-    /// This and the counts are `null`, and the outcome is `unreadable`, where only the key could be
-    /// read.
+    /// Like the counts, `null` if only the key could be read; the outcome is then `unreadable`.
     scaling_type: Option<&'static str>,
     shards_before: Option<u32>,
     shards_after: Option<u32>,
@@ -157,7 +156,7 @@ impl Log {
     fn all_rows(&self) -> Vec<Row<'_>> {
         let mut rows: Vec<Row<'_>> = self.rows.iter().map(Row::from).collect();
         rows.extend(self.unreadable.iter().map(Row::from));
-        // Stable: rows of the same time keep their order.
+        // A stable sort, so that rows of the same time keep their order.
         rows.sort_by_key(|row| std::cmp::Reverse(row.at));
         rows
     }
@@ -174,12 +173,12 @@ impl Log {
         .to_string()
     }
 
-    /// One record for each row, by RFC 4180 but for the line ends, below a header.
+    /// One record per row below a header, by RFC 4180 except for the line ends.
     pub fn to_csv(&self) -> String {
         csv::text(self)
     }
 
-    /// The table; on a terminal, of `width` columns, with the shard counts as a plot below it.
+    /// The table and, on a terminal of `width` columns, a plot of the shard counts below it.
     pub fn to_text(&self, width: Option<u16>, unicode: bool) -> String {
         let mut text = table::text(self, width);
         if let Some(width) = width.filter(|_| !self.rows.is_empty()) {
@@ -214,7 +213,7 @@ impl Log {
     }
 }
 
-/// The time that is looked at.
+/// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub since: Timestamp,
@@ -225,7 +224,7 @@ impl Span {
     /// From `since` until `until`, or until now.
     ///
     /// # Errors
-    /// Where `since` is not before `until`.
+    /// If `since` is not before `until`.
     pub fn new(since: &Moment, until: Option<&Moment>, now: Timestamp) -> Result<Self, Failure> {
         let until = until.map_or(now, |until| until.before(now));
         let since = since.before(now);

@@ -1,11 +1,11 @@
-//! Stream names as people give them to `--stream`: `*` stands for any letters, `?` for one.
+//! Stream names as given to `--stream`: `*` matches any characters, `?` matches one.
 
-/// Whether the text has a wildcard in it, and so may stand for several names.
+/// Whether the text contains a wildcard, and so may match several names.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// Whether `name` is what `pattern` stands for.
+/// Whether `pattern` matches `name`.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());

@@ -1,5 +1,5 @@
-//! Makes what the autoscaler needs in AWS: the alarm pair of a stream, and the log table; as text,
-//! or for real.
+//! Defines or creates what the autoscaler needs in AWS: the alarm pair of each stream, and the log
+//! table.
 
 pub mod alarms;
 mod aws_cli;

@@ -1,5 +1,5 @@
-//! `scale`: a person's scaling, executed like the autoscaler's own: logged before and after, alarms
-//! kept in sync.
+//! `scale`: a manual scaling, executed like an automatic one: logged before and after, with both
+//! alarms kept in sync.
 
 mod plan;
 mod work;
@@ -40,7 +40,7 @@ use autoscaler_core::{
     trigger::Trigger,
 };
 
-/// Whether the person is asked first.
+/// Whether to ask for confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
     /// `--yes`.
@@ -50,7 +50,7 @@ pub enum Consent {
     Impossible,
 }
 
-/// Plans the scaling, asks, and carries it out.
+/// Plans the scaling, asks for confirmation, and carries it out.
 pub async fn run(
     context: &Arc<Context>,
     args: &cli::Scale,
@@ -90,9 +90,9 @@ pub async fn run(
     Ok(Exit::Done)
 }
 
-/// Makes the plan's calls; returns the counts that were reached, and what ended it early.
+/// Makes the plan's calls. Returns the counts that were reached, and what stopped it early.
 ///
-/// The stream is read again before each call. A count other than the plan's ends it.
+/// The stream is read again before each call. Any count other than the plan's stops it.
 pub async fn carry_out(
     context: &Arc<Context>,
     id: SubscriptionId,
@@ -106,7 +106,7 @@ pub async fn carry_out(
     (done, result)
 }
 
-/// What really happened, and what is still to come.
+/// What was done, and what is still to be done.
 fn ending(context: &Context, plan: &Plan, waited: bool) -> String {
     let shards = counted(plan.to, "shard");
     let stream = match waited {
@@ -123,7 +123,7 @@ fn ending(context: &Context, plan: &Plan, waited: bool) -> String {
     format!("{stream}; both alarms record the new count; {logged}\n")
 }
 
-/// Who asked, and why, for the scaling log.
+/// Who scaled and why, for the scaling log.
 fn note(args: &cli::Scale) -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"]
         .iter()
@@ -135,9 +135,9 @@ fn note(args: &cli::Scale) -> String {
     }
 }
 
-/// Writes to standard error, beside the data on standard output.
+/// Writes to standard error, so that standard output has data only.
 fn say(text: &str) {
-    // With standard error closed there is no one to write to.
+    // If standard error is closed, nobody is reading.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -152,7 +152,7 @@ fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> Stri
     object.to_string() + "\n"
 }
 
-/// The one subscription that is meant.
+/// Finds the one subscription that is meant.
 async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Failure> {
     let subscriptions = &context.config.subscriptions;
     let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
@@ -248,7 +248,7 @@ pub async fn plan(
     })
 }
 
-/// An alarm that asks for the opposite scales the stream back at the next tick.
+/// Warns about an alarm that would scale the stream back at the next tick.
 fn alarm_warning(facts: &Facts, up: bool) -> Option<String> {
     let (against, hint) = match up {
         true => (&facts.down, "raise min_shards to keep the shards"),
@@ -263,7 +263,7 @@ fn alarm_warning(facts: &Facts, up: bool) -> Option<String> {
     ))
 }
 
-/// Alarms that record another count are set to the stream's own before anything is scaled.
+/// Alarms that record another count are corrected before anything is scaled.
 fn sync_warning(facts: &Facts, n: u32, to: u32) -> Option<String> {
     let alarms = [&facts.up, &facts.down]
         .into_iter()
@@ -283,7 +283,7 @@ async fn limit_warning(clients: &RegionClients, n: u32, to: u32) -> Option<Strin
     if to <= n {
         return None;
     }
-    // Without the right to ask there is no warning; AWS's own refusal comes then.
+    // Without permission to read the limit there is no warning; AWS refuses the call if necessary.
     let (limit, open) = clients.kinesis.shard_limit().await.ok()?;
     let after = u64::from(open) + u64::from(to - n);
     (after > u64::from(limit)).then(|| {
@@ -319,14 +319,14 @@ async fn usage_warning(
     })
 }
 
-/// A stream as it is now, and what the autoscaler would do about it if neither alarm asked.
+/// A stream as it is now, and what the autoscaler would do if neither alarm were in ALARM.
 struct Current {
     facts: Facts,
     conclusion: Conclusion,
 }
 
 impl Current {
-    /// Whether alarms or scaling log have to be corrected before the stream is scaled.
+    /// Whether the alarms or the scaling log have to be corrected before the stream is scaled.
     fn needs_repair(&self) -> bool {
         let action = self.conclusion.decision.action();
         !self.conclusion.settlements.is_empty() || matches!(action, Some(Action::SyncAlarms { .. }))
@@ -354,7 +354,7 @@ impl Current {
             } => {
                 return refuse(detail, "only provisioned streams have shards to scale");
             }
-            // Switches and bounds hold the autoscaler, not a person.
+            // Disabled actions and bounds restrict the autoscaler, not a person.
             Decision::Hold {
                 reason: Reason::NoAlarm | Reason::Paused | Reason::DailyLimit,
                 ..
@@ -372,7 +372,7 @@ impl Current {
     }
 }
 
-/// Reads the stream, with both alarms taken for quiet.
+/// Reads the stream as if neither alarm were in ALARM.
 async fn current(context: &Context, id: SubscriptionId) -> Result<Current, Failure> {
     let mut facts = read_pair(context, id).await?;
     let states = [&facts.up, &facts.down].map(|alarm| alarm.found().map(|alarm| alarm.state));
@@ -399,12 +399,12 @@ fn set_states(facts: &mut Facts, states: [Option<State>; 2]) {
     }
 }
 
-/// The stream, after its alarms and its earlier scalings were put right.
+/// The stream, after its alarms and earlier scalings were corrected.
 async fn ready(
     context: &Arc<Context>,
     id: SubscriptionId,
 ) -> Result<(Facts, StreamSummary), Failure> {
-    // A second look, after the repair.
+    // Reads the stream again after a correction.
     for _ in 0..2 {
         let current = current(context, id).await?;
         if !current.needs_repair() {
@@ -435,12 +435,12 @@ async fn read_pair(context: &Context, id: SubscriptionId) -> Result<Facts, Failu
     match pairs.remove(&id.index()) {
         Some(Ok(pair)) => Ok(pair.facts()),
         Some(Err(error)) => Err(call_failed(context, id, error)),
-        // Every subscription that is asked for has a result.
+        // Every requested subscription has a result.
         None => Ok(Facts::default()),
     }
 }
 
-/// Asks on the terminal, unless consent is given.
+/// Asks for confirmation on the terminal, unless it was given.
 fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
     match consent {
         Consent::Given => Ok(true),

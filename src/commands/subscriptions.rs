@@ -1,5 +1,4 @@
-//! What commands share: finding the subscriptions that a person names, and reading many of them
-//! within the quotas.
+//! Finding the subscriptions that a person names, and reading many of them within the quotas.
 
 use autoscaler_core::priority::Priority;
 use std::{
@@ -30,27 +29,27 @@ use autoscaler_core::{
 /// How many streams are read concurrently; the quotas limit them further.
 const SIDE_BY_SIDE: usize = 16;
 
-/// The two alarms of a subscription, as far as they exist.
+/// The two alarms of a subscription, if they exist.
 #[derive(Clone, Debug, Default)]
 pub struct Pair {
     pub up: Option<Definition>,
     pub down: Option<Definition>,
 }
 
-/// A failure that belongs to one stream, or to several for the same cause.
+/// A failure of one stream, or of several for the same cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{label}{} ({region})", and_more(*.more))]
 pub struct OnStream {
     pub label: String,
     pub region: String,
-    /// How many streams beside the one that is named.
+    /// How many other streams have the same failure.
     pub more: usize,
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl OnStream {
-    /// What went wrong with one stream.
+    /// A failure of one stream.
     pub fn new(
         label: &str,
         region: &str,
@@ -66,7 +65,7 @@ impl OnStream {
 }
 
 impl Pair {
-    /// The stream that the alarms name, where the subscription does not.
+    /// The stream that the alarms name, if the subscription does not.
     pub fn stream(&self) -> Option<&str> {
         let alarms = [&self.up, &self.down].into_iter().flatten();
         alarms
@@ -96,7 +95,7 @@ pub fn failed_call(label: &str, region: &str, error: aws::Error) -> Report {
     hint.into_iter().fold(report, Report::hint)
 }
 
-/// The reports of many streams, with one for all streams that failed for the same cause.
+/// Combines the reports of streams that failed for the same cause.
 pub fn folded(reports: Vec<Report>) -> Vec<Report> {
     let mut folded: Vec<Report> = Vec::new();
     let mut seen: HashMap<(String, String, Vec<String>), (usize, usize)> = HashMap::new();
@@ -141,7 +140,7 @@ pub async fn pairs(
     }
     let mut pairs = BTreeMap::new();
     for (account, numbers) in groups {
-        // A missing permission or an outage is not met again for every 50 pairs.
+        // After a missing permission or an outage, the other batches would fail, too.
         let mut failed: Option<aws::Error> = None;
         for numbers in numbers.chunks(PAIRS_PER_CALL) {
             let read = match &failed {
@@ -188,10 +187,10 @@ async fn read_pairs(
     Ok(numbers.iter().map(&mut take).collect())
 }
 
-/// Reads status and shards of many streams, by the subscriptions' numbers.
+/// Reads status and shards of many streams by their subscriptions.
 ///
-/// In an outage, or without permission, reading an account stops after a few streams: each would
-/// take the whole deadline, or be refused, with the same error.
+/// In an outage, or without permission, reading an account stops after a few streams, because each
+/// of the others would wait for the whole deadline, or be refused, with the same error.
 pub async fn summaries(
     context: &Context,
     names: &BTreeMap<usize, String>,
@@ -234,7 +233,7 @@ impl Tally {
     fn count(&mut self, read: &Result<StreamSummary, aws::Error>) {
         match read {
             Err(error) if error.kind.is_away() => self.away += 1,
-            // A right may be given for some streams only.
+            // A permission may be granted for some streams only.
             Err(error) if error.kind == Kind::AccessDenied => self.denied += 1,
             _ => {
                 self.answered = true;
@@ -255,7 +254,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does `work` for each number, some side by side; `done` is called after each.
+/// Runs `work` for each subscription, some concurrently; `done` is called after each.
 pub(super) async fn each<T, F>(
     numbers: impl IntoIterator<Item = usize>,
     work: impl Fn(usize) -> F,
@@ -280,8 +279,8 @@ where
                 results.insert(number, result);
                 done();
             }
-            // Nothing cancels these tasks, so one that did not end has panicked: a bug, which is
-            // not to be hidden.
+            // These tasks are never cancelled, so one that did not end has panicked, which must not
+            // be hidden.
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => return results,
         }
@@ -334,7 +333,7 @@ fn found(context: &Context, names: &BTreeMap<usize, String>, stream: &str) -> Ve
     (0..subscriptions.len()).filter(is_meant).collect()
 }
 
-/// The streams' names of the subscriptions that name an alarm only.
+/// The stream names of the subscriptions that only name an alarm.
 async fn named_by_alarms(context: &Context) -> Result<Vec<(usize, String)>, Failure> {
     let subscriptions = &context.config.subscriptions;
     let by_alarm: Vec<usize> = (0..subscriptions.len())

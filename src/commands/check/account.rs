@@ -27,12 +27,12 @@ use Severity::{Error, Warning};
 /// The IAM policy that the autoscaler needs, for the default name of the log table.
 const POLICY: &str = include_str!("../../../config/iam-policy.json");
 
-/// The same for this configuration: in the partition of `region`, with its log table, and the roles
-/// that it assumes.
+/// The policy for this configuration: in the partition of `region`, with its log table and the
+/// roles that it assumes.
 pub fn policy(config: &Config, region: &str) -> String {
     let partition = partition(region);
     let text = POLICY.replace("arn:aws:", &format!("arn:{partition}:"));
-    // The file is ours, and a test reads it.
+    // The file is compiled in, and a test reads it.
     let mut policy: Value = serde_json::from_str(&text).unwrap_or_default();
     let roles: BTreeSet<&str> = config
         .accounts()
@@ -46,12 +46,12 @@ pub fn policy(config: &Config, region: &str) -> String {
         }
     }
     if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
-        // The assumed roles need the rest; who assumes them needs this.
+        // The roles grant the rest; assuming them needs this.
         statements.push(json!({
             "Sid": "Roles", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles,
         }));
     }
-    // A value that was read from JSON goes back to it.
+    // A value that was read from JSON can be written as JSON.
     serde_json::to_string_pretty(&policy).unwrap_or_default() + "\n"
 }
 
@@ -180,7 +180,7 @@ fn of_stream(label: &str, rule: &'static str, message: String, fix: &str) -> Fin
     finding
 }
 
-/// The log table: its keys, its state, its TTL, and the rights to read it.
+/// Checks the log table: its keys, state and TTL, and the permissions to read it.
 pub async fn table(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
     let table = context.scaling_log.table();
     let (name, home) = (&table.name, &context.config.home);

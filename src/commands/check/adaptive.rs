@@ -1,16 +1,16 @@
-//! What the alarms of a stream with the adaptive policy should be like. Pure.
+//! What the alarms of a stream with the adaptive policy should look like. Pure.
 
 use autoscaler_core::alarm::Settings;
 
 use super::finding::{Finding, Severity};
 
-/// The windows and the threshold for which the policy was made, as `alarms create` sets them.
+/// The threshold and windows that the policy is designed for, as `alarms create` sets them.
 const UP_WINDOW_SECONDS: u64 = 180;
 const DOWN_WINDOW_SECONDS: u64 = 3_600;
 const DOWN_THRESHOLD: f64 = 0.40;
 
-/// Says what is slower or dearer with other numbers; `judged` is false where the thresholds mean
-/// nothing.
+/// Reports what is slower or more expensive with other numbers. `judged` is false where thresholds
+/// have no meaning.
 pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Finding>) {
     let mut add = |alarm: &Settings, message: String| {
         let fix = "run `alarms create --replace --stream NAME` with the policy's numbers, or keep these if they are meant";

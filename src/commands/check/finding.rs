@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How bad it is.
+/// How serious it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -44,7 +44,7 @@ impl Severity {
     }
 }
 
-/// One thing that a person should know. The field names are a promise to users' scripts.
+/// One finding. The field names are part of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
@@ -61,7 +61,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding that is not yet said to belong to a stream.
+    /// A finding that is not yet assigned to a stream.
     pub fn new(
         severity: Severity,
         rule: &'static str,
@@ -106,7 +106,7 @@ impl Findings {
         }
     }
 
-    /// A configuration that cannot be used, for scripts.
+    /// A configuration that cannot be used, as a finding for scripts.
     pub fn of_failure(failure: &Failure) -> Self {
         let finding = |report: &Report| {
             let (message, fix) = (report.error.to_string(), report.hints.join("; "));
@@ -124,8 +124,7 @@ impl Findings {
         }
     }
 
-    /// Whether anything keeps a stream from being scaled; where `strict`, whether there is a
-    /// warning too.
+    /// Whether a finding keeps a stream from being scaled or, if `strict`, is a warning.
     pub fn failed(&self, strict: bool) -> bool {
         self.count(Severity::Error) > 0 || (strict && self.count(Severity::Warning) > 0)
     }
@@ -138,7 +137,7 @@ impl Findings {
             .count()
     }
 
-    /// The findings and a summary, in lines of at most `width`; the IAM policy too, if it is given.
+    /// The findings and a summary in lines of at most `width`, and the IAM policy if it is given.
     pub fn render(
         &self,
         output: Output,
@@ -203,7 +202,7 @@ impl Findings {
         text
     }
 
-    /// How many lines there are of each severity; a line may be about several alarms.
+    /// The number of lines of each severity; a line can be about several alarms.
     fn summary(&self, folded: &[Vec<&Finding>]) -> String {
         let worst = |findings: &Vec<&Finding>| findings.iter().map(|it| it.severity).min();
         let counts: Vec<String> = [
@@ -227,7 +226,7 @@ impl Findings {
         format!("checked {streams}, their alarms and the log table: {verdict}")
     }
 
-    /// The findings that say the same of several subjects together, the worst first.
+    /// Groups the findings that say the same about several subjects, the most serious first.
     fn folded(&self) -> Vec<Vec<&Finding>> {
         let mut folded: Vec<Vec<&Finding>> = Vec::new();
         let mut places: HashMap<_, usize> = HashMap::new();
@@ -255,7 +254,7 @@ fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 fn lines(findings: &[&Finding], width: usize, colour: bool) -> String {
-    // `folded` makes no empty group.
+    // `folded` never makes an empty group.
     let Some(first) = findings.first() else {
         return String::new();
     };

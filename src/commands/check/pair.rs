@@ -1,5 +1,4 @@
-//! What can be wrong with a pair of alarms, given the stream's shard count where that is known.
-//! Pure.
+//! What can be wrong with a pair of alarms, given the stream's shard count if that is known. Pure.
 
 use super::{
     adaptive,
@@ -16,21 +15,21 @@ use autoscaler_core::{
 
 use Severity::{Error, Info, Warning};
 
-/// Alarms that look further back are evaluated once an hour only.
+/// CloudWatch evaluates alarms that look further back only once an hour.
 const DAY_SECONDS: u64 = 86_400;
 /// A scale-down aims at this usage.
 const AIM: f64 = 0.5;
 /// In the names of SNS topics that start another autoscaler.
 const TOPIC_WORDS: [&str; 4] = ["scale-up", "scale-down", "kinesis-autoscaler", "scaling"];
 
-/// One alarm, read.
+/// One alarm that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Half<'a> {
     pub alarm: &'a Alarm,
     pub settings: &'a Settings,
 }
 
-/// Judges the pair of a subscription; `n` is the stream's open shard count, if that is known and
+/// Judges the pair of a subscription. `n` is the stream's open shard count, if that is known and
 /// stable.
 ///
 /// `throttle_share` is the share of rejected records that a pair should react to; 0 turns that off.
@@ -71,7 +70,7 @@ pub fn judge(
     }
     if let (Some(up), Some(down)) = (up, down) {
         let sound = found.iter().all(|finding| finding.rule != "usage_formula");
-        // Thresholds mean nothing where usage is no ratio.
+        // Thresholds have no meaning unless usage is a ratio.
         let judged = terms.len() == 2 && sound;
         if subscription.policy == Policy::Adaptive {
             adaptive::numbers(up.settings, down.settings, judged, &mut found);
@@ -80,7 +79,7 @@ pub fn judge(
         windows(up.settings, down.settings, sound, &mut found);
         if judged {
             let (min, max) = (subscription.min_shards, subscription.max_shards);
-            // Where it is, and then wherever it may come to.
+            // The current count first, then every count that it may reach.
             let counts = n.into_iter().chain(min..=max);
             thresholds(up.settings, down.settings, (counts, max), &mut found);
         }
@@ -88,7 +87,7 @@ pub fn judge(
     found
 }
 
-/// Recommends the signal of rejected records to an alarm that does not have it.
+/// Recommends the throttle signal for an alarm that lacks it.
 fn blind(half: Half, subscription: &Subscription, throttle_share: f64) -> Option<Finding> {
     const METRIC: &str = "WriteProvisionedThroughputExceeded";
     let Half { alarm, settings } = half;
@@ -127,7 +126,7 @@ fn broken(alarm: &str, error: &ContractError) -> Finding {
     Finding::new(Error, rule, alarm, text, error.hint())
 }
 
-/// What can be seen from one alarm alone.
+/// Checks one alarm by itself.
 fn single(half: Half, direction: Direction, found: &mut Vec<Finding>) {
     let Half { alarm, settings } = half;
     let name = &alarm.name;
@@ -331,7 +330,7 @@ fn periods(
     }
 }
 
-/// Whether usage is 1 when the shards are full.
+/// Checks whether usage is 1 when the shards are full.
 fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str)) {
     let Half { alarm, settings } = half;
     let Some(shards) = alarm.recorded_count() else {
@@ -359,7 +358,7 @@ fn formula(half: Half, add: &mut impl FnMut(Severity, &'static str, String, &str
     }
 }
 
-/// The counts that the alarms record, against each other, the stream and the bounds.
+/// Compares the counts that the alarms record with each other, the stream and the bounds.
 fn counts(
     subscription: &Subscription,
     up: &AlarmContract,
@@ -419,9 +418,9 @@ fn counts(
     found.push(Finding::new(Warning, "out_of_bounds", key, message, fix));
 }
 
-/// The windows of the two alarms against each other.
+/// Compares the windows of the two alarms.
 ///
-/// `sound` is false where a formula for another period was reported already.
+/// `sound` is false if a formula for another period was reported already.
 fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>) {
     let name = &down.alarm_name;
     if let (Some(up_window), Some(down_window)) = (up.window_seconds(), down.window_seconds())
@@ -445,7 +444,7 @@ fn windows(up: &Settings, down: &Settings, sound: bool, found: &mut Vec<Finding>
     }
 }
 
-/// Thresholds at which one scaling causes the opposite one, at any of `counts`; none is above
+/// Finds thresholds at which one scaling causes the opposite one, at any of `counts`; none is above
 /// `most`.
 fn thresholds(
     up: &Settings,
@@ -500,7 +499,7 @@ fn thresholds(
         );
         return;
     }
-    // A scale-up from n leaves this share of usage.
+    // The share of usage that remains after a scale-up from n.
     let target = |n: u32| step_up(n).min(most).max(1);
     let left = |n: u32| high * f64::from(n) / f64::from(target(n));
     let mut counts = counts;

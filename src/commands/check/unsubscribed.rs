@@ -1,4 +1,4 @@
-//! Which provisioned streams nothing subscribes.
+//! Provisioned streams that nothing subscribes.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,21 @@ use autoscaler_core::subscription::Account;
 
 use crate::reconcile::context::Context;
 
-/// The most streams of an account that are looked through.
+/// The most streams of an account that are examined.
 const MOST_STREAMS: usize = 1_000;
 
 /// The provisioned streams of the configured accounts that are not among `subscribed`, with their
 /// Regions.
 ///
-/// An account whose streams cannot be listed has none: the missing right is a finding of its own.
+/// An account whose streams cannot be listed has none; the missing permission is a finding of its
+/// own.
 pub async fn streams(
     context: &Context,
     subscribed: &BTreeSet<(&Account, &str)>,
 ) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (account, clients) in context.aws.all_clients() {
-        // The account of the log table alone is not looked through.
+        // An account that only has the log table is not examined.
         if !subscribed.iter().any(|(of, _)| *of == account) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What an alarm's expressions make of a stream at its limit.
+//! Evaluates an alarm's expressions for a stream at its limits.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use autoscaler_core::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);
 
-/// A metric of a stream whose shards it fills, and the value that the alarm then compares with its
+/// A metric of a stream whose shards it fills, and the value that the alarm compares with its
 /// threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AtLimit {
@@ -19,14 +19,14 @@ pub struct AtLimit {
     pub usage: f64,
 }
 
-/// What one shard takes in or hands out in a second, by the query's id and its metric.
+/// What one shard accepts or delivers in a second, by the query's id and its metric.
 const SHARD_LIMITS: [(&str, &str, f64); 3] = [
     ("incomingBytes", "IncomingBytes", 1_048_576.0),
     ("incomingRecords", "IncomingRecords", 1_000.0),
     ("outgoing", "GetRecords.Bytes", 2.0 * 1_048_576.0),
 ];
 
-/// Fills the stream's `shards` with each metric that the alarm reads, while the others are 0: a
+/// Fills the stream's `shards` with each metric that the alarm reads while the others are 0. A
 /// usage ratio is 1 each time.
 pub fn at_limit(settings: &Settings, shards: u32) -> Result<Vec<AtLimit>, Unknown> {
     let mut results = Vec::new();

@@ -30,10 +30,10 @@ pub(super) fn text(log: &Log) -> String {
     text
 }
 
-/// A text that a spreadsheet shows as it is: anyone with access to the table may have written it.
+/// A cell that a spreadsheet shows unchanged: anyone with access to the table may have written it.
 ///
-/// One that it would run as a formula gets a quote mark before it, control characters become
-/// spaces, and the cell is quoted where the format asks for it, a quote inside being doubled.
+/// A quote mark is put before a text that a spreadsheet would run as a formula, control characters
+/// become spaces, and the cell is quoted where the format requires it, with inner quotes doubled.
 fn cell(value: &str) -> String {
     let mut value = value.replace(char::is_control, " ");
     if value.trim_start().starts_with(['=', '+', '-', '@']) {

@@ -10,7 +10,7 @@ use super::{
 const HEIGHT: usize = 8;
 const UNICODE: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 9] = [' ', '.', ':', '-', '=', '+', '*', '%', '#'];
-/// Longer names are cut; the table above has them whole.
+/// Longer names are cut; the table above shows them in full.
 const NAME: usize = 32;
 
 /// Whether the locale says that the terminal shows UTF-8.
@@ -70,7 +70,7 @@ fn tall(series: &Series, log: &Log, width: usize, unicode: bool) -> String {
     text + &time_axis(log, label_width + 1, columns, unicode)
 }
 
-/// What a count of `top` at most looks like at one level of the plot.
+/// The character for a count of at most `top` at one level of the plot.
 fn cell(count: u32, top: u32, level: usize, unicode: bool) -> char {
     let eighths = (u64::from(count) * HEIGHT as u64 * 8).div_ceil(u64::from(top.max(1)));
     let here = eighths.saturating_sub(level as u64 * 8).min(8);

@@ -1,4 +1,4 @@
-//! Reads the rows, a Query for each stream; no Scan is needed, nor the right to it.
+//! Reads the rows with one Query per stream, so that no permission to scan the table is needed.
 
 use autoscaler_core::priority::Priority;
 use std::{collections::BTreeSet, sync::Arc};
@@ -64,8 +64,8 @@ pub async fn read(
     }
     all(context, wanted, &mut log).await?;
     for name in exact.iter().filter(|name| !log.names(name)) {
-        // A stream that is not subscribed any more may have rows; without any, the name may be a
-        // slip.
+        // A stream that is no longer subscribed may have rows. If it has none, the name may be a
+        // typing error.
         let mut failed = Vec::new();
         let known: Vec<String> = names(context, &mut failed).await.into_iter().collect();
         if !known.contains(name) && failed.is_empty() {
@@ -122,12 +122,13 @@ async fn all(
             Ok((_, Err(error))) if error.kind == Kind::NotFound => return Err(unreadable(&error)),
             Ok((name, Err(error))) => {
                 log.failed.push((name, error.clone()));
-                // In an outage each stream would take the whole deadline.
+                // In an outage each stream would wait for the whole deadline.
                 if !any && log.failed.len() >= AT_ONCE {
                     return Err(unreadable(&error));
                 }
             }
-            // A panic is a bug, and standard error has it; the other streams' rows are still good.
+            // A panic is a bug, which standard error shows; the other streams' rows are still
+            // valid.
             Err(_) => {}
         }
     }
@@ -148,7 +149,8 @@ fn unreadable(error: &aws::Error) -> Failure {
     Failure::new(Exit::Failed, hint.into_iter().fold(report, Report::hint))
 }
 
-/// The streams of all subscriptions; where only an alarm is named, the alarm names the stream.
+/// The streams of all subscriptions. If a subscription names only an alarm, the alarm names the
+/// stream.
 async fn names(context: &Context, failed: &mut Vec<(String, aws::Error)>) -> BTreeSet<String> {
     let subscriptions = &context.config.subscriptions;
     let mut names: BTreeSet<String> = subscriptions
@@ -181,7 +183,7 @@ async fn names(context: &Context, failed: &mut Vec<(String, aws::Error)>) -> BTr
     names
 }
 
-/// The time as the table and the pictures have it.
+/// The time as tables and pictures show it.
 pub(super) fn utc(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -11,7 +11,7 @@ use autoscaler_core::scaling::{Outcome, Scaling};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub name: String,
-    /// From each time on, the count; the first is the span's start.
+    /// The count from each time on; the first entry is the start of the span.
     pub steps: Vec<(Timestamp, u32)>,
     /// Oldest first.
     pub marks: Vec<Scaling>,
@@ -22,10 +22,10 @@ pub(super) fn region(stream_arn: &str) -> Option<&str> {
     stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
 }
 
-/// One series for each stream that has rows, by name.
+/// One series for each stream that has rows, ordered by name.
 ///
-/// Streams of one name in several Regions or accounts have a series each; rows without an ARN
-/// belong to the only stream of that name, or have a series of their own.
+/// Streams with one name in several Regions or accounts have a series each. Rows without an ARN
+/// belong to the only stream with that name, or have a series of their own.
 pub(super) fn all(log: &Log) -> Vec<Series> {
     let mut arns: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for row in log.rows.iter().filter(|row| !row.stream_arn.is_empty()) {
@@ -61,7 +61,8 @@ fn of(name: String, rows: &[&Scaling], since: Timestamp) -> Series {
         }
     };
     for (number, row) in rows.iter().enumerate() {
-        // Between two rows somebody else may have resharded the stream: then it is known only now.
+        // Another program may have resharded the stream between two rows, which becomes known only
+        // now.
         step(if number == 0 { since } else { row.at }, row.from);
         if matches!(row.outcome, Outcome::Done | Outcome::Open) {
             step(row.at, row.to);
@@ -72,7 +73,7 @@ fn of(name: String, rows: &[&Scaling], since: Timestamp) -> Series {
 }
 
 impl Series {
-    /// The highest count from `start` up to but without `end`.
+    /// The highest count from `start` up to, but not including, `end`.
     pub fn highest(&self, start: Timestamp, end: Timestamp) -> u32 {
         let before = self.steps.iter().rev().find(|(at, _)| *at <= start);
         let within = self.steps.iter().filter(|(at, _)| *at > start && *at < end);

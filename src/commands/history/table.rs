@@ -1,4 +1,4 @@
-//! The scaling log as a table for people.
+//! The scaling log as a table.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
     table::rows(["TIME (UTC)", "STREAM", "SHARDS", "WHY"], &cells, width)
 }
 
-/// The direction, then what asked for it, after the outcome of a scaling that was not simply done.
+/// The direction and its cause, after the outcome if the scaling was not simply done.
 fn why(row: &Row<'_>) -> String {
     let outcome = match row.outcome {
         "done" => String::new(),
@@ -46,7 +46,7 @@ fn why(row: &Row<'_>) -> String {
         Some(_) => Some("down"),
         None => Some("only its time can be read; it counts toward the daily limit"),
     };
-    // What an alarm asks for, the usage says best.
+    // For a scaling by an alarm, usage is the best explanation.
     let reason = row
         .reason
         .filter(|reason| *reason != "alarm" || row.usage.is_none());

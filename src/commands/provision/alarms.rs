@@ -27,7 +27,7 @@ use autoscaler_core::{
 
 pub use super::create::create;
 
-/// What a command has for standard output, and what failed beside it.
+/// What a command writes to standard output, and what failed.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub text: String,
@@ -35,7 +35,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Failures that say the same of several streams become one.
+    /// Failures that are the same for several streams are combined.
     pub(super) fn new(text: String, failures: Vec<Report>) -> Self {
         let failures = subscriptions::folded(failures);
         Self { text, failures }
@@ -60,14 +60,14 @@ impl Wanted<'_> {
     }
 }
 
-/// The streams of the chosen subscriptions with the alarms that exist, and what failed.
+/// The streams of the chosen subscriptions with their existing alarms, and what failed.
 pub(super) struct Chosen<'a> {
     pub wanted: Vec<Wanted<'a>>,
     pub existing: BTreeMap<usize, Pair>,
     pub failures: Vec<Report>,
 }
 
-/// The design of the configuration, with what the command line says of it.
+/// The configured design with the options of the command line applied.
 pub fn design(configured: &PairDesign, given: &cli::Design) -> Result<PairDesign, Failure> {
     let design = PairDesign {
         up_threshold: given.up_threshold.unwrap_or(configured.up_threshold),
@@ -86,7 +86,7 @@ pub fn design(configured: &PairDesign, given: &cli::Design) -> Result<PairDesign
     Ok(design)
 }
 
-/// Does what the subcommand asks for.
+/// Runs the subcommand.
 pub async fn run(
     context: &Arc<Context>,
     command: &AlarmsCommand,
@@ -116,7 +116,7 @@ pub async fn run(
         exit: Exit::Failed,
         reports: answer.failures,
     };
-    // Standard output has its data already.
+    // Standard output has the data already.
     match answer.text.is_empty() {
         true => Err(failure),
         false => {
@@ -126,7 +126,7 @@ pub async fn run(
     }
 }
 
-/// The pairs as text. With `shards`, AWS is asked only for what the configuration does not say.
+/// The pairs as text. With `shards`, AWS is only asked for what the configuration does not say.
 pub async fn print(
     context: &Arc<Context>,
     streams: &[String],
@@ -182,7 +182,7 @@ fn render(alarms: &[(&str, Settings)], format: Format, output: Output) -> String
     }
 }
 
-/// Finds out stream and shard count of each subscription whose pair was read.
+/// Determines stream and shard count of each subscription whose pair was read.
 pub(super) async fn chosen(
     context: &Arc<Context>,
     pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
@@ -219,7 +219,8 @@ fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, 
     })
 }
 
-/// Finds out the shard count of each stream; what cannot be made a pair for goes to `failures`.
+/// Determines the shard count of each stream. Streams for which no pair can be made are added to
+/// `failures`.
 async fn wanted<'a>(
     context: &'a Arc<Context>,
     named: Vec<(usize, String)>,
@@ -243,7 +244,7 @@ async fn wanted<'a>(
                 Err(on_stream(context, number, why).hint(hint))
             }
             (None, Some(Err(error))) => Err(call_failed(context, number, error)),
-            // `each` gives a result for every number.
+            // `each` returns a result for every number.
             (None, None) => continue,
         };
         let region = region_of(context, number).to_owned();

@@ -23,7 +23,7 @@ use crate::{
     reconcile::context::Context,
 };
 
-/// What became of one alarm.
+/// The result for one alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Made {
     alarm: String,
@@ -54,7 +54,7 @@ pub async fn create(
     let progress = Progress::new(wanted.len(), "pairs");
     let mut made = Vec::new();
     for wanted in &wanted {
-        // Whatever is wanted has an entry.
+        // Every wanted stream has an entry.
         let Pair { up, down } = existing.remove(&wanted.number).unwrap_or_default();
         for (direction, existing) in [(Direction::Up, up), (Direction::Down, down)] {
             let plan = Plan::new(wanted, direction, existing, replace, (&design, given));
@@ -81,7 +81,7 @@ pub async fn create(
 
 /// What is to be done about one alarm.
 enum Plan {
-    /// It exists, and stays as it is.
+    /// It exists and is kept unchanged.
     Keep,
     Create(Settings),
     Replace(Box<Definition>, Settings),
@@ -105,7 +105,7 @@ impl Plan {
         }
     }
 
-    /// Does it, or in a dry run nothing; returns the code of the result.
+    /// Carries it out, unless this is a dry run; returns the code of the result.
     async fn carry_out(
         self,
         context: &Context,
@@ -129,10 +129,11 @@ impl Plan {
     }
 }
 
-/// The alarm as it is, with the queries and the comparison of a new one, and the numbers that were
+/// The existing alarm with the queries and the comparison of a new one, and the numbers that were
 /// `given`.
 ///
-/// A person's thresholds, windows, actions and texts stay, and so does a person's off switch.
+/// Thresholds, windows, actions and descriptions that a person chose are kept, and so are disabled
+/// actions.
 fn revised(
     wanted: &Wanted<'_>,
     direction: Direction,

@@ -1,4 +1,5 @@
-//! A stream's pair of alarms, made from its design: the original's example with other numbers and
+//! Makes a stream's pair of alarms from its design: the original's example with other numbers and
+//! signals.
 //! signals.
 
 use crate::config::PairDesign;
@@ -11,7 +12,7 @@ use autoscaler_core::{
 /// hot, which more shards would not help.
 const THROTTLED_FROM: f64 = 0.5;
 
-/// What is particular to one alarm of a pair.
+/// What differs between the two alarms of a pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Numbers {
     threshold: f64,
@@ -30,7 +31,7 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// The stream `name` as its subscription has it scaled.
+    /// The stream `name` with the settings of its subscription.
     pub fn of(subscription: &Subscription, name: &'a str, shards: u32) -> Self {
         Self {
             name,
@@ -53,9 +54,9 @@ fn numbers(design: &PairDesign, policy: Policy, direction: Direction) -> Numbers
             design.down_periods,
             design.period_seconds,
         ),
-        // One point of three minutes slides by the minute, so that a rise is seen soon.
+        // One data point of three minutes slides by the minute, so that a rise is seen soon.
         (Policy::Adaptive, Direction::Up) => (0.75, 1, 180),
-        // It only asks for a decision; the policy itself looks further back.
+        // This alarm only triggers a decision; the policy itself looks further back.
         (Policy::Adaptive, Direction::Down) => (0.40, 12, 300),
     };
     Numbers {
@@ -67,8 +68,8 @@ fn numbers(design: &PairDesign, policy: Policy, direction: Direction) -> Numbers
 
 /// The alarm of one direction.
 ///
-/// At 1 shard there is nothing to scale down to, and the contract disables the scale-down alarm's
-/// actions.
+/// A stream with 1 shard cannot be scaled down, so the contract disables the actions of its
+/// scale-down alarm.
 pub fn settings(
     design: &PairDesign,
     names: &AlarmNames,
@@ -121,8 +122,8 @@ pub fn queries(throttle_share: f64, stream: &Stream<'_>, period_seconds: u32) ->
     queries
 }
 
-/// The expression of usage: 1 where the shards are full, and where more than `throttle_share` of
-/// the records were rejected while the shards were at least half full.
+/// The expression of usage: 1 if the shards are full, or if more than `throttle_share` of the
+/// records were rejected while the shards were at least half full.
 pub fn usage(throttle_share: f64, reads: bool, period_seconds: u32) -> String {
     let seconds = match period_seconds % 60 {
         0 => format!("60*{}", period_seconds / 60),

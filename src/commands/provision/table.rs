@@ -12,7 +12,7 @@ use crate::{
     reconcile::context::Context,
 };
 
-/// How often a table that is being made is looked at, and for how long.
+/// How often, and for how long, a table that is being created is read.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const LOOKS: u32 = 150;
 
@@ -47,7 +47,7 @@ fn definition(table: &str) -> Value {
     })
 }
 
-/// What was there, and what was done.
+/// What existed, and what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
     Nothing,
@@ -55,7 +55,7 @@ enum Done {
     TtlOnly,
 }
 
-/// Creates what is missing of the table: the table, then its TTL. Doing it again does no harm.
+/// Creates what is missing: the table, then its TTL. Repeating this does no harm.
 pub async fn create(context: &Context, output: Output) -> Result<String, Failure> {
     let table = &context.scaling_log.table().name;
     let state = look(context).await?;
@@ -98,7 +98,7 @@ fn told(table: &str, done: Done, dry_run: bool, output: Output) -> String {
     }
 }
 
-/// The table as it is; `None` when there is none.
+/// Reads the table; `None` if it does not exist.
 async fn look(context: &Context) -> Result<Option<TableState>, Failure> {
     match context.scaling_log.table().describe().await {
         Ok(state) => Ok(Some(state)),
@@ -110,7 +110,7 @@ async fn look(context: &Context) -> Result<Option<TableState>, Failure> {
 async fn make(context: &Context) -> Result<(), Failure> {
     match context.scaling_log.table().create().await {
         Ok(()) => Ok(()),
-        // Somebody else is at it, or the answer to our own call was lost.
+        // Another process is creating it, or the answer to our own call was lost.
         Err(error) if error.kind == Kind::InUse => Ok(()),
         Err(error) => Err(failed(context, error)),
     }
@@ -133,7 +133,7 @@ async fn enable_ttl(context: &Context) -> Result<(), Failure> {
     let Err(error) = context.scaling_log.table().enable_ttl().await else {
         return Ok(());
     };
-    // AWS refuses to turn on what is on, as it is when an answer was lost.
+    // AWS refuses to enable a TTL that is enabled, for example after an answer was lost.
     let on = |state: TableState| state.ttl_attribute.as_deref() == Some(TTL_ATTRIBUTE);
     match look(context).await?.is_some_and(on) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! How to get from one shard count to another, within what AWS allows in one call and in one day.
+//! How to get from one shard count to another within what AWS allows in one call and in one day.
 //! Pure.
 
 use jiff::Timestamp;
@@ -15,21 +15,21 @@ use autoscaler_core::{
     subscription::Subscription,
 };
 
-/// A person's scaling, thought through. The field names are a promise to users' scripts.
+/// The plan of a manual scaling. The field names are part of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     pub stream: String,
     pub region: String,
     pub from: u32,
     pub to: u32,
-    /// The count after each UpdateShardCount call; none, where the stream has the count already.
+    /// The count after each UpdateShardCount call; empty if the stream has the count already.
     pub steps: Vec<u32>,
-    /// How many of the day's calls are left before it; `None` when the log does not tell.
+    /// How many of the day's calls are left before it; `None` if the scaling log does not tell.
     pub calls_left: Option<usize>,
     pub warnings: Vec<String>,
 }
 
-/// A step that leads out of what a stream can have.
+/// A target outside the counts that a stream can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{from} shards and {step} make {to}, and a stream has from 1 to {MAX_SHARDS}")]
 pub struct OutOfRange {
@@ -38,8 +38,8 @@ pub struct OutOfRange {
     pub to: i64,
 }
 
-/// The count that `target` means for a stream with `n` shards; percentages round up, towards more
-/// capacity.
+/// The count that `target` means for a stream with `n` shards. Percentages are rounded up, toward
+/// more capacity.
 pub fn target(n: u32, target: Target) -> Result<u32, OutOfRange> {
     let wide = i64::from(n);
     let to = match (target.to, target.by) {
@@ -49,7 +49,7 @@ pub fn target(n: u32, target: Target) -> Result<u32, OutOfRange> {
             let hundredths = wide * (100 + i64::from(by));
             hundredths.div_euclid(100) + i64::from(hundredths.rem_euclid(100) > 0)
         }
-        // The command line sees to it that one is given.
+        // The command line requires exactly one of the two.
         (None, None) => wide,
     };
     match u32::try_from(to) {
@@ -62,7 +62,7 @@ pub fn target(n: u32, target: Target) -> Result<u32, OutOfRange> {
     }
 }
 
-/// The counts to go through: one call at most doubles, or halves (rounded up).
+/// The counts to go through: each call at most doubles or halves (rounded up) the count.
 pub fn steps(from: u32, to: u32) -> Vec<u32> {
     let mut steps = Vec::new();
     let mut at = from.max(1);
@@ -77,14 +77,14 @@ pub fn steps(from: u32, to: u32) -> Vec<u32> {
     steps
 }
 
-/// What of the day's calls is left, and when the next one frees.
+/// How many of the day's calls are left, and when the next one becomes available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub left: usize,
     pub next: Option<Timestamp>,
 }
 
-/// Counts the calls of the last 24 h that the log knows of.
+/// Counts the calls of the last 24 h in the scaling log.
 pub fn budget(recent: &RecentScalings, now: Timestamp) -> Budget {
     let mut calls: Vec<Timestamp> = recent
         .calls()
@@ -99,7 +99,7 @@ pub fn budget(recent: &RecentScalings, now: Timestamp) -> Budget {
     }
 }
 
-/// What a person should know before going where the configuration would not.
+/// What a person should know before scaling beyond the configuration.
 pub fn warnings(
     subscription: &Subscription,
     to: u32,
@@ -131,7 +131,7 @@ pub fn warnings(
 }
 
 impl Plan {
-    /// The plan as a person reads it before saying yes, in lines of at most `width`.
+    /// The plan as shown before the confirmation, in lines of at most `width`.
     pub fn to_text(&self, width: Option<u16>) -> String {
         let way: Vec<String> = std::iter::once(self.from)
             .chain(self.steps.iter().copied())
@@ -171,7 +171,7 @@ impl Plan {
     }
 }
 
-/// Why the day's calls do not suffice, and what can be done with those that are left.
+/// Why the day's calls are not enough, and what is possible with those that are left.
 pub fn too_many_calls(from: u32, steps: &[u32], budget: Budget) -> (String, String) {
     let (needed, left) = (steps.len(), budget.left);
     let text = format!(

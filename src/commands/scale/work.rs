@@ -21,7 +21,7 @@ use autoscaler_core::{
 
 /// How often a stream that is being resharded is read.
 const READ_EVERY: Duration = Duration::from_secs(5);
-/// A resharding of thousands of shards takes its time; beyond this something is wrong.
+/// Resharding thousands of shards takes long; beyond this something is wrong.
 const MAX_READS: u32 = 4 * 720;
 /// How many reads in a row may fail.
 const MAX_FAILED_READS: u32 = 12;
@@ -62,11 +62,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Makes one call after the other, waiting for the stream in between, and at the end too if
-    /// `wait`; `done` grows with each.
+    /// Makes one call after the other, and waits for the stream in between, and after the last one
+    /// if `wait`. Each count that is reached is added to `done`.
     ///
-    /// The stream is read before every call: what the person agreed to was a scaling from the count
-    /// that the plan shows.
+    /// The stream is read before every call: what was confirmed is a scaling from the count that
+    /// the plan shows.
     pub(super) async fn carry_out(&self, wait: bool, done: &mut Vec<u32>) -> Result<(), Failure> {
         let all = self.plan.steps.len();
         for (number, to) in self.plan.steps.iter().copied().enumerate() {
@@ -122,7 +122,7 @@ impl<'a> Work<'a> {
                 Err(self.stopped(step, why, Some(failure.detail())))
             }
             Some(Execution::NotSent { detail, .. }) => Err(self.stopped(step, &detail, None)),
-            // A person's command holds no lease, and a scaling is an action.
+            // A command holds no lease, and a scaling is always an action.
             Some(Execution::LeaseLost) | None => Err(self.stopped(step, "nothing was sent", None)),
         }
     }
@@ -193,7 +193,7 @@ impl<'a> Work<'a> {
         )
     }
 
-    /// It ended before the last step.
+    /// The failure of a plan that ended before its last step.
     fn stopped(&self, step: Step, why: &str, hint: Option<&str>) -> Failure {
         let all = self.plan.steps.len();
         let text = format!(
