@@ -11,6 +11,8 @@ use super::{
 };
 use crate::datetime::after;
 
+mod promises;
+
 const WEEK: usize = 7 * 288;
 const SHARD_BYTES: u64 = 1_048_576 * 300;
 
