@@ -14,6 +14,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+mod adaptive;
 mod holds;
 mod scene;
 

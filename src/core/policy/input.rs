@@ -109,10 +109,10 @@ fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) 
             sums.answer = Answer::NotANumber;
             continue;
         }
-        let i = window.index(*at);
+        // A point from after `now`, however far: the policy sees it and holds.
+        let i = window.index(*at).min(2 * periods);
         if i >= sums.sums.len() {
-            // A point from after `now`: the policy sees it and holds.
-            sums.sums.resize(i.min(2 * periods) + 1, None);
+            sums.sums.resize(i + 1, None);
         }
         if let Some(slot) = sums.sums.get_mut(i) {
             // Rounded up, so that no traffic is lost; below 2^53 the cast is exact.
