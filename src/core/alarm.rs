@@ -303,6 +303,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::scene::alarm;
 
     #[test]
     fn either_name_gives_the_pair() {
@@ -328,6 +329,74 @@ mod tests {
                 scale_down: down.to_owned(),
             });
             assert_eq!(AlarmNames::from_either(name), pair, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pair_names_the_alarm_of_each_direction() {
+        let pair = AlarmNames::from_either("x-scale-down").expect("a name of the contract");
+        assert_eq!(pair.of(Direction::Up), "x-scale-up");
+        assert_eq!(pair.of(Direction::Down), "x-scale-down");
+        assert_eq!(pair.both(), ["x-scale-up", "x-scale-down"]);
+    }
+
+    #[test]
+    fn states_are_called_as_aws_does() {
+        let states = [State::Ok, State::Alarm, State::InsufficientData];
+        assert_eq!(
+            states.map(State::name),
+            ["OK", "ALARM", "INSUFFICIENT_DATA"]
+        );
+        for (state, name, meaning) in [
+            (
+                EvaluationState::PartialData,
+                "PARTIAL_DATA",
+                "could not read all",
+            ),
+            (
+                EvaluationState::EvaluationError,
+                "EVALUATION_ERROR",
+                "configuration is wrong",
+            ),
+            (
+                EvaluationState::EvaluationFailure,
+                "EVALUATION_FAILURE",
+                "will try again",
+            ),
+        ] {
+            assert_eq!(state.name(), name);
+            assert!(
+                state.meaning().contains(meaning),
+                "{name}: {}",
+                state.meaning()
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_scale_down_alarm_of_one_shard_has_its_actions_switched() {
+        use Direction::{Down, Up};
+        for (direction, recorded, enabled, to, after) in [
+            (Up, 2, true, 1, true),
+            (Up, 1, false, 2, false),
+            (Down, 2, true, 1, false),
+            (Down, 2, true, 4, true),
+            // Disabled by the rule, and enabled when the stream leaves 1.
+            (Down, 1, false, 2, true),
+            (Down, 1, false, 1, false),
+            // Disabled by a person.
+            (Down, 2, false, 4, false),
+        ] {
+            let alarm = Alarm {
+                actions_enabled: enabled,
+                ..alarm("x", State::Ok, recorded)
+            };
+            let what = format!("{direction:?}, {enabled}, from {recorded} to {to}");
+            assert_eq!(
+                actions_after_rewrite(&alarm, direction, to),
+                after,
+                "{what}"
+            );
         }
     }
 
@@ -361,9 +430,8 @@ mod tests {
             expected in any::<Option<String>>(),
         ) {
             let alarm = Alarm {
-                name: name.clone(), state: State::Alarm, state_updated_at: None, configured_at: None, actions_enabled: true,
-                shard_count, streams, usage: Some(f64::NAN), fills_gaps: GapFill::default(), unknown_fields, other_account, further_dimensions: Vec::new(),
-                evaluation_state: None,
+                name: name.clone(), shard_count, streams, unknown_fields, other_account, usage: Some(f64::NAN),
+                ..alarm("orders-scale-up-alarm", State::Alarm, 4)
             };
             if let Err(error) = alarm.terms(expected.as_deref()) {
                 prop_assert!(error.to_string().contains(&name), "an error names its alarm");

@@ -33,6 +33,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_is_written_for_the_log_and_for_people() {
+        let time: Timestamp = "2021-11-16T01:02:03.000456Z".parse().expect("a time");
+        assert_eq!(format_datetime(time), "2021-11-16T01:02:03.000456+0000");
+        assert_eq!(at(time), "2021-11-16T01:02:03Z");
+        let later = after(time, SignedDuration::from_secs(-3));
+        assert_eq!(at(later), "2021-11-16T01:02:00Z");
+        assert_eq!(after(time, SignedDuration::MAX), Timestamp::MAX);
+    }
+
+    #[test]
     fn every_common_form_of_a_time_is_read() {
         let check = |text: &str, expected: Option<&str>| {
             let expected = expected.map(|text| text.parse().expect("a time"));

@@ -207,3 +207,69 @@ pub enum Fact {
     /// How far its consumers are behind.
     Consumers,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_has_a_code_a_target_and_a_direction() {
+        for (action, code, direction) in [
+            (Action::ScaleUp { to: 4 }, "scale_up", Some(Direction::Up)),
+            (
+                Action::ScaleDown { to: 4 },
+                "scale_down",
+                Some(Direction::Down),
+            ),
+            (Action::SyncAlarms { to: 4 }, "sync_alarms", None),
+        ] {
+            assert_eq!(
+                (action.code(), action.target(), action.direction()),
+                (code, 4, direction)
+            );
+        }
+    }
+
+    #[test]
+    fn a_decision_tells_what_it_knows() {
+        let at = Timestamp::UNIX_EPOCH;
+        let action = Action::ScaleUp { to: 4 };
+        for (decision, acts, recheck, error, detail) in [
+            (
+                Decision::act(action, Reason::Alarm, "usage"),
+                Some(action),
+                None,
+                None,
+                "usage",
+            ),
+            (
+                Decision::hold(Reason::Alarm, "usage"),
+                None,
+                Some(at),
+                None,
+                "usage",
+            ),
+            (
+                Decision::fail(Reason::Alarm, "broken", "repair it"),
+                None,
+                Some(at),
+                Some("broken"),
+                "repair it",
+            ),
+        ] {
+            assert_eq!(decision.recheck_at(), None, "{decision:?}");
+            let decision = decision.until(at);
+            assert_eq!(decision.reason(), Reason::Alarm, "{decision:?}");
+            assert_eq!(
+                (decision.action(), decision.recheck_at()),
+                (acts, recheck),
+                "{decision:?}"
+            );
+            assert_eq!(
+                (decision.error(), decision.detail()),
+                (error, detail),
+                "{decision:?}"
+            );
+        }
+    }
+}

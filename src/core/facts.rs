@@ -162,3 +162,101 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{alarm, scene, subscription};
+
+    const UP: &str = "orders-scale-up-alarm";
+    const DOWN: &str = "orders-scale-down-alarm";
+
+    #[test]
+    fn statuses_are_called_as_aws_does() {
+        use StreamStatus::{Active, Creating, Deleting, Updating};
+        let statuses = [Active, Updating, Creating, Deleting];
+        assert_eq!(
+            statuses.map(StreamStatus::name),
+            ["ACTIVE", "UPDATING", "CREATING", "DELETING"]
+        );
+    }
+
+    #[test]
+    fn the_stream_is_named_by_the_subscription_or_else_by_an_alarm() {
+        let mut facts = scene(4, State::Ok, State::Ok, 0.0);
+        let by_alarm = Subscription {
+            stream: None,
+            ..subscription()
+        };
+        assert_eq!(facts.stream_name(&by_alarm), "orders");
+        facts.up = Fetched::Missing;
+        assert_eq!(
+            facts.stream_name(&by_alarm),
+            "orders",
+            "from the other alarm"
+        );
+        facts.down = Fetched::Unread;
+        assert_eq!(facts.stream_name(&by_alarm), "");
+        assert_eq!(facts.stream_name(&subscription()), "orders");
+    }
+
+    #[test]
+    fn the_pair_is_taken_out_of_what_was_found() {
+        let all = [UP, "other-scale-up"].map(|name| (name.to_owned(), alarm(name, State::Ok, 4)));
+        let mut all = HashMap::from(all);
+        let mut facts = Facts::default();
+        facts.take_pair(&subscription(), &mut all);
+        assert_eq!(facts.up.found().map(|it| it.name.as_str()), Some(UP));
+        assert_eq!(facts.down, Fetched::Missing);
+        assert_eq!(all.into_keys().collect::<Vec<_>>(), ["other-scale-up"]);
+    }
+
+    #[test]
+    fn the_alarm_in_alarm_tells_usage_and_priority_and_up_goes_first() {
+        use State::{Alarm, InsufficientData, Ok};
+        for (up, down, in_alarm, usage, priority) in [
+            (Ok, InsufficientData, &[][..], 0.8, Priority::AUDIT),
+            (
+                Alarm,
+                Ok,
+                &[UP],
+                0.8,
+                Priority::scaling(Direction::Up, Some(0.8)),
+            ),
+            (
+                Ok,
+                Alarm,
+                &[DOWN],
+                0.1,
+                Priority::scaling(Direction::Down, Some(0.1)),
+            ),
+            (
+                Alarm,
+                Alarm,
+                &[UP, DOWN],
+                0.8,
+                Priority::scaling(Direction::Up, Some(0.8)),
+            ),
+        ] {
+            let mut facts = scene(4, up, down, 0.0);
+            for (alarm, usage) in [(&mut facts.up, 0.8), (&mut facts.down, 0.1)] {
+                if let Fetched::Found(alarm) = alarm {
+                    alarm.usage = Some(usage);
+                }
+            }
+            let names: Vec<_> = facts
+                .alarms_in_alarm()
+                .into_iter()
+                .map(|it| it.name)
+                .collect();
+            assert_eq!(names, in_alarm, "{up:?} {down:?}");
+            assert_eq!(
+                facts.firing().map(|(_, alarm)| alarm.name.as_str()),
+                in_alarm.first().copied()
+            );
+            assert_eq!(facts.usage(), Some(usage), "{up:?} {down:?}");
+            assert_eq!(facts.priority(), priority, "{up:?} {down:?}");
+        }
+        assert_eq!(Facts::default().usage(), None);
+    }
+}

@@ -20,5 +20,7 @@ pub mod policy;
 pub mod priority;
 pub mod reason;
 pub mod scaling;
+#[cfg(test)]
+mod scene;
 pub mod subscription;
 pub mod trigger;

@@ -37,3 +37,29 @@ impl Priority {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scale_ups_go_first_and_among_them_the_highest_usage() {
+        use Direction::{Down, Up};
+        let scaling = |direction, usage: f64| Priority::scaling(direction, Some(usage));
+        let in_order = [
+            Priority::FIRST,
+            scaling(Up, f64::INFINITY),
+            scaling(Up, 1.5),
+            scaling(Up, 0.76),
+            scaling(Up, 0.75),
+            Priority::scaling(Up, None),
+            scaling(Down, 0.25),
+            scaling(Down, 0.1),
+            Priority::AUDIT,
+        ];
+        assert!(in_order.is_sorted_by(|a, b| a < b), "{in_order:?}");
+        for odd in [f64::NAN, -3.0] {
+            assert_eq!(scaling(Up, odd), Priority::scaling(Up, None), "{odd}");
+        }
+    }
+}

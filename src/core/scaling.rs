@@ -149,3 +149,68 @@ pub struct Settlement {
     pub scaling: Scaling,
     pub outcome: Outcome,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{ago, row};
+
+    #[test]
+    fn outcomes_have_codes_and_words_and_some_count_toward_the_daily_limit() {
+        for (outcome, code, words, counts) in [
+            (Outcome::Open, "open", "has not ended", true),
+            (Outcome::Done, "done", "has taken effect", true),
+            (
+                Outcome::NotApplied,
+                "not_applied",
+                "never took effect",
+                false,
+            ),
+            (
+                Outcome::Superseded,
+                "superseded",
+                "was overtaken by another",
+                true,
+            ),
+            (Outcome::Refused, "refused", "was refused by AWS", false),
+        ] {
+            assert!(Outcome::ALL.contains(&outcome));
+            assert_eq!((outcome.code(), outcome.in_words()), (code, words));
+            assert_eq!(row(ago(1), 2, 4, outcome).counts(), counts, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_row_tells_its_direction_in_the_originals_words() {
+        for (from, to, direction, word) in [
+            (2, 4, Direction::Up, "SCALE_UP"),
+            (4, 4, Direction::Up, "SCALE_UP"),
+            (4, 2, Direction::Down, "SCALE_DOWN"),
+        ] {
+            let row = row(ago(1), from, to, Outcome::Done);
+            assert_eq!(
+                (row.direction(), row.scaling_type()),
+                (direction, word),
+                "{from} to {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_counts_as_a_call_where_it_has_a_time() {
+        let unreadable = |at| UnreadableRow {
+            stream_name: "orders".to_owned(),
+            stream_arn: String::new(),
+            at,
+        };
+        let recent = RecentScalings {
+            unreadable: vec![unreadable(Some(ago(3))), unreadable(None)],
+            ..RecentScalings::complete(vec![
+                row(ago(2), 2, 4, Outcome::Refused),
+                row(ago(1), 2, 4, Outcome::Done),
+            ])
+        };
+        assert_eq!(recent.unread, None);
+        assert_eq!(recent.calls().collect::<Vec<_>>(), [ago(1), ago(3)]);
+    }
+}

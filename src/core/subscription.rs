@@ -115,3 +115,48 @@ impl fmt::Display for Permille {
         write!(f, "{}", f64::from(self.0) / 1000.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::subscription;
+
+    #[test]
+    fn a_subscription_is_called_by_its_stream_or_else_by_its_alarm() {
+        let mut subscription = subscription();
+        assert_eq!(subscription.label(), "orders");
+        subscription.stream = None;
+        assert_eq!(subscription.label(), "orders-scale-up-alarm");
+        assert_eq!(SubscriptionId::new(7).index(), 7);
+    }
+
+    #[test]
+    fn an_account_is_told_by_what_is_set() {
+        let account = |region: Option<&str>, profile: Option<&str>, role: Option<&str>| Account {
+            region: region.map(Into::into),
+            profile: profile.map(Into::into),
+            role_arn: role.map(Into::into),
+        };
+        for (account, text) in [
+            (account(None, None, None), "the default AWS account"),
+            (account(Some("eu-west-1"), None, None), "Region eu-west-1"),
+            (
+                account(Some("eu-west-1"), Some("p"), Some("r")),
+                "Region eu-west-1, profile p, role r",
+            ),
+        ] {
+            assert_eq!(account.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_shown_as_the_configuration_has_it() {
+        for (thousandths, text) in [(550, "0.55"), (1000, "1"), (5, "0.005"), (0, "0")] {
+            let ratio = Permille::new(thousandths);
+            assert_eq!(
+                (ratio.get(), ratio.to_string().as_str()),
+                (thousandths, text)
+            );
+        }
+    }
+}

@@ -36,3 +36,28 @@ impl Trigger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        scaling::Outcome,
+        scene::{ago, row},
+    };
+
+    #[test]
+    fn an_audit_and_a_recovery_inspect_a_stream_at_rest() {
+        let open = row(ago(1), 2, 4, Outcome::Open);
+        let recovery = Trigger::Recovery(Some(Box::new(open.clone())));
+        for (trigger, inspects, recovers, scaling) in [
+            (Trigger::Alarm, false, false, None),
+            (Trigger::Audit, true, false, None),
+            (Trigger::Recovery(None), true, true, None),
+            (recovery, true, true, Some(&open)),
+        ] {
+            assert_eq!(trigger.needs_inspection(), inspects, "{trigger:?}");
+            assert_eq!(trigger.is_recovery(), recovers, "{trigger:?}");
+            assert_eq!(trigger.open_scaling(), scaling, "{trigger:?}");
+        }
+    }
+}

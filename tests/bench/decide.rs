@@ -12,7 +12,8 @@ use autoscaler_core::{
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
-#[path = "../../src/core/decide/tests/scene.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+#[path = "../../src/core/scene.rs"]
 mod scene;
 
 const DAY: i64 = 86_400;

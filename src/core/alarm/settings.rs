@@ -101,3 +101,76 @@ impl Settings {
         self.datapoints_to_alarm.unwrap_or(self.evaluation_periods)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(period_seconds: u32) -> Query {
+        Query {
+            id: format!("of{period_seconds}"),
+            metric_stat: Some(MetricStat {
+                period_seconds,
+                ..MetricStat::default()
+            }),
+            ..Query::default()
+        }
+    }
+
+    #[test]
+    fn an_alarm_looks_back_over_its_longest_periods() {
+        for (metrics, period, window) in [
+            (vec![], None, None),
+            (vec![Query::default()], None, None),
+            (vec![stat(300), Query::default()], Some(300), Some(3_600)),
+            (vec![stat(60), stat(300), stat(180)], Some(300), Some(3_600)),
+        ] {
+            let alarm = Settings {
+                evaluation_periods: 12,
+                metrics,
+                ..Settings::default()
+            };
+            let stats: Vec<_> = alarm.stats().map(|(id, _)| id).collect();
+            assert_eq!(alarm.period_seconds(), period, "{stats:?}");
+            assert_eq!(alarm.window_seconds(), window, "{stats:?}");
+        }
+        let alarm = Settings {
+            metrics: vec![Query::default(), stat(60)],
+            ..Settings::default()
+        };
+        let stats: Vec<_> = alarm
+            .stats()
+            .map(|(id, it)| (id, it.period_seconds))
+            .collect();
+        assert_eq!(stats, [("of60", 60)]);
+    }
+
+    #[test]
+    fn all_periods_must_breach_unless_it_says_how_many() {
+        for (to_alarm, expected) in [(None, 12), (Some(3), 3)] {
+            let alarm = Settings {
+                evaluation_periods: 12,
+                datapoints_to_alarm: to_alarm,
+                ..Settings::default()
+            };
+            assert_eq!(alarm.datapoints(), expected, "{to_alarm:?}");
+        }
+    }
+
+    #[test]
+    fn an_alarm_fires_above_or_below_or_outside_a_band() {
+        for (comparison_operator, above) in [
+            ("GreaterThanThreshold", Some(true)),
+            ("GreaterThanOrEqualToThreshold", Some(true)),
+            ("LessThanThreshold", Some(false)),
+            ("LessThanOrEqualToThreshold", Some(false)),
+            ("LessThanLowerOrGreaterThanUpperThreshold", None),
+        ] {
+            let alarm = Settings {
+                comparison_operator: comparison_operator.to_owned(),
+                ..Settings::default()
+            };
+            assert_eq!(alarm.fires_above(), above, "{comparison_operator}");
+        }
+    }
+}

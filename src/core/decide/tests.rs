@@ -11,33 +11,13 @@ use crate::{
     subscription::Subscription,
     trigger::Trigger,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 mod adaptive;
 mod holds;
-mod scene;
 
-use scene::{ARN, ago, down, now, scene, subscription, up};
-
-fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
-    Scaling {
-        stream_name: "orders".to_owned(),
-        at,
-        from,
-        to,
-        expires_at: now(),
-        outcome,
-        stream_arn: ARN.to_owned(),
-        reason: None,
-        alarm: None,
-        usage: None,
-        note: None,
-        host: None,
-        version: None,
-        intent_id: None,
-    }
-}
+use crate::scene::{ARN, ago, down, now, row, scene, subscription, up};
 
 /// The log cannot be read, and this process knows of nothing.
 fn away() -> RecentScalings {

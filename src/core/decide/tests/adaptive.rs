@@ -4,16 +4,14 @@ use std::ops::Range;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    decided, known, row,
-    scene::{SHARD_BYTES, ago, scene, subscription},
-};
+use super::{decided, known};
 use crate::{
     alarm::{Alarm, GapFill, State},
     decision::Action,
     facts::{Facts, Fetched, Series, Traffic},
     reason::Reason,
     scaling::{Outcome, RecentScalings},
+    scene::{SHARD_BYTES, ago, row, scene, subscription},
     subscription::{Policy, Subscription},
 };
 
@@ -53,14 +51,12 @@ fn week(shards: f64) -> Traffic {
 /// Ten minutes of `shards` used in bytes, and `rejected` of 1,000 records a minute.
 fn minutes(shards: f64, rejected: f64) -> Traffic {
     let all = 60..660;
-    Traffic {
-        from: ago(600),
-        period_seconds: 60,
-        bytes: series(all.clone(), 60, shards * SHARD_BYTES / 5.0),
-        records: series(all.clone(), 60, 1_000.0),
-        rejected: series(all, 60, rejected),
-        ..week(0.0)
-    }
+    let mut traffic = week(0.0);
+    (traffic.from, traffic.period_seconds) = (ago(600), 60);
+    traffic.bytes = series(all.clone(), 60, shards * SHARD_BYTES / 5.0);
+    traffic.records = series(all.clone(), 60, 1_000.0);
+    traffic.rejected = series(all, 60, rejected);
+    traffic
 }
 
 fn up(n: u32, traffic: Traffic) -> Facts {

@@ -9,8 +9,8 @@ use crate::{
     scaling::{Outcome, RecentScalings},
 };
 
-use super::scene::{ago, down, subscription, up};
-use super::{away, decided, known, row};
+use super::{away, decided, known};
+use crate::scene::{ago, down, row, subscription, up};
 
 /// Changes one thing in the facts, and names what it must come to.
 type Case = (

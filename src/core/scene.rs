@@ -3,7 +3,7 @@
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, GapFill, State},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
-    scaling::RecentScalings,
+    scaling::{Outcome, RecentScalings, Scaling},
     subscription::{Account, Permille, Policy, Subscription},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -95,4 +95,24 @@ pub fn up(n: u32) -> Facts {
 
 pub fn down(n: u32, used: f64) -> Facts {
     scene(n, State::Ok, State::Alarm, used)
+}
+
+/// A row of the scaling log.
+pub fn row(at: Timestamp, from: u32, to: u32, outcome: Outcome) -> Scaling {
+    Scaling {
+        stream_name: "orders".to_owned(),
+        at,
+        from,
+        to,
+        expires_at: now(),
+        outcome,
+        stream_arn: ARN.to_owned(),
+        reason: None,
+        alarm: None,
+        usage: None,
+        note: None,
+        host: None,
+        version: None,
+        intent_id: None,
+    }
 }
