@@ -53,6 +53,11 @@ impl Kind {
         )
     }
 
+    /// True if the same request may be answered a little later.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unreachable | Self::Throttled)
+    }
+
     /// A stable code for metrics and logs.
     pub fn code(self) -> &'static str {
         match self {

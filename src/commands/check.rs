@@ -19,7 +19,7 @@ use std::{
 pub use finding::{Finding, Findings, Severity};
 
 use crate::{
-    aws::{self, Definition, Kind, RegionClients},
+    aws::{self, Definition, Kind, Operation, RegionClients},
     cli::Output,
     commands::subscriptions::{self, Pair},
     config::nearest,
@@ -392,7 +392,12 @@ impl FailedCall {
         let message = format!("{}{concerns}", error.message());
         let fix = error.hint();
         let fix = fix.unwrap_or_else(|| "check again later".to_owned());
-        let mut finding = Finding::new(Severity::Error, rule, subject, message, fix);
+        let severity = match error.operation {
+            // Without its answer muted alarms go on scaling.
+            Operation::ListAlarmMuteRules => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let mut finding = Finding::new(severity, rule, subject, message, fix);
         finding.region = Some(self.region);
         finding
     }

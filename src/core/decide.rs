@@ -19,6 +19,7 @@ pub use usage::shards_used;
 
 use crate::{
     alarm::{Alarm, AlarmContract, ContractError, Direction},
+    constraints::{Constraint, InForce, Limit},
     datetime::after,
     decision::{Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, StreamSummary},
@@ -45,11 +46,13 @@ pub fn decide(
     facts: &Facts,
     now: Timestamp,
 ) -> Verdict {
+    let constraints = in_force(subscription, facts);
     let judge = Judge {
         subscription,
         trigger,
         facts,
         now,
+        in_force: InForce::of(&constraints),
     };
     match judge.conclude() {
         Ok(conclusion) => Verdict::Concluded(Box::new(conclusion)),
@@ -60,9 +63,18 @@ pub fn decide(
 
 /// Whether the alarm in ALARM may have the stream resharded, as far as the alarm itself shows.
 pub fn may_reshard(subscription: &Subscription, facts: &Facts, now: Timestamp) -> bool {
-    facts.firing().is_some_and(|(direction, alarm)| {
-        switched_off(subscription, direction, alarm, now).is_none()
-    })
+    let constraints = in_force(subscription, facts);
+    let in_force = InForce::of(&constraints);
+    facts
+        .firing()
+        .is_some_and(|(direction, alarm)| switched_off(&in_force, direction, alarm, now).is_none())
+}
+
+/// Every constraint on the stream that is known.
+fn in_force(subscription: &Subscription, facts: &Facts) -> Vec<Constraint> {
+    let mut constraints = vec![Constraint::bounds(subscription)];
+    constraints.extend(facts.switches.iter().flat_map(|it| it.in_force.clone()));
+    constraints
 }
 
 /// Ends the judging early: a rule holds, or needs to know more.
@@ -103,6 +115,7 @@ struct Judge<'a> {
     trigger: &'a Trigger,
     facts: &'a Facts,
     now: Timestamp,
+    in_force: InForce<'a>,
 }
 
 impl<'a> Judge<'a> {
@@ -113,7 +126,7 @@ impl<'a> Judge<'a> {
         }
         self.check_contract_of_polled_alarms()?;
         let switched_off = firing.and_then(|(direction, alarm)| {
-            switched_off(self.subscription, direction, alarm, self.now)
+            switched_off(&self.in_force, direction, alarm, self.now)
         });
         if let (Some(hold), false) = (&switched_off, self.trigger.needs_inspection()) {
             return Ok(hold.clone().into());
@@ -135,7 +148,7 @@ impl<'a> Judge<'a> {
         recent.scalings.retain(|row| !never_applied(row));
         let up_is_firing = firing.is_some_and(|(direction, _)| direction == Direction::Up);
         let judged = match (switched_off, firing) {
-            _ if n < self.subscription.min_shards && !up_is_firing => {
+            _ if n < self.in_force.floor.shards && !up_is_firing => {
                 act::keep_minimum(self, pair.up, &recent, n)
             }
             (Some(hold), _) => Ok(hold),
@@ -238,7 +251,7 @@ impl<'a> Judge<'a> {
         let needed = self.facts.firing().is_some()
             || self.trigger.is_recovery()
             || !pair.records(n)
-            || n < self.subscription.min_shards;
+            || n < self.in_force.floor.shards;
         if !needed {
             return Ok(RecentScalings::default());
         }
@@ -253,21 +266,28 @@ fn at_rest() -> Decision {
 
 /// Rule 2, and the one bound that the alarm itself shows: what holds without any further read.
 fn switched_off(
-    subscription: &Subscription,
+    in_force: &InForce<'_>,
     direction: Direction,
     alarm: &Alarm,
     now: Timestamp,
 ) -> Option<Decision> {
     let recorded = alarm.recorded_count()?;
-    let min = subscription.min_shards;
-    if direction == Direction::Down && recorded <= min {
+    let min = in_force.floor;
+    if direction == Direction::Down && recorded <= min.shards {
         let detail = format!(
-            "{} asks for fewer than {recorded} shards, but the minimum is {min} (min_shards)",
-            alarm.name
+            "{} asks for fewer than {recorded} shards, but the minimum is {} ({})",
+            alarm.name,
+            min.shards,
+            floor_name(min)
         );
         return Some(Decision::hold(Reason::AtMinShards, detail));
     }
     (!alarm.actions_enabled).then(|| paused(alarm, now))
+}
+
+fn floor_name(floor: Limit<'_>) -> String {
+    let name = floor.from.map(Constraint::names_floor);
+    name.unwrap_or_else(|| "min_shards".to_owned())
 }
 
 fn paused(alarm: &Alarm, now: Timestamp) -> Decision {

@@ -206,6 +206,8 @@ pub enum Fact {
     Traffic,
     /// How far its consumers are behind.
     Consumers,
+    /// What people have switched off for this direction.
+    Switches(Direction),
 }
 
 #[cfg(test)]

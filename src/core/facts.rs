@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     alarm::{Alarm, Direction, State},
+    constraints::Constraint,
     priority::Priority,
     scaling::RecentScalings,
     subscription::Subscription,
@@ -43,6 +44,23 @@ pub struct Facts {
     pub traffic: Option<Traffic>,
     /// How far consumers were behind, in milliseconds, in each minute of the last 15.
     pub iterator_ages: Option<Series>,
+    /// What people have switched off; read only when the stream is about to be scaled.
+    pub switches: Option<Switches>,
+}
+
+/// What people have switched off for one direction, outside of the configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Switches {
+    pub in_force: Vec<Constraint>,
+    /// Why CloudWatch could not say which mute rules are active; they then count as none.
+    pub mute_rules_unread: Option<Unread>,
+}
+
+/// Why something that a decision can do without could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    pub error: String,
+    pub hint: Option<String>,
 }
 
 /// What DescribeStreamSummary tells.

@@ -9,6 +9,7 @@ extern crate self as autoscaler_core;
 
 pub mod alarm;
 pub mod audit;
+pub mod constraints;
 pub mod datetime;
 pub mod decide;
 pub mod decision;

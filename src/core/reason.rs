@@ -52,6 +52,8 @@ reasons! {
     Contract = "contract",
     /// The alarm's actions are disabled.
     Paused = "paused",
+    /// A CloudWatch alarm mute rule mutes the alarm.
+    Muted = "muted",
     /// The stream is not there.
     StreamMissing = "stream_missing",
     /// The stream is being created, resharded or deleted.

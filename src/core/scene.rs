@@ -2,7 +2,7 @@
 
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, GapFill, State},
-    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Traffic},
+    facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Switches, Traffic},
     scaling::{Outcome, RecentScalings, Scaling},
     subscription::{Account, Permille, Policy, Subscription},
 };
@@ -85,6 +85,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
             rejected: series(0.0),
         }),
         iterator_ages: None,
+        switches: Some(Switches::default()),
         alarms_read_at: None,
     }
 }

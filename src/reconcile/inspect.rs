@@ -1,13 +1,13 @@
 //! Reads what a decision on one stream needs, one fact after the other.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use autoscaler_core::{
     alarm::{Alarm, Direction},
     datetime::after,
     decide::{Inquiry, ReadTwice, decide},
     decision::{Conclusion, Fact, Verdict},
-    facts::{Facts, Fetched},
+    facts::{Facts, Fetched, Switches, Unread},
     limits::{BUDGET_DAY, PERIOD_SECONDS},
     policy::input::{policy_of, window_start},
     priority::Priority,
@@ -15,14 +15,18 @@ use autoscaler_core::{
     trigger::Trigger,
 };
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 
 use crate::{
-    aws::{self, Kind, RegionClients},
+    aws::{self, Kind, MuteRule, RegionClients},
     reconcile::context::Context,
 };
 
 /// The period over which the consumers' iterator age is judged.
 const CONSUMERS_OVER: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long a scale-up waits to learn whether its alarm is muted.
+const MUTE_RULES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads both alarms of up to 50 streams with one call.
 pub async fn pairs(
@@ -108,6 +112,33 @@ impl Reader<'_> {
             .unwrap_or(Timestamp::MIN)
     }
 
+    /// What people have switched off for one direction.
+    ///
+    /// Mute rules that cannot be read never keep a stream from growing. A scale-down waits while
+    /// CloudWatch is away; a missing permission stops nothing.
+    async fn switches(&self, direction: Direction) -> Result<Switches, aws::Error> {
+        let alarm = self.subscription.alarms.of(direction);
+        let cloudwatch = &self.context.clients_of(self.subscription).cloudwatch;
+        let rules = cloudwatch.active_mute_rules(alarm);
+        let rules = match direction {
+            Direction::Up => timeout(MUTE_RULES_WITHIN, rules).await,
+            Direction::Down => Ok(rules.await),
+        };
+        let (rules, unread) = match rules {
+            Ok(Ok(rules)) => (rules, None),
+            Ok(Err(error)) if direction == Direction::Down && error.kind.may_pass() => {
+                return Err(error);
+            }
+            Ok(Err(error)) => (Vec::new(), Some(unread(&error))),
+            Err(_) => (Vec::new(), Some(late())),
+        };
+        let constraint = |rule: &MuteRule| rule.constraint(alarm, direction.into());
+        Ok(Switches {
+            in_force: rules.iter().map(constraint).collect(),
+            mute_rules_unread: unread,
+        })
+    }
+
     /// Reads one fact into `facts`.
     pub async fn read(&self, fact: Fact, facts: &mut Facts) -> Result<(), aws::Error> {
         let clients = self.context.aws.clients(&self.subscription.account);
@@ -153,7 +184,27 @@ impl Reader<'_> {
                 let ages = clients.cloudwatch.iterator_ages(name, start, self.now);
                 facts.iterator_ages = Some(ages.await?);
             }
+            Fact::Switches(direction) => {
+                facts.switches = Some(self.switches(direction).await?);
+            }
         }
         Ok(())
+    }
+}
+
+fn unread(error: &aws::Error) -> Unread {
+    Unread {
+        error: error.to_string(),
+        hint: error.hint(),
+    }
+}
+
+fn late() -> Unread {
+    Unread {
+        error: format!(
+            "ListAlarmMuteRules: no answer within {} s",
+            MUTE_RULES_WITHIN.as_secs()
+        ),
+        hint: None,
     }
 }

@@ -322,6 +322,7 @@ impl Autoscaler {
                     trigger,
                     decision,
                     report,
+                    mute_rules,
                 } = outcome;
                 let postponed = matches!(decision.reason(), Reason::InProgress | Reason::Standby);
                 if postponed && trigger.needs_inspection() {
@@ -329,6 +330,11 @@ impl Autoscaler {
                 }
                 self.memory.note_failure(id, self.key(id), &decision);
                 self.report_stream(id, report, now);
+                if let Some(unread) = mute_rules {
+                    let account = &self.context.subscription(id).account;
+                    let notices = &mut self.memory.notices;
+                    notices.report_mute_rules(account, unread.as_ref(), now);
+                }
                 self.memory.remember(id, polled, decision, now);
             }
             Err(error) => {

@@ -14,6 +14,7 @@ mod emulator;
 mod error;
 mod exhaustion;
 mod history;
+mod holds;
 mod hosts;
 mod lease;
 mod metrics;

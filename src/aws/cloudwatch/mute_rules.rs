@@ -1,5 +1,9 @@
 //! Alarm mute rules, which mute the actions of alarms for a time.
 
+use autoscaler_core::{
+    constraints::{Constraint, Hold, Source},
+    datetime::at,
+};
 use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmMuteRuleSummary};
 use jiff::Timestamp;
 
@@ -39,6 +43,23 @@ impl CloudWatch {
 }
 
 impl MuteRule {
+    /// What the rule means for the scaling that `alarm` asks for.
+    pub fn constraint(&self, alarm: &str, hold: Hold) -> Constraint {
+        let Self { name, until } = self;
+        let expiry = match until {
+            Some(until) => format!("which expires at {}", at(*until)),
+            None => "which has no expiry date".to_owned(),
+        };
+        Constraint {
+            source: Source::MuteRule,
+            floor: None,
+            cap: None,
+            hold: Some(hold),
+            until: *until,
+            by: format!("{alarm} is muted by the CloudWatch alarm mute rule {name}, {expiry}"),
+        }
+    }
+
     /// A summary names the rule in its ARN alone: `arn:aws:cloudwatch:…:alarm-mute-rule:NAME`.
     fn read(summary: &AlarmMuteRuleSummary) -> Self {
         let arn = summary.alarm_mute_rule_arn().unwrap_or_default();

@@ -56,10 +56,11 @@ pub fn policy(config: &Config, region: &str) -> String {
 }
 
 /// The operations that the check itself calls.
-const TRIED: [Operation; 9] = [
+const TRIED: [Operation; 10] = [
     Operation::DescribeAlarms,
     Operation::DescribeStreamSummary,
     Operation::GetMetricData,
+    Operation::ListAlarmMuteRules,
     Operation::DescribeLimits,
     Operation::ListStreams,
     Operation::DescribeTable,
@@ -95,7 +96,7 @@ pub struct Sized<'a> {
     pub shards: u32,
 }
 
-/// Tries GetMetricData, ListStreams and DescribeLimits, and compares the shard limit with what the
+/// Tries GetMetricData, ListAlarmMuteRules, ListStreams and DescribeLimits, and compares the shard limit with what the
 /// streams may grow to.
 pub async fn clients(
     context: &Context,
@@ -116,6 +117,12 @@ pub async fn clients(
             .traffic(stream, start, now, PERIOD_SECONDS);
         if let Err(error) = traffic.await {
             trouble.note(account, region, &error, stream);
+        }
+    }
+    if let Some(first) = streams.first() {
+        let alarm = &first.subscription.alarms.scale_up;
+        if let Err(error) = clients.cloudwatch.active_mute_rules(alarm).await {
+            trouble.note(account, region, &error, "");
         }
     }
     if let Err(error) = clients.kinesis.stream_names(1).await {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a person can do about each reason that is reported.
-const FIXES: [(Reason, Severity, &str); 3] = [
+const FIXES: [(Reason, Severity, &str); 4] = [
     (
         Reason::AtMaxShards,
         Severity::Warning,
@@ -26,6 +26,11 @@ const FIXES: [(Reason, Severity, &str); 3] = [
         Reason::DailyLimit,
         Severity::Warning,
         "ask AWS Support for more UpdateShardCount calls a day; until a slot frees, nothing can reshard it",
+    ),
+    (
+        Reason::Muted,
+        Severity::Warning,
+        "delete or edit the mute rule, if the stream may grow",
     ),
     (
         Reason::Cooldown,

@@ -4,9 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::consumers::highest_age;
-use super::{Judge, RECHECK, SLOW_RECHECK, Stop, paused};
+use super::{Judge, RECHECK, SLOW_RECHECK, Stop, floor_name, paused};
 use crate::{
     alarm::{Alarm, Direction},
+    constraints::Constraint,
     datetime::{after, at},
     decision::{Action, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
@@ -22,6 +23,9 @@ use crate::{
 const REEVALUATED_AFTER: SignedDuration = SignedDuration::from_mins(3);
 /// How long a refusal by AWS's own limit keeps us from asking again.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(15);
+
+/// How soon a scale-up that a person allows again is noticed.
+const RESUMED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Rules 5 to 9, for the alarm in ALARM.
 pub(super) fn follow_alarm(
@@ -49,9 +53,14 @@ pub(super) fn keep_minimum(
         return Ok(paused(up_alarm, judge.now));
     }
     budget(CALLS_PER_DAY, recent, judge.now)?;
-    let min = judge.subscription.min_shards;
-    let to = min.min(n.saturating_mul(2));
-    let detail = format!("the stream has {n} shards, fewer than min_shards = {min}");
+    switches(judge, Direction::Up)?;
+    let min = judge.in_force.floor;
+    let to = min.shards.min(n.saturating_mul(2));
+    let detail = format!(
+        "the stream has {n} shards, fewer than {} = {}",
+        floor_name(min),
+        min.shards
+    );
     Ok(Decision::act(
         Action::ScaleUp { to },
         Reason::BelowMin,
@@ -99,16 +108,18 @@ fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Resul
         hold => return Err(held(hold).into()),
     };
     let to = wanted
-        .max(judge.subscription.min_shards)
+        .max(judge.in_force.floor.shards)
         .min(n.saturating_mul(2))
         .min(MAX_SHARDS)
-        .min(judge.subscription.max_shards);
+        .min(judge.in_force.cap.shards);
     if to <= n {
-        let max = judge.subscription.max_shards;
+        let max = judge.in_force.cap;
+        let name = max.from.map(Constraint::names_cap);
+        let name = name.unwrap_or_else(|| "max_shards".to_owned());
         let detail = format!(
-            "{} asks for {wanted} shards; the stream has {n} and max_shards is {max}; \
+            "{} asks for {wanted} shards; the stream has {n} and {name} is {}; \
              raise max_shards to let the stream grow",
-            alarm.name
+            alarm.name, max.shards
         );
         return Err(Decision::hold(Reason::AtMaxShards, detail)
             .until(after(judge.now, RECHECK))
@@ -116,6 +127,7 @@ fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Resul
     }
     cooldown(judge, Direction::Up, recent)?;
     budget(CALLS_PER_DAY, recent, judge.now)?;
+    switches(judge, Direction::Up)?;
     let detail = format!("{}; {detail}", in_alarm_since(alarm));
     Ok(Decision::act(Action::ScaleUp { to }, Reason::Alarm, detail))
 }
@@ -127,11 +139,13 @@ fn down(
     n: u32,
 ) -> Result<Decision, Stop> {
     let (subscription, now) = (judge.subscription, judge.now);
-    let least = subscription.min_shards.max(n.div_ceil(2));
+    let floor = judge.in_force.floor;
+    let least = floor.shards.max(n.div_ceil(2));
     if least >= n {
         let detail = format!(
-            "{} asks for fewer shards, but {n} is the minimum (min_shards)",
-            alarm.name
+            "{} asks for fewer shards, but {n} is the minimum ({})",
+            alarm.name,
+            floor_name(floor)
         );
         return Err(Decision::hold(Reason::AtMinShards, detail)
             .until(after(now, SLOW_RECHECK))
@@ -150,13 +164,37 @@ fn down(
         hold => return Err(held(hold).into()),
     };
     // From a count above max_shards it goes down to that, as far as AWS allows in one call.
-    let to = wanted.min(subscription.max_shards).max(least);
+    let to = wanted.min(judge.in_force.cap.shards).max(least);
+    switches(judge, Direction::Down)?;
     let detail = format!("{}; {detail}", in_alarm_since(alarm));
     Ok(Decision::act(
         Action::ScaleDown { to },
         Reason::Alarm,
         detail,
     ))
+}
+
+/// Rule 2, as far as it has to be asked for: what people have switched off. It is read last, so
+/// that it is read only for a stream that is about to be scaled.
+fn switches(judge: Judge<'_>, direction: Direction) -> Result<(), Stop> {
+    if judge.facts.switches.is_none() {
+        return Err(Stop::Need(Fact::Switches(direction)));
+    }
+    let Some(by) = judge.in_force.hold(direction) else {
+        return Ok(());
+    };
+    let detail = match direction {
+        Direction::Up => format!("no scale-up: {}", by.by),
+        Direction::Down => format!("no scale-down: {}", by.by),
+    };
+    let recheck = match direction {
+        Direction::Up => RESUMED_WITHIN,
+        Direction::Down => RECHECK,
+    };
+    let recheck = after(judge.now, recheck);
+    Err(Decision::hold(by.reason(), detail)
+        .until(by.until.map_or(recheck, |until| until.min(recheck)))
+        .into())
 }
 
 /// What the stream's policy asks for; or the traffic that it has to read first.

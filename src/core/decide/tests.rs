@@ -1,7 +1,7 @@
 //! The decision, over its whole small domain and case by case.
 
 use crate::{
-    alarm::{Alarm, State},
+    alarm::{Alarm, Direction, State},
     decide::{Inquiry, ReadTwice, decide},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary},
@@ -494,6 +494,7 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
                 Fact::Scalings => seen.scalings = whole.scalings.clone(),
                 Fact::Traffic => seen.traffic = whole.traffic.clone(),
                 Fact::Consumers => seen.iterator_ages = whole.iterator_ages.clone(),
+                Fact::Switches(_) => seen.switches = whole.switches.clone(),
             }
             reads.push(fact);
         }
@@ -509,12 +510,23 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
     );
     assert_eq!(
         reads(of_poll(up, 4), up(4)),
-        [Fact::Pair, Fact::Stream, Fact::Scalings],
+        [
+            Fact::Pair,
+            Fact::Stream,
+            Fact::Scalings,
+            Fact::Switches(Direction::Up)
+        ],
         "a scale-up"
     );
     assert_eq!(
         reads(of_poll(low, 4), low(4)),
-        [Fact::Pair, Fact::Stream, Fact::Scalings, Fact::Traffic],
+        [
+            Fact::Pair,
+            Fact::Stream,
+            Fact::Scalings,
+            Fact::Traffic,
+            Fact::Switches(Direction::Down)
+        ],
         "a scale-down"
     );
     let resting = scene(4, State::Ok, State::Ok, 0.0);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use autoscaler_core::{decision::Decision, reason::Reason, subscription::Account};
+use autoscaler_core::{decision::Decision, facts::Unread, reason::Reason, subscription::Account};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,10 @@ use crate::reconcile::report::StreamReport;
 
 /// How often a lasting urgent condition is logged again.
 const REPEAT_AFTER: SignedDuration = SignedDuration::from_mins(15);
+
+/// The keys of mute rules that cannot be read. They are asked for only when a stream is about to be
+/// scaled, so that such a condition lasts from tick to tick.
+const MUTE_RULES: &str = "mute rules of ";
 
 /// The conditions that were logged, by stream, Region or part of the program.
 #[derive(Debug, Default)]
@@ -115,6 +119,31 @@ impl Notices {
         }
     }
 
+    /// Logs that the mute rules of an account cannot be read: once, until they can be read again.
+    pub fn report_mute_rules(
+        &mut self,
+        account: &Account,
+        unread: Option<&Unread>,
+        now: Timestamp,
+    ) {
+        let key = format!("{MUTE_RULES}{account}");
+        let Some(Unread { error, hint }) = unread else {
+            self.logged.remove(&key);
+            return;
+        };
+        let logged = self.log(key, Reason::Muted, None, false, now);
+        if let Logged::Now { .. } = logged {
+            let hint = hint.as_deref().unwrap_or_default();
+            let account = account.to_string();
+            tracing::warn!(
+                account,
+                error,
+                hint,
+                "could not read alarm mute rules; muted alarms go on scaling their streams"
+            );
+        }
+    }
+
     /// Forgets lasting conditions of subscriptions that no longer exist.
     pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
         self.logged
@@ -125,8 +154,9 @@ impl Notices {
     /// returns.
     pub fn end_tick(&mut self) {
         let current = std::mem::take(&mut self.current);
-        self.logged
-            .retain(|key, notice| current.contains(key) || notice.lasts());
+        self.logged.retain(|key, notice| {
+            current.contains(key) || notice.lasts() || key.starts_with(MUTE_RULES)
+        });
     }
 
     fn log(
@@ -229,6 +259,30 @@ mod tests {
         };
         check(&hour(Reason::DailyLimit, true));
         check(&hour(Reason::Cooldown, false));
+    }
+
+    #[test]
+    fn mute_rules_that_cannot_be_read_are_logged_once_until_they_can_be_read() {
+        let (account, denied) = (Account::default(), unread("denied"));
+        let mut notices = Notices::default();
+        let mut logged = |minute: i64, unread: Option<&Unread>| {
+            let now = Timestamp::from_second(60 * minute).expect("a time");
+            notices.report_mute_rules(&account, unread, now);
+            notices.end_tick();
+            notices.logged.values().any(|it| it.logged_at == now)
+        };
+        assert!(logged(0, Some(&denied)), "the first time");
+        assert!(!logged(60, Some(&denied)), "an hour later");
+        assert!(!logged(61, Some(&unread("late"))), "for another cause");
+        assert!(!logged(62, None), "when they are read");
+        assert!(logged(63, Some(&denied)), "when it comes back");
+    }
+
+    fn unread(error: &str) -> Unread {
+        Unread {
+            error: error.to_owned(),
+            hint: None,
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use autoscaler_core::{
     alarm::{Alarm, Direction},
     decide::{decide, may_reshard},
     decision::{Action, Conclusion, Decision, Verdict},
-    facts::Facts,
+    facts::{Facts, Unread},
     reason::Reason,
     subscription::SubscriptionId,
     trigger::Trigger,
@@ -36,6 +36,8 @@ pub(super) struct StreamOutcome {
     /// What a later tick may recall: the decision, or the hold in which its execution ended.
     pub decision: Decision,
     pub report: StreamReport,
+    /// Where its mute rules were asked for: why they could not be read.
+    pub mute_rules: Option<Option<Unread>>,
 }
 
 /// Reads what the decision needs, decides, and executes the decision.
@@ -72,6 +74,7 @@ pub(super) async fn reconcile(
         trigger,
         decision: held.unwrap_or(conclusion.decision),
         report,
+        mute_rules: facts.switches.map(|switches| switches.mute_rules_unread),
     }
 }
 
