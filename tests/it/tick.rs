@@ -344,6 +344,7 @@ async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
         "DescribeAlarms",
         "DescribeStreamSummary",
         "GetMetricData",
+        "ListAlarmMuteRules",
         "Query",
         "GetItem",
     ];
