@@ -33,5 +33,6 @@ mod storm;
 mod surroundings;
 mod systemd;
 mod tick;
+mod uneven_keys;
 mod waits;
 mod world;
