@@ -26,16 +26,20 @@ use crate::{
     config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
         metrics,
-        schedule::{self, Plan, Reload, STOP_WITHIN, ScheduleError, Signals},
+        plan::{Plan, STOP_WITHIN},
+        schedule::{self, Reload, ScheduleError, Signals},
     },
     output::{
-        error::{Exit, Failure, Report as ErrorReport, chain},
+        error::{Exit, Failure, Report as ErrorReport},
         logging::{self, Level},
         print, stdout_colour, terminal_width,
     },
     reconcile::{
-        clock::Clock, context::Context, lease::Lease, report::Report, scaling_log::ScalingLog,
-        spool::Spool, state_file, tick::Autoscaler,
+        clock::Clock,
+        context::{Context, Process, Role},
+        report::Report,
+        state_file,
+        tick::Autoscaler,
     },
 };
 use autoscaler_sandbox::{RegionHandle, Sandbox, demo};
@@ -253,54 +257,13 @@ fn no_region(metadata_is_off: bool) -> Exit {
     }
 }
 
-/// The kind of process, which decides whether it owns the spool and takes the lease.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Daemon,
-    /// A single run. Markers in the scaling log keep runs on several hosts apart.
-    Once,
-    /// A command, perhaps beside a daemon.
-    Command,
-}
-
 fn context(world: World, aws: Aws, dry_run: bool, role: Role) -> Context {
-    let World { config, clock, .. } = world;
-    let spool = match role {
-        _ if dry_run => Spool::peek(&config.state_dir),
-        Role::Command => Spool::apart(&config.state_dir),
-        // A scale-up is never blocked by the scaling log, nor by its spool.
-        _ => Spool::open(&config.state_dir).unwrap_or_else(|error| {
-            let hint = "correct the permissions of the state directory, or set `state_dir`";
-            tracing::error!(
-                error = chain(&error),
-                hint,
-                "rows that DynamoDB refuses would be lost"
-            );
-            Spool::none()
-        }),
-    };
-    let scaling_log = ScalingLog::new(&config, aws.log.clone(), host_name(), spool);
-    let lease = config
-        .high_availability
-        .as_ref()
-        // A dry run must not take the lease from a host that acts.
-        .filter(|_| role == Role::Daemon && !dry_run);
-    let lease = lease.map(|high| {
-        Arc::new(Lease::new(
-            aws.log.clone(),
-            clock.clone(),
-            &host_name(),
-            high.lease_duration,
-        ))
-    });
-    Context {
-        config,
-        aws,
-        scaling_log,
-        clock,
+    let process = Process {
+        host: host_name(),
+        role,
         dry_run,
-        lease,
-    }
+    };
+    Context::new(world.config, aws, world.clock, process)
 }
 
 /// The context of a command.
@@ -323,11 +286,9 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
     let mut context = context(world, aws, cli.dry_run, Role::Command);
     if !streams.is_empty() {
         let chosen = subscriptions::select(&context, streams).await?;
-        let mut number = 0..;
-        context.config.subscriptions.retain(|_| {
-            let number = number.next();
-            number.is_some_and(|number| chosen.contains(&number))
-        });
+        let mut ids = context.subscription_ids();
+        let mut is_chosen = || ids.next().is_some_and(|id| chosen.contains(&id));
+        context.config.subscriptions.retain(|_| is_chosen());
     }
     Ok(Manual {
         context: Arc::new(context),
@@ -421,17 +382,14 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let in_force = (world.config.state_dir.clone(), world.config.log_format);
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Daemon));
     let metrics = metrics.make(None, &context);
-    let plan = plan(context).await;
-    let ended = schedule::run(
-        plan,
-        Reloader {
-            cli: cli.clone(),
-            in_force,
-            metrics,
-            narrator,
-        },
-    )
-    .await;
+    let plan = Plan::new(context).await;
+    let reloader = Reloader {
+        cli: cli.clone(),
+        in_force,
+        metrics,
+        narrator,
+    };
+    let ended = schedule::run(plan, reloader).await;
     ended.map(|()| Exit::Done)
 }
 
@@ -451,35 +409,6 @@ impl Narrator {
             tracing::info!("{hour} in the sandbox, shards: {}", streams.join(", "));
             self.logged = Some(hour);
         }
-    }
-}
-
-async fn plan(context: Arc<Context>) -> Plan {
-    let (schedule, tick_timeout) = (context.config.schedule.clone(), context.config.tick_timeout);
-    let keeper = match &context.lease {
-        Some(lease) => {
-            // The first beat comes before the first tick, so that a single host acts at once.
-            lease.beat().await;
-            Some(tokio::spawn(keep_lease(context.clone())))
-        }
-        None => None,
-    };
-    let mut autoscaler = Autoscaler::new(context, false);
-    // The poll alone cannot tell a missing alarm from an alarm that is not in ALARM.
-    autoscaler.inspect_all();
-    Plan {
-        autoscaler,
-        schedule,
-        tick_timeout,
-        keeper,
-    }
-}
-
-async fn keep_lease(context: Arc<Context>) {
-    let Some(lease) = &context.lease else { return };
-    loop {
-        tokio::time::sleep(lease.period()).await;
-        lease.beat().await;
     }
 }
 
@@ -521,7 +450,7 @@ impl Reload for Reloader {
     async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
         let context = Arc::new(context(world, aws, self.cli.dry_run, Role::Daemon));
         self.metrics = change.make(self.metrics.take(), &context);
-        Ok(plan(context).await)
+        Ok(Plan::new(context).await)
     }
 
     fn reloaded(&mut self, taken: bool) {

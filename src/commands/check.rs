@@ -34,7 +34,7 @@ use crate::{
 use autoscaler_core::{
     alarm::{Alarm, Settings, State},
     facts::{StreamStatus, StreamSummary},
-    subscription::Account,
+    subscription::{Account, SubscriptionId},
 };
 
 /// The most streams of an account that are searched for a name similar to a missing one.
@@ -87,18 +87,18 @@ pub async fn run(
 pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     let subscriptions = &context.config.subscriptions;
     let mut trouble = Trouble::default();
-    let numbers: Vec<usize> = (0..subscriptions.len()).collect();
-    let progress = Progress::new(numbers.len(), "pairs of alarms");
-    let pairs = subscriptions::pairs(context, &numbers, |n| progress.advance(n)).await;
+    let ids: Vec<SubscriptionId> = context.subscription_ids().collect();
+    let progress = Progress::new(ids.len(), "pairs of alarms");
+    let pairs = subscriptions::pairs(context, &ids, |n| progress.advance(n)).await;
     progress.end();
-    let names: BTreeMap<usize, String> = numbers
+    let names: BTreeMap<SubscriptionId, String> = ids
         .iter()
-        .filter_map(|number| {
-            let subscription = &subscriptions[*number];
-            let pair = pairs.get(number).and_then(|pair| pair.as_ref().ok());
+        .filter_map(|id| {
+            let subscription = context.subscription(*id);
+            let pair = pairs.get(id).and_then(|pair| pair.as_ref().ok());
             let name = subscription.stream.as_deref();
             let name = name.or_else(|| pair.and_then(Pair::stream))?;
-            Some((*number, name.to_owned()))
+            Some((*id, name.to_owned()))
         })
         .collect();
     let summaries = subscriptions::summaries(context, &names).await;
@@ -109,12 +109,12 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
         summaries,
     };
     let mut all = looked.twice();
-    for number in numbers {
-        all.extend(looked.stream(number, &mut trouble));
+    for id in ids {
+        all.extend(looked.stream(id, &mut trouble));
     }
     suggest(context, &mut all).await;
-    for (number, finding) in holds::of(context, looked.in_need()).await {
-        let region = subscriptions::region(context, &subscriptions[number]);
+    for (id, finding) in holds::of(context, looked.in_need()).await {
+        let region = subscriptions::region(context, context.subscription(id));
         all.extend(finding.map(|finding| Finding {
             stream: Some(finding.subject.clone()),
             region: Some(region.to_owned()),
@@ -153,23 +153,25 @@ type Summary = Result<StreamSummary, aws::Error>;
 /// Everything that was read about the streams.
 struct Looked<'a> {
     context: &'a Context,
-    pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
-    names: BTreeMap<usize, String>,
-    summaries: BTreeMap<usize, Summary>,
+    pairs: BTreeMap<SubscriptionId, Result<Pair, aws::Error>>,
+    names: BTreeMap<SubscriptionId, String>,
+    summaries: BTreeMap<SubscriptionId, Summary>,
 }
 
 impl Looked<'_> {
     /// Streams that two entries subscribe. If an entry names an alarm, the configuration alone does
     /// not show this.
     fn twice(&self) -> Vec<Finding> {
-        let mut seen: HashMap<(&Account, &str), usize> = HashMap::new();
+        let mut seen: HashMap<(&Account, &str), SubscriptionId> = HashMap::new();
         let mut found = Vec::new();
-        for (number, name) in &self.names {
-            let account = &self.context.config.subscriptions[*number].account;
-            if let Some(first) = seen.insert((account, name), *number) {
-                let key = format!("streams[{number}]");
-                let message =
-                    format!("the stream {name} is subscribed by streams[{first}] already");
+        for (id, name) in &self.names {
+            let account = &self.context.subscription(*id).account;
+            if let Some(first) = seen.insert((account, name), *id) {
+                let key = format!("streams[{}]", id.index());
+                let message = format!(
+                    "the stream {name} is subscribed by streams[{}] already",
+                    first.index()
+                );
                 let fix = "remove one of the two, so that one pair scales it";
                 found.push(Finding::new(
                     Severity::Error,
@@ -184,15 +186,15 @@ impl Looked<'_> {
     }
 
     /// Checks one stream and its pair.
-    fn stream(&mut self, number: usize, trouble: &mut Trouble) -> Vec<Finding> {
-        let subscription = &self.context.config.subscriptions[number];
+    fn stream(&mut self, id: SubscriptionId, trouble: &mut Trouble) -> Vec<Finding> {
+        let subscription = self.context.subscription(id);
         let region = subscriptions::region(self.context, subscription);
-        let label = match self.names.get(&number) {
+        let label = match self.names.get(&id) {
             Some(name) => name.as_str(),
             None => subscription.label(),
         };
         let mut found = Vec::new();
-        let n = match self.summaries.get(&number) {
+        let n = match self.summaries.get(&id) {
             None => None,
             Some(Ok(summary)) => state(label, summary, &mut found),
             Some(Err(error)) if error.kind == Kind::NotFound => {
@@ -213,7 +215,7 @@ impl Looked<'_> {
             }
         };
         let share = self.context.config.alarms.throttle_share;
-        match self.pairs.get(&number) {
+        match self.pairs.get(&id) {
             Some(Ok(pair)) => {
                 let [up, down] = [&pair.up, &pair.down].map(|it| it.as_ref().map(read));
                 let [up, down] = [&up, &down].map(|it| it.as_ref().map(half));
@@ -230,23 +232,22 @@ impl Looked<'_> {
     }
 
     /// The streams whose scale-up alarm is in ALARM, as far as they were read.
-    fn in_need(&self) -> BTreeMap<usize, (Pair, StreamSummary)> {
-        let read = |(number, pair): (&usize, &Result<Pair, aws::Error>)| {
+    fn in_need(&self) -> BTreeMap<SubscriptionId, (Pair, StreamSummary)> {
+        let read = |(id, pair): (&SubscriptionId, &Result<Pair, aws::Error>)| {
             let pair = pair.as_ref().ok()?;
             let up = pair.up.as_ref()?;
-            let summary = self.summaries.get(number)?.as_ref().ok()?;
+            let summary = self.summaries.get(id)?.as_ref().ok()?;
             let asks = up.alarm.state == State::Alarm;
-            asks.then(|| (*number, (pair.clone(), summary.clone())))
+            asks.then(|| (*id, (pair.clone(), summary.clone())))
         };
         self.pairs.iter().filter_map(read).collect()
     }
 
     /// The accounts and names of all streams that are subscribed.
     fn subscribed(&self) -> BTreeSet<(&Account, &str)> {
-        let subscriptions = &self.context.config.subscriptions;
         let names = self.names.iter();
         names
-            .map(|(number, name)| (&subscriptions[*number].account, name.as_str()))
+            .map(|(id, name)| (&self.context.subscription(*id).account, name.as_str()))
             .collect()
     }
 
@@ -256,14 +257,14 @@ impl Looked<'_> {
         let subscriptions = &self.context.config.subscriptions;
         subscriptions.iter().find(|it| it.account == *account)?;
         let names = self.names.iter();
-        let ours: Vec<(&usize, &String)> = names
-            .filter(|(number, _)| subscriptions[**number].account == *account)
+        let ours: Vec<(&SubscriptionId, &String)> = names
+            .filter(|(id, _)| self.context.subscription(**id).account == *account)
             .collect();
-        let growing = ours.iter().filter_map(|(number, name)| {
-            let summary = self.summaries.get(number)?.as_ref().ok()?;
+        let growing = ours.iter().filter_map(|(id, name)| {
+            let summary = self.summaries.get(id)?.as_ref().ok()?;
             let grows = summary.status == StreamStatus::Active && !summary.on_demand;
             grows.then_some(account::Sized {
-                subscription: &subscriptions[**number],
+                subscription: self.context.subscription(**id),
                 stream: name,
                 shards: summary.open_shards,
             })

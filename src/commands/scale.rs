@@ -154,15 +154,14 @@ fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> Stri
 
 /// Finds the one subscription that is meant.
 async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Failure> {
-    let subscriptions = &context.config.subscriptions;
     let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
     if let Some(region) = &args.region {
-        found.retain(|number| {
-            subscriptions::region(context, &subscriptions[*number]) == region.as_str()
+        found.retain(|id| {
+            subscriptions::region(context, context.subscription(*id)) == region.as_str()
         });
     }
     match &found[..] {
-        [one] => Ok(SubscriptionId::new(*one)),
+        [one] => Ok(*one),
         [] => {
             let report = Report::new(format!(
                 "the stream {} is not subscribed in the Region {}",
@@ -177,8 +176,8 @@ async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Fa
         many => {
             let all_clients: Vec<String> = many
                 .iter()
-                .map(|number| {
-                    let subscription = &subscriptions[*number];
+                .map(|id| {
+                    let subscription = context.subscription(*id);
                     let region = subscriptions::region(context, subscription);
                     format!("{} in {region}", subscription.alarms.scale_up)
                 })
@@ -431,8 +430,8 @@ async fn ready(
 }
 
 async fn read_pair(context: &Context, id: SubscriptionId) -> Result<Facts, Failure> {
-    let mut pairs = subscriptions::pairs(context, &[id.index()], |_| ()).await;
-    match pairs.remove(&id.index()) {
+    let mut pairs = subscriptions::pairs(context, &[id], |_| ()).await;
+    match pairs.remove(&id) {
         Some(Ok(pair)) => Ok(pair.facts()),
         Some(Err(error)) => Err(call_failed(context, id, error)),
         // Every requested subscription has a result.

@@ -23,7 +23,7 @@ use crate::{
 use autoscaler_core::{
     facts::{Facts, Fetched, StreamSummary},
     limits::PAIRS_PER_CALL,
-    subscription::{Account, Subscription},
+    subscription::{Account, Subscription, SubscriptionId},
 };
 
 /// How many streams are read concurrently; the quotas limit them further.
@@ -129,34 +129,31 @@ pub fn region<'a>(context: &'a Context, subscription: &Subscription) -> &'a str 
 /// since the last time.
 pub async fn pairs(
     context: &Context,
-    numbers: &[usize],
+    ids: &[SubscriptionId],
     mut done: impl FnMut(usize),
-) -> BTreeMap<usize, Result<Pair, aws::Error>> {
-    let subscriptions = &context.config.subscriptions;
-    let mut groups: BTreeMap<&Account, Vec<usize>> = BTreeMap::new();
-    for number in numbers {
-        let account = &subscriptions[*number].account;
-        groups.entry(account).or_default().push(*number);
+) -> BTreeMap<SubscriptionId, Result<Pair, aws::Error>> {
+    let mut groups: BTreeMap<&Account, Vec<SubscriptionId>> = BTreeMap::new();
+    for id in ids {
+        let account = &context.subscription(*id).account;
+        groups.entry(account).or_default().push(*id);
     }
     let mut pairs = BTreeMap::new();
-    for (account, numbers) in groups {
+    for (account, ids) in groups {
         // After a missing permission or an outage, the other batches would fail, too.
         let mut failed: Option<aws::Error> = None;
-        for numbers in numbers.chunks(PAIRS_PER_CALL) {
+        for ids in ids.chunks(PAIRS_PER_CALL) {
             let read = match &failed {
                 Some(error) => Err(error.clone()),
-                None => read_pairs(context, account, numbers).await,
+                None => read_pairs(context, account, ids).await,
             };
             match read {
-                Ok(found) => {
-                    pairs.extend(found.into_iter().map(|(number, pair)| (number, Ok(pair))))
-                }
+                Ok(found) => pairs.extend(found.into_iter().map(|(id, pair)| (id, Ok(pair)))),
                 Err(error) => {
-                    pairs.extend(numbers.iter().map(|number| (*number, Err(error.clone()))));
+                    pairs.extend(ids.iter().map(|id| (*id, Err(error.clone()))));
                     failed = Some(error);
                 }
             }
-            done(numbers.len());
+            done(ids.len());
         }
     }
     pairs
@@ -165,12 +162,11 @@ pub async fn pairs(
 async fn read_pairs(
     context: &Context,
     account: &Account,
-    numbers: &[usize],
-) -> Result<Vec<(usize, Pair)>, aws::Error> {
-    let subscriptions = &context.config.subscriptions;
-    let names: Vec<&str> = numbers
+    ids: &[SubscriptionId],
+) -> Result<Vec<(SubscriptionId, Pair)>, aws::Error> {
+    let names: Vec<&str> = ids
         .iter()
-        .flat_map(|number| subscriptions[*number].alarms.both())
+        .flat_map(|id| context.subscription(*id).alarms.both())
         .collect();
     let cloudwatch = &context.aws.clients(account).cloudwatch;
     let found = cloudwatch.alarms(&names, false, Priority::FIRST).await?;
@@ -178,13 +174,13 @@ async fn read_pairs(
         .into_iter()
         .map(|definition| (definition.alarm.name.clone(), definition))
         .collect();
-    let mut take = |number: &usize| {
-        let names = &subscriptions[*number].alarms;
+    let mut take = |id: &SubscriptionId| {
+        let names = &context.subscription(*id).alarms;
         let up = found.remove(&names.scale_up);
         let down = found.remove(&names.scale_down);
-        (*number, Pair { up, down })
+        (*id, Pair { up, down })
     };
-    Ok(numbers.iter().map(&mut take).collect())
+    Ok(ids.iter().map(&mut take).collect())
 }
 
 /// Reads status and shards of many streams by their subscriptions.
@@ -193,16 +189,13 @@ async fn read_pairs(
 /// of the others would wait for the whole deadline, or be refused, with the same error.
 pub async fn summaries(
     context: &Context,
-    names: &BTreeMap<usize, String>,
-) -> BTreeMap<usize, Result<StreamSummary, aws::Error>> {
+    names: &BTreeMap<SubscriptionId, String>,
+) -> BTreeMap<SubscriptionId, Result<StreamSummary, aws::Error>> {
     let progress = Progress::new(names.len(), "streams");
     let tallies: Arc<Mutex<BTreeMap<Account, Tally>>> = Arc::default();
-    let read = |number: usize| {
-        let account = context.config.subscriptions[number].account.clone();
-        let (clients, name) = (
-            context.aws.clients(&account).clone(),
-            names[&number].clone(),
-        );
+    let read = |id: SubscriptionId| {
+        let account = context.subscription(id).account.clone();
+        let (clients, name) = (context.aws.clients(&account).clone(), names[&id].clone());
         let tallies = tallies.clone();
         async move {
             let hopeless = lock(&tallies).get(&account).and_then(Tally::hopeless);
@@ -256,27 +249,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs `work` for each subscription, some concurrently; `done` is called after each.
 pub(super) async fn each<T, F>(
-    numbers: impl IntoIterator<Item = usize>,
-    work: impl Fn(usize) -> F,
+    ids: impl IntoIterator<Item = SubscriptionId>,
+    work: impl Fn(SubscriptionId) -> F,
     mut done: impl FnMut(),
-) -> BTreeMap<usize, T>
+) -> BTreeMap<SubscriptionId, T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let mut numbers = numbers.into_iter();
+    let mut ids = ids.into_iter();
     let mut tasks = JoinSet::new();
     let mut results = BTreeMap::new();
     loop {
         while tasks.len() < SIDE_BY_SIDE
-            && let Some(number) = numbers.next()
+            && let Some(id) = ids.next()
         {
-            let work = work(number);
-            tasks.spawn(async move { (number, work.await) });
+            let work = work(id);
+            tasks.spawn(async move { (id, work.await) });
         }
         match tasks.join_next().await {
-            Some(Ok((number, result))) => {
-                results.insert(number, result);
+            Some(Ok((id, result))) => {
+                results.insert(id, result);
                 done();
             }
             // These tasks are never cancelled, so one that did not end has panicked, which must not
@@ -292,15 +285,14 @@ where
 ///
 /// # Errors
 /// For a name that no subscription has, or where the alarms that name a stream cannot be read.
-pub async fn select(context: &Context, streams: &[String]) -> Result<Vec<usize>, Failure> {
-    let subscriptions = &context.config.subscriptions;
+pub async fn select(context: &Context, streams: &[String]) -> Result<Vec<SubscriptionId>, Failure> {
     if streams.is_empty() {
-        return Ok((0..subscriptions.len()).collect());
+        return Ok(context.subscription_ids().collect());
     }
-    let mut names: BTreeMap<usize, String> = BTreeMap::new();
-    for (number, subscription) in subscriptions.iter().enumerate() {
-        let name = subscription.stream.iter().cloned();
-        names.extend(name.map(|name| (number, name)));
+    let mut names: BTreeMap<SubscriptionId, String> = BTreeMap::new();
+    for id in context.subscription_ids() {
+        let name = context.subscription(id).stream.iter().cloned();
+        names.extend(name.map(|name| (id, name)));
     }
     let settled =
         |stream: &String| !is_pattern(stream) && !found(context, &names, stream).is_empty();
@@ -319,29 +311,28 @@ pub async fn select(context: &Context, streams: &[String]) -> Result<Vec<usize>,
     Ok(chosen.into_iter().collect())
 }
 
-fn found(context: &Context, names: &BTreeMap<usize, String>, stream: &str) -> Vec<usize> {
-    let subscriptions = &context.config.subscriptions;
-    let is_meant = |number: &usize| {
-        let alarms = subscriptions[*number].alarms.both();
-        let mut known = names
-            .get(number)
-            .map(String::as_str)
-            .into_iter()
-            .chain(alarms);
+fn found(
+    context: &Context,
+    names: &BTreeMap<SubscriptionId, String>,
+    stream: &str,
+) -> Vec<SubscriptionId> {
+    let is_meant = |id: &SubscriptionId| {
+        let alarms = context.subscription(*id).alarms.both();
+        let mut known = names.get(id).map(String::as_str).into_iter().chain(alarms);
         known.any(|name| name == stream || matches(stream, name))
     };
-    (0..subscriptions.len()).filter(is_meant).collect()
+    context.subscription_ids().filter(is_meant).collect()
 }
 
 /// The stream names of the subscriptions that only name an alarm.
-async fn named_by_alarms(context: &Context) -> Result<Vec<(usize, String)>, Failure> {
-    let subscriptions = &context.config.subscriptions;
-    let by_alarm: Vec<usize> = (0..subscriptions.len())
-        .filter(|number| subscriptions[*number].stream.is_none())
+async fn named_by_alarms(context: &Context) -> Result<Vec<(SubscriptionId, String)>, Failure> {
+    let by_alarm: Vec<SubscriptionId> = context
+        .subscription_ids()
+        .filter(|id| context.subscription(*id).stream.is_none())
         .collect();
     let mut names = Vec::new();
-    for (number, pair) in pairs(context, &by_alarm, |_| ()).await {
-        let subscription = &subscriptions[number];
+    for (id, pair) in pairs(context, &by_alarm, |_| ()).await {
+        let subscription = context.subscription(id);
         let pair = pair.map_err(|error| {
             let region = region(context, subscription);
             Failure::new(
@@ -349,7 +340,7 @@ async fn named_by_alarms(context: &Context) -> Result<Vec<(usize, String)>, Fail
                 failed_call(subscription.label(), region, error),
             )
         })?;
-        names.extend(pair.stream().map(|name| (number, name.to_owned())));
+        names.extend(pair.stream().map(|name| (id, name.to_owned())));
     }
     Ok(names)
 }

@@ -2,5 +2,6 @@
 
 mod cron;
 pub mod metrics;
+pub mod plan;
 pub mod schedule;
 pub mod systemd;

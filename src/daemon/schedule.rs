@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
     time::Instant,
 };
 use tokio_cron_scheduler::JobSchedulerError;
@@ -12,17 +11,13 @@ use tokio_cron_scheduler::JobSchedulerError;
 use crate::{
     daemon::{
         cron::Cron,
+        plan::Plan,
         systemd::{self, Watchdog},
     },
     output::error::{Exit, Failure},
-    reconcile::{report::Report, tick::Autoscaler},
+    reconcile::report::Report,
 };
 
-/// How long work under way may continue after a stop signal. Work that is cut short stays open in
-/// the scaling log and is settled at the next start.
-pub const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// How long releasing the lease may take after that; a lease that is not released expires.
-const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 /// A tick that starts this long after it was due was delayed by the previous tick.
 const LATE: Duration = Duration::from_millis(1500);
 /// Appended to the status text until a reload succeeds.
@@ -42,35 +37,6 @@ pub enum ScheduleError {
 impl From<ScheduleError> for Failure {
     fn from(error: ScheduleError) -> Self {
         Self::new(Exit::Failed, error)
-    }
-}
-
-/// What a daemon runs with. A reload replaces it.
-#[derive(Debug)]
-pub struct Plan {
-    pub autoscaler: Autoscaler,
-    pub schedule: String,
-    pub tick_timeout: Duration,
-    /// The task that renews the lease.
-    pub keeper: Option<JoinHandle<()>>,
-}
-
-impl Plan {
-    /// Lets work under way finish until a deadline, then releases the lease. Returns how many
-    /// streams were cut short.
-    async fn end(&mut self) -> usize {
-        let deadline = Instant::now() + STOP_WITHIN;
-        let (cut, _) = self.autoscaler.stop(deadline).await;
-        if let Some(keeper) = self.keeper.take() {
-            keeper.abort();
-        }
-        if let Some(lease) = self.autoscaler.lease() {
-            let release = tokio::time::timeout_at(deadline + RELEASE_WITHIN, lease.release());
-            if release.await.is_err() {
-                tracing::warn!("the lease could not be released in time; it will expire");
-            }
-        }
-        cut
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use kinesis_autoscaler::reconcile::tick::Autoscaler;
+use kinesis_autoscaler::reconcile::{context::Role, tick::Autoscaler};
 use tokio::runtime::Runtime;
 
 #[expect(dead_code, reason = "the tests use the rest")]
@@ -35,12 +35,9 @@ async fn prepare(streams: usize, firing: usize) -> (World, Autoscaler) {
         .take(firing)
         .for_each(|name| world.fire(name, "scale-up"));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut autoscaler = Autoscaler::new(
-        world
-            .context(world.config(&world::named(&names)), false)
-            .await,
-        false,
-    );
+    let config = world.config(&world::named(&names));
+    let context = world.process(config, Role::Daemon, false).await;
+    let mut autoscaler = Autoscaler::new(context, false);
     if firing == 0 {
         world::tick(&mut autoscaler).await;
     }

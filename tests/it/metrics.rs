@@ -14,7 +14,7 @@ use kinesis_autoscaler::{
     config,
     daemon::metrics::{Change, Endpoint, Metrics},
     reconcile::{
-        context::Context,
+        context::{Context, Role},
         report::{NO_KNOWN_HOST, Report},
         tick::Autoscaler,
     },
@@ -39,7 +39,8 @@ struct Process {
 
 impl Process {
     async fn new(world: &World, config: &str) -> Self {
-        let context = world.context(world.config(config), false).await;
+        let config = world.config(config);
+        let context = world.process(config, Role::Daemon, false).await;
         Self {
             autoscaler: Autoscaler::new(context.clone(), false),
             metrics: Metrics::new(context.clone()),

@@ -9,7 +9,7 @@ use kinesis_autoscaler::{
     cli::{Output, Scale, Step, Target},
     commands::scale::{self, Consent, OutOfRange},
     output::error::{Exit, Failure},
-    reconcile::{context::Context, scaling_log::ScalingLog, spool::Spool},
+    reconcile::context::Context,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -464,12 +464,7 @@ async fn a_scale_up_goes_on_without_the_log_and_the_daemon_delivers_its_row() {
     world.stream("orders", 2);
     let denied = ["dynamodb:Query", "dynamodb:PutItem"];
     denied.iter().for_each(|action| world.sandbox.deny(action));
-    let config = world.config(&named(&["orders"]));
-    let mut command = Arc::into_inner(context(&world, &named(&["orders"])).await).expect("one");
-    let spool = Spool::apart(&config.state_dir);
-    let (log, host) = (command.aws.log.clone(), "test-host".to_owned());
-    command.scaling_log = ScalingLog::new(&config, log, host, spool);
-    let command = Arc::new(command);
+    let command = context(&world, &named(&["orders"])).await;
     let args = args("orders", to(4));
     let scaled = scale::run(&command, &args, Output::Text, Consent::Given).await;
     assert_eq!(scaled.expect("it goes on"), Exit::Done);

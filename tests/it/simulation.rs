@@ -15,7 +15,10 @@ use std::{
 use autoscaler_sandbox::{Call, Fault, Load, Traffic};
 use fastrand::Rng;
 use jiff::SignedDuration;
-use kinesis_autoscaler::reconcile::{context::Context, lease::Standing, tick::Autoscaler};
+use kinesis_autoscaler::{
+    daemon::plan::Plan,
+    reconcile::{context::Context, lease::Standing},
+};
 use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named};
@@ -54,17 +57,10 @@ struct Model {
     touched: Option<u32>,
 }
 
-/// A running process, with the task that keeps its lease.
+/// A running daemon.
 struct Host {
-    autoscaler: Autoscaler,
+    plan: Plan,
     context: Arc<Context>,
-    keeper: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.keeper.abort();
-    }
 }
 
 struct Simulation {
@@ -141,21 +137,8 @@ fn run(seed: u64) -> Tally {
 
 impl Host {
     async fn start(context: Arc<Context>) -> Self {
-        if let Some(lease) = &context.lease {
-            lease.beat().await;
-        }
-        let kept = context.clone();
-        let keeper = tokio::spawn(async move {
-            while let Some(lease) = &kept.lease {
-                tokio::time::sleep(lease.period()).await;
-                lease.beat().await;
-            }
-        });
-        Self {
-            autoscaler: Autoscaler::new(context.clone(), false),
-            context,
-            keeper,
-        }
+        let plan = Plan::new(context.clone()).await;
+        Self { plan, context }
     }
 
     fn holds_the_lease(&self) -> bool {
@@ -276,10 +259,8 @@ impl Simulation {
             let within = death().unwrap_or(Duration::from_secs(3600));
             async move {
                 let running = host.as_mut().expect("all were started");
-                if tokio::time::timeout(within, running.autoscaler.tick(Duration::from_secs(40)))
-                    .await
-                    .is_err()
-                {
+                let tick = running.plan.autoscaler.tick(Duration::from_secs(40));
+                if tokio::time::timeout(within, tick).await.is_err() {
                     *host = None;
                     return 1;
                 }

@@ -10,11 +10,8 @@ use kinesis_autoscaler::{
     config::Config,
     reconcile::{
         clock::Clock,
-        context::Context,
-        lease::Lease,
+        context::{Context, Process, Role},
         report::{Report, StreamReport},
-        scaling_log::ScalingLog,
-        spool::Spool,
         tick::Autoscaler,
     },
 };
@@ -122,46 +119,37 @@ impl World {
         Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
+    /// What a person's command works with.
     pub async fn context(&self, config: Config, dry_run: bool) -> Arc<Context> {
+        self.process(config, Role::Command, dry_run).await
+    }
+
+    /// The program's own wiring, on the embedded AWS. The host is named after its state directory.
+    pub async fn process(&self, config: Config, role: Role, dry_run: bool) -> Arc<Context> {
         let transport = Transport::embedded(self.sandbox.http_client());
         let aws = Aws::connect(&config, transport)
             .await
             .expect("the Region is set");
-        let spool = Spool::open(&config.state_dir).expect("the spool can be read");
-        let host = config
-            .state_dir
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let lease = config.high_availability.as_ref().filter(|_| !dry_run);
-        let lease = lease.map(|high| {
-            Arc::new(Lease::new(
-                aws.log.clone(),
-                self.clock.clone(),
-                &host,
-                high.lease_duration,
-            ))
-        });
-        let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, spool);
-        Arc::new(Context {
-            config,
-            aws,
-            scaling_log,
-            clock: self.clock.apart(),
+        let host = config.state_dir.file_name().expect("a directory");
+        let process = Process {
+            host: host.to_string_lossy().into_owned(),
+            role,
             dry_run,
-            lease,
-        })
+        };
+        Arc::new(Context::new(config, aws, self.clock.apart(), process))
     }
 
-    /// A process that has just started.
+    /// A process that has just started, and has no stream to inspect but by its alarms.
     pub async fn start(&self, text: &str) -> Autoscaler {
-        Autoscaler::new(self.context(self.config(text), false).await, true)
+        let context = self.process(self.config(text), Role::Daemon, false).await;
+        Autoscaler::new(context, true)
     }
 
     /// A process on one of several hosts, each with a state directory of its own.
     pub async fn start_on(&self, host: &str, text: &str) -> Arc<Context> {
         let mut config = self.config(text);
         config.state_dir.push(host);
-        self.context(config, false).await
+        self.process(config, Role::Daemon, false).await
     }
 
     pub async fn pass(&self, time: SignedDuration) {

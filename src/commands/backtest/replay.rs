@@ -16,7 +16,9 @@ use crate::{
     config::Config,
     output::error::chain,
     reconcile::{
-        clock::Clock, context::Context, scaling_log::ScalingLog, spool::Spool, tick::Autoscaler,
+        clock::Clock,
+        context::{Context, Process, Role},
+        tick::Autoscaler,
     },
 };
 use autoscaler_sandbox::{Load, RegionHandle, Sandbox, Traffic};
@@ -93,17 +95,13 @@ impl<'a> Replay<'a> {
         let transport = Transport::embedded(sandbox.http_client());
         let aws = Aws::connect(&config, transport).await;
         let aws = aws.map_err(|error| chain(&error))?;
-        let host = "backtest".to_owned();
-        let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, Spool::none());
         let audit = config.audit_interval.unwrap_or(Duration::from_secs(3600));
-        let context = Context {
-            config,
-            aws,
-            scaling_log,
-            clock,
+        let process = Process {
+            host: "backtest".to_owned(),
+            role: Role::Replay,
             dry_run: false,
-            lease: None,
         };
+        let context = Context::new(config, aws, clock, process);
         Ok(Self {
             demand,
             model,

@@ -6,6 +6,7 @@ use autoscaler_core::{
     decision::Decision,
     facts::{Fetched, StreamSummary},
     reason::Reason,
+    subscription::SubscriptionId,
     trigger::Trigger,
 };
 
@@ -39,19 +40,19 @@ const FIXES: [(Reason, Severity, &str); 4] = [
     ),
 ];
 
-/// The findings about streams whose scale-up alarm is in ALARM, by the number of the subscription.
+/// The findings about streams whose scale-up alarm is in ALARM, by subscription.
 /// What cannot be read is reported where it is checked.
 pub async fn of(
     context: &Arc<Context>,
-    read: BTreeMap<usize, (Pair, StreamSummary)>,
-) -> BTreeMap<usize, Option<Finding>> {
-    let work = |number: usize| {
+    read: BTreeMap<SubscriptionId, (Pair, StreamSummary)>,
+) -> BTreeMap<SubscriptionId, Option<Finding>> {
+    let work = |id: SubscriptionId| {
         let context = context.clone();
-        // Only the numbers of `read` are asked for.
-        let read = read.get(&number).cloned();
+        // Only the subscriptions of `read` are asked for.
+        let read = read.get(&id).cloned();
         async move {
             let (pair, summary) = read?;
-            hold(&context, number, &pair, summary).await
+            hold(&context, id, &pair, summary).await
         }
     };
     subscriptions::each(read.keys().copied(), work, || ()).await
@@ -59,11 +60,11 @@ pub async fn of(
 
 async fn hold(
     context: &Context,
-    number: usize,
+    id: SubscriptionId,
     pair: &Pair,
     summary: StreamSummary,
 ) -> Option<Finding> {
-    let subscription = &context.config.subscriptions[number];
+    let subscription = context.subscription(id);
     let mut facts = pair.facts();
     facts.stream = Fetched::Found(summary);
     let reader = Reader {

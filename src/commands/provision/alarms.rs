@@ -22,7 +22,7 @@ use crate::{
 use autoscaler_core::{
     alarm::{Direction, Settings},
     facts::{StreamStatus, StreamSummary},
-    subscription::Subscription,
+    subscription::{Subscription, SubscriptionId},
 };
 
 pub use super::create::create;
@@ -45,7 +45,7 @@ impl Answer {
 /// One stream whose pair is to be made.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {
-    pub number: usize,
+    pub id: SubscriptionId,
     pub subscription: &'a Subscription,
     pub stream: String,
     pub region: String,
@@ -63,7 +63,7 @@ impl Wanted<'_> {
 /// The streams of the chosen subscriptions with their existing alarms, and what failed.
 pub(super) struct Chosen<'a> {
     pub wanted: Vec<Wanted<'a>>,
-    pub existing: BTreeMap<usize, Pair>,
+    pub existing: BTreeMap<SubscriptionId, Pair>,
     pub failures: Vec<Report>,
 }
 
@@ -136,14 +136,13 @@ pub async fn print(
     output: Output,
 ) -> Result<Answer, Failure> {
     let design = design(&context.config.alarms, given)?;
-    let numbers = subscriptions::select(context, streams).await?;
-    let subscriptions = &context.config.subscriptions;
-    let named = |number: &usize| subscriptions[*number].stream.is_some();
-    let unnamed: Vec<usize> = numbers.iter().copied().filter(|it| !named(it)).collect();
+    let ids = subscriptions::select(context, streams).await?;
+    let named = |id: &SubscriptionId| context.subscription(*id).stream.is_some();
+    let unnamed: Vec<SubscriptionId> = ids.iter().copied().filter(|it| !named(it)).collect();
     let mut pairs = subscriptions::pairs(context, &unnamed, |_| ()).await;
     // A subscription that names its stream needs no alarm read.
-    for number in numbers {
-        pairs.entry(number).or_insert_with(|| Ok(Pair::default()));
+    for id in ids {
+        pairs.entry(id).or_insert_with(|| Ok(Pair::default()));
     }
     let Chosen {
         wanted, failures, ..
@@ -185,17 +184,17 @@ fn render(alarms: &[(&str, Settings)], format: Format, output: Output) -> String
 /// Determines stream and shard count of each subscription whose pair was read.
 pub(super) async fn chosen(
     context: &Arc<Context>,
-    pairs: BTreeMap<usize, Result<Pair, aws::Error>>,
+    pairs: BTreeMap<SubscriptionId, Result<Pair, aws::Error>>,
     shards: Option<u32>,
 ) -> Chosen<'_> {
     let (mut named, mut existing) = (Vec::new(), BTreeMap::new());
     let mut failures = Vec::new();
-    for (number, pair) in pairs {
-        let pair = pair.map_err(|error| call_failed(context, number, error));
-        match pair.and_then(|pair| Ok((stream_name(context, number, &pair)?, pair))) {
+    for (id, pair) in pairs {
+        let pair = pair.map_err(|error| call_failed(context, id, error));
+        match pair.and_then(|pair| Ok((stream_name(context, id, &pair)?, pair))) {
             Ok((stream, pair)) => {
-                named.push((number, stream));
-                existing.insert(number, pair);
+                named.push((id, stream));
+                existing.insert(id, pair);
             }
             Err(failure) => failures.push(failure),
         }
@@ -208,14 +207,14 @@ pub(super) async fn chosen(
     }
 }
 
-fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, Report> {
-    let subscription = &context.config.subscriptions[number];
+fn stream_name(context: &Context, id: SubscriptionId, pair: &Pair) -> Result<String, Report> {
+    let subscription = context.subscription(id);
     let name = subscription.stream.as_deref().or_else(|| pair.stream());
     name.map(ToOwned::to_owned).ok_or_else(|| {
         let why = "neither alarm of the pair exists, so that nothing names the stream";
         let hint =
             "give the entry under [[streams]] a `name` (and an `alarm_name`) in place of `alarm`";
-        on_stream(context, number, why.to_owned()).hint(hint)
+        on_stream(context, id, why.to_owned()).hint(hint)
     })
 }
 
@@ -223,35 +222,36 @@ fn stream_name(context: &Context, number: usize, pair: &Pair) -> Result<String, 
 /// `failures`.
 async fn wanted<'a>(
     context: &'a Arc<Context>,
-    named: Vec<(usize, String)>,
+    named: Vec<(SubscriptionId, String)>,
     shards: Option<u32>,
     failures: &mut Vec<Report>,
 ) -> Vec<Wanted<'a>> {
-    let names: BTreeMap<usize, String> = named.into_iter().collect();
+    let names: BTreeMap<SubscriptionId, String> = named.into_iter().collect();
     let mut counts = match shards {
         None => subscriptions::summaries(context, &names).await,
         Some(_) => BTreeMap::new(),
     };
     let mut wanted = Vec::new();
-    for (number, stream) in names {
-        let count = match (shards, counts.remove(&number)) {
+    for (id, stream) in names {
+        let count = match (shards, counts.remove(&id)) {
             (Some(shards), _) => Ok(shards),
-            (None, Some(Ok(summary))) => open_shards(&summary)
-                .map_err(|(why, hint)| on_stream(context, number, why).hint(hint)),
+            (None, Some(Ok(summary))) => {
+                open_shards(&summary).map_err(|(why, hint)| on_stream(context, id, why).hint(hint))
+            }
             (None, Some(Err(error))) if error.kind == Kind::NotFound => {
                 let why = format!("the stream {stream} does not exist");
                 let hint = "create the stream first, or give its shard count with `alarms print --shards N`";
-                Err(on_stream(context, number, why).hint(hint))
+                Err(on_stream(context, id, why).hint(hint))
             }
-            (None, Some(Err(error))) => Err(call_failed(context, number, error)),
-            // `each` returns a result for every number.
+            (None, Some(Err(error))) => Err(call_failed(context, id, error)),
+            // `each` returns a result for every subscription.
             (None, None) => continue,
         };
-        let region = region_of(context, number).to_owned();
+        let region = region_of(context, id).to_owned();
         match count {
             Ok(shards) => wanted.push(Wanted {
-                number,
-                subscription: &context.config.subscriptions[number],
+                id,
+                subscription: context.subscription(id),
                 stream,
                 region,
                 shards,
@@ -275,18 +275,18 @@ fn open_shards(summary: &StreamSummary) -> Result<u32, (String, &'static str)> {
     Ok(summary.open_shards)
 }
 
-fn region_of(context: &Context, number: usize) -> &str {
-    subscriptions::region(context, &context.config.subscriptions[number])
+fn region_of(context: &Context, id: SubscriptionId) -> &str {
+    subscriptions::region(context, context.subscription(id))
 }
 
-fn on_stream(context: &Context, number: usize, why: String) -> Report {
-    let subscription: &Subscription = &context.config.subscriptions[number];
-    let region = region_of(context, number);
+fn on_stream(context: &Context, id: SubscriptionId, why: String) -> Report {
+    let subscription: &Subscription = context.subscription(id);
+    let region = region_of(context, id);
     Report::new(OnStream::new(subscription.label(), region, why))
 }
 
-pub(super) fn call_failed(context: &Context, number: usize, error: aws::Error) -> Report {
-    let label = context.config.subscriptions[number].label();
+pub(super) fn call_failed(context: &Context, id: SubscriptionId, error: aws::Error) -> Report {
+    let label = context.subscription(id).label();
     tracing::debug!(stream = label, error = chain(&error), "a call failed");
-    subscriptions::failed_call(label, region_of(context, number), error)
+    subscriptions::failed_call(label, region_of(context, id), error)
 }

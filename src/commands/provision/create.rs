@@ -44,8 +44,8 @@ pub async fn create(
     width: Option<u16>,
 ) -> Result<Answer, Failure> {
     let design = design(&context.config.alarms, given)?;
-    let numbers = subscriptions::select(context, streams).await?;
-    let pairs = subscriptions::pairs(context, &numbers, |_| ()).await;
+    let ids = subscriptions::select(context, streams).await?;
+    let pairs = subscriptions::pairs(context, &ids, |_| ()).await;
     let Chosen {
         wanted,
         mut existing,
@@ -55,7 +55,7 @@ pub async fn create(
     let mut made = Vec::new();
     for wanted in &wanted {
         // Every wanted stream has an entry.
-        let Pair { up, down } = existing.remove(&wanted.number).unwrap_or_default();
+        let Pair { up, down } = existing.remove(&wanted.id).unwrap_or_default();
         for (direction, existing) in [(Direction::Up, up), (Direction::Down, down)] {
             let plan = Plan::new(wanted, direction, existing, replace, (&design, given));
             match plan.carry_out(context, wanted).await {
@@ -66,7 +66,7 @@ pub async fn create(
                     shards: wanted.shards,
                     result,
                 }),
-                Err(error) => failures.push(call_failed(context, wanted.number, error)),
+                Err(error) => failures.push(call_failed(context, wanted.id, error)),
             }
         }
         progress.advance(1);

@@ -31,7 +31,7 @@ use autoscaler_core::{
     limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
     reason::Reason,
     scaling::{Outcome, Scaling},
-    subscription::{Account, Subscription},
+    subscription::{Account, Subscription, SubscriptionId},
     trigger::Trigger,
 };
 
@@ -94,23 +94,19 @@ pub async fn gather(context: &Arc<Context>) -> Status {
     }
 }
 
-/// The numbers of the `wanted` subscriptions of each account and Region, in batches of `size`.
+/// The `wanted` subscriptions of each account and Region, in batches of `size`.
 fn batches(
     context: &Context,
     size: usize,
-    wanted: impl Fn(usize) -> bool,
-) -> Vec<(Account, Vec<usize>)> {
-    let mut by_account: BTreeMap<&Account, Vec<usize>> = BTreeMap::new();
-    for (number, subscription) in context.config.subscriptions.iter().enumerate() {
-        if wanted(number) {
-            by_account
-                .entry(&subscription.account)
-                .or_default()
-                .push(number);
-        }
+    wanted: impl Fn(SubscriptionId) -> bool,
+) -> Vec<(Account, Vec<SubscriptionId>)> {
+    let mut by_account: BTreeMap<&Account, Vec<SubscriptionId>> = BTreeMap::new();
+    for id in context.subscription_ids().filter(|id| wanted(*id)) {
+        let account = &context.subscription(id).account;
+        by_account.entry(account).or_default().push(id);
     }
-    let split = |(account, numbers): (&Account, Vec<usize>)| {
-        let chunks: Vec<_> = numbers
+    let split = |(account, ids): (&Account, Vec<SubscriptionId>)| {
+        let chunks: Vec<_> = ids
             .chunks(size)
             .map(|chunk| (account.clone(), chunk.to_vec()))
             .collect();
@@ -121,32 +117,31 @@ fn batches(
 
 async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
     let mut reads = JoinSet::new();
-    for (account, numbers) in batches(context, PAIRS_PER_CALL, |_| true) {
+    for (account, ids) in batches(context, PAIRS_PER_CALL, |_| true) {
         let context = context.clone();
         reads.spawn(async move {
-            let subscriptions = &context.config.subscriptions;
-            let names: Vec<&str> = numbers
+            let names: Vec<&str> = ids
                 .iter()
-                .flat_map(|number| subscriptions[*number].alarms.both())
+                .flat_map(|id| context.subscription(*id).alarms.both())
                 .collect();
             let clients = context.aws.clients(&account);
             let found = inspect::pairs(clients, &names, Priority::FIRST).await;
-            (numbers, found)
+            (ids, found)
         });
     }
     while let Some(read) = reads.join_next().await {
         // A panic is a bug; the streams of that batch then have no alarms in their rows.
-        let Ok((numbers, found)) = read else { continue };
+        let Ok((ids, found)) = read else { continue };
         match found {
             Ok(mut found) => {
-                for number in numbers {
-                    let subscription = &context.config.subscriptions[number];
-                    all[number].facts.take_pair(subscription, &mut found);
+                for id in ids {
+                    let subscription = context.subscription(id);
+                    all[id.index()].facts.take_pair(subscription, &mut found);
                 }
             }
             Err(error) => {
-                for number in numbers {
-                    all[number].errors.insert(Fact::Pair, error.clone());
+                for id in ids {
+                    all[id.index()].errors.insert(Fact::Pair, error.clone());
                 }
             }
         }
@@ -157,25 +152,20 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
 async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &Progress) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut reads = JoinSet::new();
-    for (number, gathered) in all.iter_mut().enumerate() {
+    for (id, gathered) in context.subscription_ids().zip(all.iter_mut()) {
         let (context, room) = (context.clone(), room.clone());
         let mut gathered = std::mem::take(gathered);
         reads.spawn(async move {
             // The semaphore is never closed.
             let _place = room.acquire().await;
-            stream(
-                &context,
-                &context.config.subscriptions[number],
-                &mut gathered,
-            )
-            .await;
-            (number, gathered)
+            stream(&context, context.subscription(id), &mut gathered).await;
+            (id, gathered)
         });
     }
     while let Some(read) = reads.join_next().await {
         bar.advance(1);
-        if let Ok((number, gathered)) = read {
-            all[number] = gathered;
+        if let Ok((id, gathered)) = read {
+            all[id.index()] = gathered;
         }
     }
 }
@@ -227,24 +217,23 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         .extend(unread.map(|error| (Fact::Scalings, error)));
 }
 
-type TrafficReads = JoinSet<(Vec<usize>, Result<Vec<Traffic>, aws::Error>)>;
+type TrafficReads = JoinSet<(Vec<SubscriptionId>, Result<Vec<Traffic>, aws::Error>)>;
 
 fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
-    let subscriptions = &context.config.subscriptions;
-    let named = |number: usize| {
-        !all[number]
+    let named = |id: SubscriptionId| {
+        !all[id.index()]
             .facts
-            .stream_name(&subscriptions[number])
+            .stream_name(context.subscription(id))
             .is_empty()
     };
     let mut reads = JoinSet::new();
-    for (account, numbers) in batches(context, STREAMS_PER_CALL, named) {
+    for (account, ids) in batches(context, STREAMS_PER_CALL, named) {
         let context = context.clone();
-        let names: Vec<String> = numbers
+        let names: Vec<String> = ids
             .iter()
-            .map(|number| {
-                let facts = &all[*number].facts;
-                facts.stream_name(&subscriptions[*number]).to_owned()
+            .map(|id| {
+                let facts = &all[id.index()].facts;
+                facts.stream_name(context.subscription(*id)).to_owned()
             })
             .collect();
         reads.spawn(async move {
@@ -253,7 +242,7 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
             let cloudwatch = &context.aws.clients(&account).cloudwatch;
             let start = inspect::traffic_start(now);
             let traffic = cloudwatch.traffic_of(&names, start, now, PERIOD_SECONDS);
-            (numbers, traffic.await)
+            (ids, traffic.await)
         });
     }
     reads
@@ -262,14 +251,14 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
 async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     while let Some(read) = reads.join_next().await {
         match read {
-            Ok((numbers, Ok(traffic))) => {
-                for (number, traffic) in numbers.into_iter().zip(traffic) {
-                    all[number].facts.traffic = Some(traffic);
+            Ok((ids, Ok(traffic))) => {
+                for (id, traffic) in ids.into_iter().zip(traffic) {
+                    all[id.index()].facts.traffic = Some(traffic);
                 }
             }
-            Ok((numbers, Err(error))) => {
-                for number in numbers {
-                    all[number].errors.insert(Fact::Traffic, error.clone());
+            Ok((ids, Err(error))) => {
+                for id in ids {
+                    all[id.index()].errors.insert(Fact::Traffic, error.clone());
                 }
             }
             // A panic is a bug; the streams of that batch then have no usage in their rows.
