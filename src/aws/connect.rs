@@ -96,7 +96,10 @@ impl Aws {
             log,
             meter,
         };
-        aws.each_stream_once(&config.subscriptions)?;
+        // With a Region of its own for each account, the configuration has compared them already.
+        if limiters_by_account.len() < aws.all_clients.len() {
+            aws.each_stream_once(&config.subscriptions)?;
+        }
         Ok(aws)
     }
 

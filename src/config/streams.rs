@@ -256,9 +256,9 @@ impl Reading<'_> {
 /// Complains about streams and alarms that are subscribed more than once; `numbers` are those of
 /// the entries.
 fn check_once(subscriptions: &[Subscription], numbers: &[usize], problems: &mut Problems) {
-    let mut streams: HashMap<(&Account, &str), usize> = HashMap::new();
+    let mut streams: HashMap<(&Account, &str), usize> = HashMap::with_capacity(numbers.len());
     // One name of a pair stands for both: each follows from the other.
-    let mut alarms: HashMap<(&Account, &str), usize> = HashMap::new();
+    let mut alarms: HashMap<(&Account, &str), usize> = HashMap::with_capacity(numbers.len());
     for (subscription, i) in subscriptions.iter().zip(numbers) {
         let account = &subscription.account;
         if let Some(stream) = &subscription.stream {
