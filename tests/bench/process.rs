@@ -1,5 +1,5 @@
-//! The real process: start-up, an idle tick, and a storm in which every stream scales up; CPU,
-//! resident memory, size of the binary.
+//! The real process: reading the configuration, start-up, an idle tick, and a storm in which every
+//! stream scales up; CPU, calls, resident memory, size of the binary.
 //!
 //! The sandbox answers it over a socket from this process, so that the figures are the daemon's
 //! alone.
@@ -18,7 +18,10 @@ use autoscaler_sandbox::{RegionHandle, Sandbox};
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
 use aws_smithy_types::body::SdkBody;
 use jiff::{SignedDuration, Timestamp};
-use kinesis_autoscaler::reconcile::clock::Clock;
+use kinesis_autoscaler::{
+    config::{Config, Overrides},
+    reconcile::clock::Clock,
+};
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
@@ -26,19 +29,23 @@ const REGION: &str = "eu-west-1";
 const TABLE: &str = "logs";
 const TICKS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Calls per second that the storm is let go at, far above any account's, so that the process is at
-/// work all the time. A call costs more CPU at a slower limiters, and a small storm, which goes at
-/// once in a burst, would be compared with a large one that waits.
-const STORM_QUOTA: u32 = 1000;
+const STREAMS: usize = 10_000;
+/// Calls per second, far above any account's, so that the process is at work all the time. A call
+/// costs more CPU at a slower limiter, and a small storm, which goes at once in a burst, would be
+/// compared with a large one that waits.
+const QUOTAS: &str = "[quotas]\ndescribe_alarms = 1000\nput_metric_alarm = 1000\n\
+    set_alarm_state = 1000\ndescribe_stream_summary = 1000\nupdate_shard_count = 1000\n";
 
 fn main() {
+    // First, while this process has no memory to use again.
+    reading();
     let bytes = fs::metadata(BINARY).expect("it was built").len();
     println!("binary: {:.1} MiB", bytes as f64 / 1_048_576.0);
-    for streams in [1, 100, 1_000, 10_000] {
+    for streams in [1, 100, 1_000, STREAMS] {
         idle(streams);
     }
     // A short run says little.
-    for (streams, runs) in [(100, 9), (1_000, 3), (10_000, 1)] {
+    for (streams, runs) in [(100, 9), (1_000, 3), (STREAMS, 1)] {
         let mut figures: Vec<Storm> = (0..runs).map(|_| storm(streams)).collect();
         figures.sort_by_key(|run| run.cpu);
         let Storm { cpu, memory, calls } = figures[runs / 2];
@@ -68,7 +75,7 @@ impl Run {
         let place = sandbox.region(REGION);
         place.create_log_table(TABLE);
         place.set_shard_limit(1_000_000);
-        let names: Vec<String> = (0..streams).map(|i| format!("stream-{i}")).collect();
+        let names = names(streams);
         for name in &names {
             place.create_stream(name, 2);
             place.pair(name, 2);
@@ -88,14 +95,7 @@ impl Run {
         });
         let folder = tempfile::tempdir().expect("a directory");
         let file = folder.path().join("config.toml");
-        let entries = names
-            .iter()
-            .map(|name| format!("[[streams]]\nname = \"{name}\"\n"));
-        let entries: String = entries.collect();
-        let text = format!(
-            "audit_interval = \"0s\"\n{config}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{entries}"
-        );
-        fs::write(&file, text).expect("it is written");
+        fs::write(&file, configuration(&names, config)).expect("it is written");
         let started = Instant::now();
         let child = Command::new(BINARY)
             .args(["--config".as_ref(), file.as_os_str()])
@@ -120,23 +120,75 @@ impl Run {
         self.polls.recv_timeout(PATIENCE).expect("it polls")
     }
 
-    /// User and system time, at the kernel's 10 ms resolution.
+    /// User and system time of all its threads.
     fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
-        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux");
+        let nanoseconds = threads.filter_map(|thread| {
+            // A thread may have ended.
+            let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// A figure of /proc in MiB.
     fn memory(&self, field: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let line = line.expect("the field").trim().trim_end_matches(" kB");
-        line.parse::<f64>().expect("a number") / 1024.0
+        memory(&self.child.id().to_string(), field)
     }
+
+    fn calls(&self) -> u64 {
+        self.sandbox.calls().values().sum()
+    }
+}
+
+/// A figure of a process in MiB.
+fn memory(process: &str, field: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let line = line.expect("the field").trim().trim_end_matches(" kB");
+    line.parse::<f64>().expect("a number") / 1024.0
+}
+
+fn names(streams: usize) -> Vec<String> {
+    (0..streams).map(|i| format!("stream-{i}")).collect()
+}
+
+fn configuration(names: &[String], settings: &str) -> String {
+    let entries = names
+        .iter()
+        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"));
+    let entries: String = entries.collect();
+    format!(
+        "audit_interval = \"0s\"\n{settings}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{entries}"
+    )
+}
+
+/// Reads a configuration of many streams, in this process.
+fn reading() {
+    const RUNS: usize = 9;
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("config.toml");
+    fs::write(&file, configuration(&names(STREAMS), "")).expect("it is written");
+    let read = || Config::load(&file, Overrides::default()).expect("it is valid");
+    // The peak counts from here on.
+    fs::write("/proc/self/clear_refs", "5").expect("Linux");
+    let before = memory("self", "VmRSS:");
+    let config = read();
+    let per_stream = |field| (memory("self", field) - before) * 1024.0 / STREAMS as f64;
+    let (peak, kept) = (per_stream("VmHWM:"), per_stream("VmRSS:"));
+    drop(config);
+    let mut times: Vec<Duration> = (0..RUNS)
+        .map(|_| {
+            let started = Instant::now();
+            drop(read());
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "configuration of {STREAMS} streams: read in {:.1?} (the median of {RUNS}; the least {:.1?}); {peak:.2} KiB a stream at most, {kept:.2} KiB afterwards",
+        times[RUNS / 2],
+        times[0],
+    );
 }
 
 impl Drop for Run {
@@ -148,19 +200,28 @@ impl Drop for Run {
 }
 
 fn idle(streams: usize) {
-    let run = Run::start(streams, "schedule = \"* * * * * *\"", |_, _| ());
+    let schedule = format!("schedule = \"* * * * * *\"\n{QUOTAS}");
+    let run = Run::start(streams, &schedule, |_, _| ());
     let start_up = run.poll().duration_since(run.started);
-    // The first ticks warm up; the next ones count.
-    for _ in 0..4 {
+    // At first every stream is inspected, some at each tick.
+    let inspected = || run.sandbox.calls().get("DescribeStreamSummary").copied();
+    while inspected().unwrap_or(0) < streams as u64 {
         run.poll();
     }
-    let before = run.cpu();
+    // The tick of the last one may still be under way.
+    run.polls.try_iter().for_each(drop);
+    for _ in 0..3 {
+        run.poll();
+    }
+    let (cpu, calls) = (run.cpu(), run.calls());
     for _ in 0..TICKS {
         run.poll();
     }
-    let tick = (run.cpu() - before) / TICKS;
+    let (cpu, calls) = (run.cpu() - cpu, run.calls() - calls);
     println!(
-        "idle, {streams:>6} subscriptions: first request after {start_up:.1?}, a tick takes {tick:.2?} of CPU, {:.1} MiB resident",
+        "idle, {streams:>6} subscriptions: first request after {start_up:.1?}, a tick takes {:.2?} of CPU and {:.1} calls, {:.1} MiB resident",
+        cpu / TICKS,
+        calls as f64 / f64::from(TICKS),
         run.memory("VmRSS:")
     );
 }
@@ -173,11 +234,7 @@ struct Storm {
 }
 
 fn storm(streams: usize) -> Storm {
-    let config = format!(
-        "[quotas]\ndescribe_alarms = {STORM_QUOTA}\nput_metric_alarm = {STORM_QUOTA}\nset_alarm_state = {STORM_QUOTA}\n\
-         describe_stream_summary = {STORM_QUOTA}\nupdate_shard_count = {STORM_QUOTA}\n"
-    );
-    let run = Run::start(streams, &config, |place, name| {
+    let run = Run::start(streams, QUOTAS, |place, name| {
         let alarm = format!("{name}-scale-up-alarm");
         place.set_alarm_state(&alarm, "ALARM", "the benchmark says so");
     });
@@ -194,7 +251,7 @@ fn storm(streams: usize) -> Storm {
     Storm {
         cpu: run.cpu(),
         memory: run.memory("VmHWM:"),
-        calls: run.sandbox.calls().values().sum(),
+        calls: run.calls(),
     }
 }
 
