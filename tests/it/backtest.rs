@@ -94,7 +94,7 @@ fn rows_keep_their_bounds_and_the_same_input_gives_the_same_bytes() {
         "on_demand_standard",
         "on_demand_advantage",
     ];
-    assert_eq!(names[..2], ["original", variant]);
+    assert_eq!(names[..3], ["original", "adaptive", variant]);
     assert_eq!(names[names.len() - 4..], bounds);
 
     let held = row(&result, "held_at_peak");
@@ -113,6 +113,12 @@ fn rows_keep_their_bounds_and_the_same_input_gives_the_same_bytes() {
             "{row} is cheaper than foresight"
         );
     }
+    // Its own pair of alarms wakes the adaptive policy after each day's peak.
+    let adaptive = row(&result, "adaptive");
+    assert!(adaptive["scalings_day"].as_f64() > Some(1.0), "{adaptive}");
+    assert!(
+        adaptive["cost_week_usd"].as_f64() < row(&result, "original")["cost_week_usd"].as_f64()
+    );
     // The burst of 15 shards is more than the 8 of the start: the policy has to scale up for it.
     assert!(row(&result, "original")["peak_shards"].as_u64() > Some(8));
     assert!(row(&result, "original")["rejected_minutes_week"].as_f64() > Some(0.0));

@@ -5,6 +5,7 @@ use super::{
     foresight::BLOCK_MINUTES,
     score::{Outcome, RETRY_SHARE, Row, put_units_week},
 };
+use crate::output::table::counted;
 
 pub const HOURS_A_WEEK: f64 = 168.0;
 pub const HOURS_A_MONTH: f64 = 730.0;
@@ -16,56 +17,64 @@ const ADVANTAGE_LEAST_GB: f64 = 0.025 * 3600.0 * HOURS_A_WEEK;
 
 /// One sentence: keep what there is, or change to what.
 pub fn advice(result: &Backtested) -> String {
-    let Some((today, others)) = result.outcomes.split_first() else {
-        return "There is nothing to compare.".to_owned();
+    let replayed = |it: &&Outcome| it.row.peak_shards.is_some() && it.row.name != "held_at_peak";
+    let Some((today, others)) = result.outcomes.split_first().filter(|it| replayed(&it.0)) else {
+        return "There is nothing to compare: no policy was replayed.".to_owned();
     };
     let today = &today.row;
-    if today.peak_shards.is_none() || today.name == "held_at_peak" {
-        return "There is nothing to compare: no policy was replayed.".to_owned();
-    }
     let put_units = put_units_week(&result.demand, &result.prices);
     let paid = today.cost_week_usd + put_units;
     let ratio = |row: &Row| match row.peak_shards {
         Some(_) => (row.cost_week_usd + put_units) / paid,
         None => row.cost_week_usd / paid,
     };
+    // Advantage is a decision about a whole account, and foresight is nobody's choice.
+    let choices = others.iter().map(|it| &it.row);
+    let choices = choices.filter(|it| !["foresight", "on_demand_advantage"].contains(&&*it.name));
+    let best = choices.min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
     let standard = others.iter().find(|it| it.row.name == "on_demand_standard");
-    let on_demand = standard.map_or(f64::INFINITY, |it| ratio(&it.row));
-    if let Some(Outcome { row, .. }) = standard
-        && on_demand < WORTH_IT
-    {
-        return format!(
-            "Use on-demand: Standard would have cost {on_demand:.2} of what {} costs, {}.",
-            today.name,
-            minutes(row, today)
-        );
+    let of_today = match today.name.as_str() {
+        "configured" => "of what you pay".to_owned(),
+        name => format!("of what {name} costs"),
+    };
+    let change = best.filter(|best| ratio(best) < WORTH_IT);
+    let (mut text, on_demand) = match change {
+        None => {
+            let kept = match today.name.as_str() {
+                "configured" => "what you have",
+                name => name,
+            };
+            let text = format!("Keep {kept}: nothing that was compared is at least 5 % cheaper");
+            (text, false)
+        }
+        Some(best) => {
+            let (cost, minutes) = (ratio(best), minutes(best, today));
+            let subject = match (best.name.as_str(), best.peak_shards) {
+                ("on_demand_standard", _) => "Use on-demand: Standard".to_owned(),
+                ("held_at_peak", Some(peak)) => {
+                    format!("Hold a constant {}: that", counted(peak, "shard"))
+                }
+                (name, _) => name.to_owned(),
+            };
+            let text = format!("{subject} would have cost {cost:.2} {of_today}, {minutes}");
+            (text, best.peak_shards.is_none())
+        }
+    };
+    if let Some(Outcome { row, .. }) = standard.filter(|_| !on_demand) {
+        text.push_str(&format!("; on-demand Standard {:.1} times", ratio(row)));
     }
-    let policies = others.iter().map(|it| &it.row);
-    let policies = policies.take_while(|row| row.name != "held_at_peak");
-    let best = policies.min_by(|a, b| a.cost_week_usd.total_cmp(&b.cost_week_usd));
-    let aside = format!("on-demand Standard {on_demand:.1} times as much");
-    match best {
-        Some(best) if ratio(best) < WORTH_IT => format!(
-            "{} would have cost {:.2} of what {} costs, {}; {aside}.",
-            best.name,
-            ratio(best),
-            today.name,
-            minutes(best, today)
-        ),
-        _ => format!(
-            "Keep {}: nothing that was compared is at least 5 % cheaper; {aside}.",
-            today.name
-        ),
-    }
+    text + "."
 }
 
 /// `with 3 more minutes of throttling a week`.
 fn minutes(row: &Row, today: &Row) -> String {
     let more = row.rejected_minutes_week - today.rejected_minutes_week;
+    let count = counted(format!("{:.0}", more.abs()), "minute");
+    let (number, noun) = count.split_once(' ').unwrap_or((&count, ""));
     match more.round() {
-        0.0 => "with as little throttling".to_owned(),
-        _ if more > 0.0 => format!("with {more:.0} more minutes of throttling a week"),
-        _ => format!("with {:.0} fewer minutes of throttling a week", -more),
+        0.0 => "with as much throttling".to_owned(),
+        _ if more > 0.0 => format!("with {number} more {noun} of throttling a week"),
+        _ => format!("with {number} fewer {noun} of throttling a week"),
     }
 }
 
@@ -99,9 +108,9 @@ pub fn assumptions(result: &Backtested) -> Vec<String> {
             prices.shard_hour
         ),
         format!(
-            "On-demand pays for {} consumers. Advantage is a setting of the account, which is \
+            "On-demand pays for {}. Advantage is a setting of the account, which is \
              billed for at least 25 MB/s: ${least:.0} a week for all its streams together.",
-            model.consumers
+            counted(model.consumers, "consumer")
         ),
         format!(
             "foresight knows the demand of each {BLOCK_MINUTES} min, doubles or halves at most, and changes \
@@ -110,16 +119,16 @@ pub fn assumptions(result: &Backtested) -> Vec<String> {
     ];
     if demand.gaps() > 0 {
         all.push(format!(
-            "{} minutes have no data and count as no demand, as FILL(x,0) in the usual alarms has it.",
-            demand.gaps()
+            "{} without data count as no demand, as FILL(x,0) in the usual alarms has it.",
+            counted(demand.gaps(), "minute")
         ));
     }
     if demand.rejected_share > 0.0 {
         all.push(format!(
-            "{:.1} % of the records in the history were rejected; each was tried {} times, and has \
-             the mean size. What producers gave up sending is not known.",
+            "{:.1} % of the records in the history were rejected; each was tried {}, and has the \
+             mean size. What producers gave up sending is not known.",
             demand.rejected_share * 100.0,
-            model.tries
+            counted(model.tries, "time")
         ));
     }
     if demand.period_minutes > 1 {

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     commands::provision::pair,
-    config::{Config, Setting},
+    config::{Config, PairDesign, Setting},
     output::error::{Exit, Failure, Report},
 };
 use autoscaler_core::{
     alarm::Direction,
-    subscription::{Account, Subscription},
+    subscription::{Account, Policy, Subscription},
 };
 
 /// All candidates of a stream, in the order of the rows.
@@ -27,32 +27,40 @@ pub fn all(
     demand: &Demand,
     start_shards: u32,
 ) -> Result<Vec<Candidate>, Failure> {
-    let candidate = |name: &str, config: Config, alarms: Vec<Value>| Candidate {
-        name: name.to_owned(),
-        config,
-        alarms,
-        start_shards,
+    let design = config.map(|config| config.alarms).unwrap_or_default();
+    let candidate = |name: &str, config: Config| {
+        let pair = |it| designed(&design, it, demand, start_shards);
+        let alarms = match config.subscriptions.first() {
+            // Without alarms of its own, the replay has the pair of the original's documentation.
+            Some(it) if name == "configured" || it.policy == Policy::Adaptive => pair(it),
+            _ => Vec::new(),
+        };
+        Candidate {
+            name: name.to_owned(),
+            config,
+            alarms,
+            start_shards,
+        }
     };
     let mut all = Vec::new();
     let subscribed = config.and_then(|config| Some((config, subscription(config, demand)?)));
     if let Some((config, subscription)) = subscribed {
-        let alarms = designed(config, subscription, demand, start_shards);
-        all.push(candidate(
-            "configured",
-            replayed(config, subscription, demand)?,
-            alarms,
-        ));
+        let config = replayed(config, subscription, demand)?;
+        all.push(candidate("configured", config));
     }
-    all.push(candidate(
-        "original",
-        plain(demand, Vec::new())?,
-        Vec::new(),
-    ));
+    all.push(candidate("original", plain(demand, Vec::new())?));
+    all.push(candidate("adaptive", plain(demand, vec![adaptive()])?));
     for variant in &args.variant {
-        let config = varied(variant, demand)?;
-        all.push(candidate(variant, config, Vec::new()));
+        all.push(candidate(variant, varied(variant, demand)?));
     }
     Ok(all)
+}
+
+fn adaptive() -> Setting {
+    Setting {
+        key: "defaults.policy".to_owned(),
+        value: "adaptive".to_owned(),
+    }
 }
 
 fn subscription<'a>(config: &'a Config, demand: &Demand) -> Option<&'a Subscription> {
@@ -96,7 +104,7 @@ fn replayed(
 
 /// The pair that `alarms print` makes for the stream.
 fn designed(
-    config: &Config,
+    design: &PairDesign,
     subscription: &Subscription,
     demand: &Demand,
     start_shards: u32,
@@ -104,7 +112,7 @@ fn designed(
     let stream = pair::Stream::of(subscription, &demand.stream, start_shards);
     let settings = [Direction::Up, Direction::Down].map(|direction| {
         let names = &subscription.alarms;
-        pair::settings(&config.alarms, names, direction, &stream)
+        pair::settings(design, names, direction, &stream)
     });
     // Settings are plain data with text keys, which always serialize.
     settings
@@ -116,15 +124,18 @@ fn designed(
 fn varied(variant: &str, demand: &Demand) -> Result<Config, Failure> {
     let usage = |text: String| {
         let report = Report::new(format!("--variant {variant}: {text}"));
-        let hint =
-            "give settings of a stream, such as cooldown_down=1h or min_shards=4,max_shards=64";
+        let hint = "give settings of a stream, such as memory=24h or min_shards=4,max_shards=64";
         Failure::new(Exit::Usage, report.hint(hint))
     };
     let settings = settings_of(variant).map_err(usage)?;
-    let settings = settings.into_iter().map(|(key, value)| Setting {
+    let sets = |keys: &[&str]| settings.iter().any(|(key, _)| keys.contains(&key.as_str()));
+    // These mean something to the adaptive policy alone.
+    let implied = sets(&["memory", "fill", "saving"]) && !sets(&["policy"]);
+    let settings = settings.iter().map(|(key, value)| Setting {
         key: format!("defaults.{key}"),
-        value,
+        value: value.clone(),
     });
+    let settings = settings.chain(implied.then(adaptive));
     plain(demand, settings.collect()).map_err(|failure| Failure {
         exit: Exit::Usage,
         ..failure
