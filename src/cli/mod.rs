@@ -289,6 +289,10 @@ pub struct Scale {
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 
+    /// The stream's account, by its ID, role ARN or profile, where several have a stream of this name
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+
     /// Wait until the stream is ACTIVE again
     #[arg(long)]
     pub wait: bool,

@@ -209,7 +209,7 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
         state.path(),
         demo::REGION,
         demo::TABLE,
-        demo::config(),
+        demo::config(clock.speed()),
     );
     let config = Config::from_toml_and(&text, settings)?;
     let transport = Transport::embedded(sandbox.http_client());
@@ -280,7 +280,7 @@ async fn manual_context(cli: &Cli) -> Result<Manual, Failure> {
 /// The context of a command for the named streams only, or for all of them.
 async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Warn);
+    logging::start(world.config.log_format, Level::Warn, &world.clock);
     let aws = connect(&world).await?;
     let demo = world.demo.take();
     let mut context = context(world, aws, cli.dry_run, Role::Command);
@@ -299,17 +299,20 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
 /// Runs one tick, prints its report, and returns its exit code.
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Warn);
+    logging::start(world.config.log_format, Level::Warn, &world.clock);
     // Handle signals before the first request, so that none ends the process in the middle of a
     // scaling.
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
     let Some(_lock) = lock(&world, cli.dry_run)? else {
-        tracing::warn!("another run is under way, and this one does nothing");
+        let folder = world.config.state_dir.display();
+        let skipped = format!("another kinesis-autoscaler uses the state directory {folder}");
+        tracing::warn!("{skipped}: another run is under way, and this one does nothing");
         if cli.output == Output::Json {
-            print(&render(
-                &Report::of_nothing(world.clock.now(), false),
-                Output::Json,
-            ))?;
+            let report = Report {
+                skipped: Some(skipped),
+                ..Report::of_nothing(world.clock.now(), false)
+            };
+            print(&render(&report, Output::Json))?;
         }
         return Ok(Exit::Done);
     };
@@ -356,7 +359,7 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
 /// Runs ticks until a signal stops them.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Info);
+    logging::start(world.config.log_format, Level::Info, &world.clock);
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         let error = format!(
             "another kinesis-autoscaler uses the state directory {}",

@@ -155,45 +155,46 @@ fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> Stri
 /// Finds the one subscription that is meant.
 async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Failure> {
     let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
-    if let Some(region) = &args.region {
-        found.retain(|id| {
-            subscriptions::region(context, context.subscription(*id)) == region.as_str()
-        });
-    }
+    found.retain(|id| {
+        let subscription = context.subscription(*id);
+        let region = subscriptions::region(context, subscription);
+        let is_there = args.region.as_deref().is_none_or(|it| it == region);
+        let account = args.account.as_deref();
+        is_there && account.is_none_or(|it| subscription.account.is_called(it))
+    });
     match &found[..] {
         [one] => Ok(*one),
         [] => {
-            let report = Report::new(format!(
-                "the stream {} is not subscribed in the Region {}",
-                args.stream,
-                args.region.as_deref().unwrap_or_default()
-            ));
-            Err(Failure::new(
-                Exit::Failed,
-                report.hint("omit --region, or correct it"),
-            ))
-        }
-        many => {
-            let all_clients: Vec<String> = many
+            let narrowed = [("Region", &args.region), ("account", &args.account)];
+            let narrowed = narrowed
                 .iter()
-                .map(|id| {
-                    let subscription = context.subscription(*id);
-                    let region = subscriptions::region(context, subscription);
-                    format!("{} in {region}", subscription.alarms.scale_up)
-                })
-                .collect();
+                .filter_map(|(what, name)| Some(format!("{what} {}", name.as_deref()?)));
+            let narrowed: Vec<String> = narrowed.collect();
             let text = format!(
-                "{} subscriptions have the stream {}",
-                many.len(),
-                args.stream
+                "the stream {} is not subscribed in the {}",
+                args.stream,
+                narrowed.join(" and ")
             );
-            let hint = format!(
-                "name one with --region, or by one of its alarms instead of the stream: {}",
-                all_clients.join(", ")
-            );
-            Err(Failure::new(Exit::Usage, Report::new(text).hint(hint)))
+            let hint = "correct or omit --region and --account; `status` lists all subscriptions";
+            Err(Failure::new(Exit::Failed, Report::new(text).hint(hint)))
         }
+        many => Err(ambiguous(context, &args.stream, many)),
     }
+}
+
+/// Several subscriptions have the name: says which, and what selects each.
+fn ambiguous(context: &Context, name: &str, ids: &[SubscriptionId]) -> Failure {
+    let candidate = |id: &SubscriptionId| {
+        let subscription = context.subscription(*id);
+        let region = subscriptions::region(context, subscription);
+        let account = subscription.account.short_name();
+        let alarm = &subscription.alarms.scale_up;
+        format!("--region {region} --account {account} ({alarm})")
+    };
+    let candidates: Vec<String> = ids.iter().map(candidate).collect();
+    let text = format!("{} subscriptions have the stream {name}", ids.len());
+    let hint = format!("select one of them:\n{}", candidates.join("\n"));
+    Failure::new(Exit::Usage, Report::new(text).hint(hint))
 }
 
 /// Reads the stream, refuses what AWS or the scaling log would refuse, and plans the calls.

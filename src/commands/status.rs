@@ -6,6 +6,7 @@ mod render;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use autoscaler_core::alarm::EvaluationState;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -94,6 +95,8 @@ pub struct AlarmRow {
     pub state: Option<&'static str>,
     pub since: Option<Timestamp>,
     pub actions_enabled: Option<bool>,
+    /// What kept CloudWatch from evaluating the alarm, so that its state cannot be relied on.
+    pub evaluation_state: Option<EvaluationState>,
     pub shard_count: Option<u32>,
 }
 

@@ -82,7 +82,8 @@ impl State {
 }
 
 /// What kept CloudWatch from evaluating an alarm, so that its state cannot be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EvaluationState {
     /// Not all metrics could be read.
     PartialData,

@@ -190,7 +190,7 @@ impl<'a> Judge<'a> {
     fn pair(self) -> Result<Pair<'a>, Stop> {
         let get = |alarm: &'a Fetched<Alarm>, name: &str| match alarm {
             Fetched::Unread => Err(Stop::Need(Fact::Pair)),
-            Fetched::Missing => Err(self.broken(&ContractError::Missing(name.to_owned()))),
+            Fetched::Missing => Err(self.missing_alarm(name)),
             Fetched::Found(alarm) => Ok(alarm),
         };
         let names = &self.subscription.alarms;
@@ -209,19 +209,33 @@ impl<'a> Judge<'a> {
         })
     }
 
+    /// An alarm does not exist, perhaps because its stream does not: then creating it would not help.
+    fn missing_alarm(self, alarm: &str) -> Stop {
+        match (&self.subscription.stream, &self.facts.stream) {
+            (Some(_), Fetched::Unread) => Stop::Need(Fact::Stream),
+            (Some(name), Fetched::Missing) => self.missing_stream(
+                name,
+                "create the stream and then its alarms, or correct the name under [[streams]]",
+            ),
+            _ => self.broken(&ContractError::Missing(alarm.to_owned())),
+        }
+    }
+
+    fn missing_stream(self, name: &str, hint: &str) -> Stop {
+        let error = format!("stream {name} does not exist");
+        let missing = Decision::fail(Reason::StreamMissing, error, hint);
+        let mut missing = Conclusion::from(missing.until(after(self.now, RECHECK)));
+        missing.settlements = settle::superseded(self.trigger, None, self.now);
+        missing.into()
+    }
+
     /// Rule 3: only an ACTIVE, provisioned stream is resharded, or has its alarms rewritten.
     fn ready_stream(self, name: &str) -> Result<&'a StreamSummary, Stop> {
         let stream = match &self.facts.stream {
             Fetched::Unread => return Err(Stop::Need(Fact::Stream)),
             Fetched::Missing => {
-                let error = format!("stream {name} does not exist");
                 let hint = "create the stream, or remove its subscription and its alarms";
-                let mut missing = Conclusion::from(
-                    Decision::fail(Reason::StreamMissing, error, hint)
-                        .until(after(self.now, RECHECK)),
-                );
-                missing.settlements = settle::superseded(self.trigger, None, self.now);
-                return Err(missing.into());
+                return Err(self.missing_stream(name, hint));
             }
             Fetched::Found(stream) => stream,
         };

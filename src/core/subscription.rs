@@ -90,6 +90,28 @@ impl Subscription {
     }
 }
 
+impl Account {
+    /// What tells it from the other accounts of a configuration: its role's account ID, its
+    /// profile, or `default`.
+    pub fn short_name(&self) -> &str {
+        let role = self.role_arn.as_deref();
+        role.map(|role| account_id(role).unwrap_or(role))
+            .or(self.profile.as_deref())
+            .unwrap_or("default")
+    }
+
+    /// Whether a person means this account by `name`: its short name, role ARN or profile.
+    pub fn is_called(&self, name: &str) -> bool {
+        let full = [self.role_arn.as_deref(), self.profile.as_deref()];
+        self.short_name() == name || full.contains(&Some(name))
+    }
+}
+
+/// The account ID in `arn:aws:iam::123456789012:role/name`.
+fn account_id(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|id| !id.is_empty())
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = |name: &str, value: &Option<Arc<str>>| {

@@ -63,7 +63,15 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
         .map_err(ScheduleError::from)?;
     let watchdog = Watchdog::start();
     systemd::ready();
-    tracing::info!(schedule = plan.schedule, "started");
+    let is_dry_run = plan.autoscaler.is_dry_run();
+    let (started, dry_run) = match is_dry_run {
+        true => (
+            "started; this is a dry run, which changes nothing",
+            "dry run; ",
+        ),
+        false => ("started", ""),
+    };
+    tracing::info!(schedule = plan.schedule, dry_run = is_dry_run, "{started}");
     let mut late_by = None;
     let mut refused = "";
     loop {
@@ -73,7 +81,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
             () = signals.stop() => break,
         };
         report.late_by = late_by.take();
-        let words = report.summary();
+        let words = format!("{dry_run}{}", report.summary());
         tracing::debug!(calls = ?report.api_calls, "{words}");
         systemd::status(&format!("{words}{refused}"));
         reload.ticked(&report);

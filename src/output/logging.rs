@@ -1,11 +1,15 @@
 //! Log lines on standard error: text for people, JSON for machines; each line of a tick carries its
 //! stream.
 
-use std::{ffi::OsString, io};
+use std::{ffi::OsString, fmt::Result, io};
 
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::{
+    EnvFilter, fmt,
+    fmt::{format::Writer, time::FormatTime},
+    prelude::*,
+};
 
-use crate::{config::LogFormat, output::error::wants_colour};
+use crate::{config::LogFormat, output::error::wants_colour, reconcile::clock::Clock};
 
 /// What goes to the log unless `RUST_LOG` is set. Warnings of libraries are left to our own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +20,18 @@ pub enum Level {
     Warn,
 }
 
+/// Lines are dated by the clock that the program goes by, which is simulated in the sandbox.
+struct Timer(Clock);
+
+impl FormatTime for Timer {
+    fn format_time(&self, writer: &mut Writer<'_>) -> Result {
+        write!(writer, "{:.6}", self.0.now())
+    }
+}
+
 /// Sends this process's log to standard error; `RUST_LOG` filters it. Only the first call has an
 /// effect.
-pub fn start(format: LogFormat, level: Level) {
+pub fn start(format: LogFormat, level: Level, clock: &Clock) {
     let unless_said = match level {
         Level::Info => "error,kinesis_autoscaler=info",
         Level::Warn => "error,kinesis_autoscaler=warn",
@@ -26,6 +39,7 @@ pub fn start(format: LogFormat, level: Level) {
     let (filter, invalid) = filter(std::env::var_os("RUST_LOG"), unless_said);
     let no_color = std::env::var_os("NO_COLOR");
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = lines.with_timer(Timer(clock.clone()));
     let started = match format {
         LogFormat::Json => tracing_subscriber::registry()
             .with(filter)

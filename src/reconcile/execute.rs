@@ -224,11 +224,15 @@ impl Executor<'_> {
             Resharding::Refused(error) => return Err((row, error)),
             Resharding::NotSent => self.give_up(row).await,
             Resharding::LeaseLost => Execution::LeaseLost,
-            Resharding::InDoubt(error) => Execution::InDoubt {
-                error: format!(
-                    "{error}; the next look at the stream finds out whether it is being resharded"
-                ),
-            },
+            Resharding::InDoubt(error) => {
+                let hint = error.hint().map(|hint| format!(" ({hint})"));
+                Execution::InDoubt {
+                    error: format!(
+                        "{error}{}; the next look at the stream finds out whether it is being resharded",
+                        hint.unwrap_or_default()
+                    ),
+                }
+            }
         })
     }
 
@@ -293,7 +297,7 @@ impl Executor<'_> {
                 tracing::warn!(
                     %error,
                     hint = error.hint(),
-                    "DynamoDB does not answer; the row waits in the spool"
+                    "the scaling log did not take the row, which waits in the spool"
                 );
                 Ok(row)
             }

@@ -168,6 +168,9 @@ pub struct Report {
     /// Set when another host holds the lease: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standby: Option<String>,
+    /// Why this run did nothing at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// The Regions whose alarms could not be polled, and why.
     #[serde(skip)]
     pub unpolled: Vec<String>,
@@ -193,6 +196,7 @@ impl Report {
             streams: Vec::new(),
             at_rest: 0,
             standby: None,
+            skipped: None,
             unpolled: Vec::new(),
             uninspected: 0,
             scaling_log_error: None,
@@ -337,8 +341,17 @@ impl Report {
         let table = rows(["STREAM", "ACTION", "SHARDS", "WHY"], &cells, width);
         let width = width.map_or(usize::MAX, usize::from);
         let summary = wrap(&format!("{would}{}", self.summary()), "", "", width);
+        let log = match &self.scaling_log_error {
+            Some(error) => wrap(
+                &format!("error: the scaling log cannot be used: {error}"),
+                "",
+                "  ",
+                width,
+            ),
+            None => String::new(),
+        };
         let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
-        format!("{table}\n{summary}{calls}")
+        format!("{table}\n{summary}{log}{calls}")
     }
 }
 

@@ -284,6 +284,11 @@ impl Autoscaler {
         cut
     }
 
+    /// Whether nothing is written.
+    pub fn is_dry_run(&self) -> bool {
+        self.context.dry_run
+    }
+
     /// How many streams are being worked on.
     pub fn under_way(&self) -> usize {
         self.under_way.len()

@@ -192,13 +192,18 @@ const WEEK: [(&str, i64, u32, u32); 12] = [
 ];
 
 /// The `[[streams]]` tables of a configuration that subscribes the demo's streams.
-pub fn config() -> String {
+///
+/// The quotas of alarms are those of AWS on a clock that is `speed` times as fast as the real one:
+/// otherwise ticks would wait for hours.
+pub fn config(speed: u32) -> String {
     let table = |name: &str| {
         let plan = PLANS.iter().find(|plan| plan.stream == name);
         let policy = plan.map_or(ORDINARY.policy, |plan| plan.policy);
         format!("[[streams]]\nname = \"{name}\"\npolicy = \"{policy}\"\n")
     };
-    STREAMS.map(table).concat()
+    let rate = f64::from(speed) * 2.5;
+    let quotas = format!("[quotas]\nput_metric_alarm = {rate}\nset_alarm_state = {rate}\n");
+    quotas + &STREAMS.map(table).concat()
 }
 
 /// Builds the demo in `region` of the default account. `advance` moves the clock forward by

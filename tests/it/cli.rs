@@ -140,6 +140,7 @@ fn commands_parse() {
             stream,
             target,
             region: None,
+            account: None,
             wait,
             yes,
             note: None,

@@ -295,6 +295,11 @@ fn one_state_directory_has_one_daemon() {
     );
     let report: Value = serde_json::from_slice(&once.stdout).expect("one JSON object all the same");
     assert_eq!(report["streams"], Value::Array(Vec::new()));
+    let skipped = report["skipped"].as_str().unwrap_or_default();
+    assert!(
+        skipped.starts_with("another kinesis-autoscaler uses the state directory /"),
+        "{report:#}"
+    );
     assert!(
         text(&once.stderr).contains("another run is under way"),
         "{}",
@@ -366,4 +371,49 @@ fn the_sandbox_keeps_its_state_to_itself_and_removes_it() {
     errors.read_to_string(&mut String::new()).expect("UTF-8");
     child.wait().expect("it ends");
     assert_eq!(entries().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_dry_run_daemon_says_so_at_its_start() {
+    for (args, says_so) in [(&["--dry-run"][..], true), (&[], false)] {
+        let mut child = program(&[&["--sandbox"], args].concat())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut lines = lines.map(|line| line.expect("UTF-8"));
+        let started = lines.find(|line| line.contains("started"));
+        signal(&child, "TERM");
+        child.wait().expect("it ends");
+        let started = started.expect("it says that it has started");
+        assert_eq!(started.contains("dry run"), says_so, "{started}");
+    }
+}
+
+/// The hour in `2026-11-26T04:06:29.000000Z  INFO Thu 04:00 in the sandbox, shards: …`, as the line
+/// is dated and as it says.
+fn hours(line: &str) -> Option<(String, String)> {
+    let (before, _) = line.split_once(":00 in the sandbox, shards")?;
+    let told = before.rsplit(' ').next()?;
+    Some((line.get(11..13)?.to_owned(), told.to_owned()))
+}
+
+#[test]
+fn the_log_of_the_sandbox_is_dated_by_its_own_clock() {
+    let mut child = program(&["--sandbox"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut seen = Vec::new();
+    for line in lines.map(|line| line.expect("UTF-8")) {
+        seen.extend(hours(&line));
+        if seen.len() == 2 {
+            break;
+        }
+    }
+    signal(&child, "TERM");
+    child.wait().expect("it ends");
+    assert_eq!(seen.len(), 2, "an hour passes in 15 seconds");
+    assert!(seen.iter().all(|(dated, told)| dated == told), "{seen:?}");
 }

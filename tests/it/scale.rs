@@ -35,6 +35,7 @@ fn args(stream: &str, target: Target) -> Scale {
         stream: stream.to_owned(),
         target,
         region: None,
+        account: None,
         wait: false,
         yes: true,
         note: None,
@@ -515,6 +516,46 @@ async fn streams_of_the_same_name_are_told_apart_by_region() {
         ),
         (2, 4)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_the_same_name_are_told_apart_by_account() {
+    const ROLE: &str = "arn:aws:iam::210987654321:role/kinesis-autoscaler";
+    let world = World::new();
+    world.stream("orders", 2);
+    let other = world.sandbox.place("210987654321", crate::world::REGION);
+    other.create_stream("orders", 8);
+    other.pair("orders", 8);
+    let streams =
+        named(&["orders"]) + &format!("[[streams]]\nname = \"orders\"\nrole_arn = \"{ROLE}\"\n");
+    let context = context(&world, &streams).await;
+    let mut one = args("orders", to(4));
+    let run = async |args: &Scale| scale::run(&context, args, Output::Text, Consent::Given).await;
+    let failure = run(&one).await.expect_err("which?");
+    let text = failure.to_string();
+    assert_eq!(failure.exit, Exit::Usage);
+    for words in [
+        "2 subscriptions have the stream orders",
+        "--region eu-west-1 --account default (orders-scale-up-alarm)",
+        "--region eu-west-1 --account 210987654321 (orders-scale-up-alarm)",
+    ] {
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+    one.account = Some("123".to_owned());
+    let text = run(&one).await.expect_err("not there").to_string();
+    assert!(text.contains("not subscribed in the account 123"), "{text}");
+    for (account, target, here, there) in [
+        ("default", 4, 4, 8),
+        ("210987654321", 10, 4, 10),
+        (ROLE, 12, 4, 12),
+    ] {
+        one = args("orders", to(target));
+        one.account = Some(account.to_owned());
+        run(&one).await.expect("it works");
+        let far = other.stream("orders").expect("there").target;
+        assert_eq!((world.shards("orders"), far), (here, there), "{account}");
+        world.pass(SignedDuration::from_mins(5)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
+use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, acted, held, named, of, tick};
@@ -232,4 +233,38 @@ async fn without_the_log_scale_ups_go_on_and_scale_downs_wait() {
         "each once"
     );
     assert_eq!(rows.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_keys_have_another_type_fails_the_tick_with_a_hint() {
+    for kind in ["N", "B"] {
+        let world = World::new();
+        world.place.create_table_of_kind("other", kind);
+        world.stream("orders", 2);
+        world.pass(SignedDuration::from_mins(10)).await;
+        world.fire("orders", "scale-up");
+        let mut config = world.config(&named(&["orders"]));
+        config.log.table = "other".to_owned();
+        let context = world.context(config, false).await;
+        for run in 0..2 {
+            let mut autoscaler = Autoscaler::new(context.clone(), true);
+            let report = tick(&mut autoscaler).await;
+            assert!(report.failed(), "{kind}, run {run}: {report:#?}");
+            let text = report.to_text(None);
+            for words in [
+                "error: the scaling log cannot be used: ",
+                "both of the type S (string): `kinesis-autoscaler check` says which one is wrong",
+            ] {
+                assert!(
+                    text.contains(words),
+                    "{kind}, run {run}: {words:?} in {text}"
+                );
+            }
+        }
+        assert_eq!(
+            world.shards("orders"),
+            4,
+            "a scale-up does not need the log"
+        );
+    }
 }

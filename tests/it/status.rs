@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use autoscaler_core::subscription::SubscriptionId;
 use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
+    cli::Target,
     commands::{
-        history,
+        history, scale,
         status::{Row, Status, gather},
     },
     reconcile::{context::Context, tick::Autoscaler},
@@ -495,8 +497,64 @@ async fn an_alarm_without_data_does_not_read_like_the_reason_no_data() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_stream_is_said_to_be_missing_and_not_its_alarms() {
     let world = World::new();
-    let status = status(&world, &named(&["nosuch"])).await;
+    let config = named(&["nosuch"]);
+    let status = status(&world, &config).await;
     let row = row(&status, "nosuch");
     assert_eq!(row.reason, "stream_missing", "{row:#?}");
     assert_eq!(row.error.as_deref(), Some("stream nosuch does not exist"));
+    let hint = "create the stream and then its alarms, or correct the name under [[streams]]";
+    assert_eq!(row.detail, hint);
+    let mut autoscaler = world.start(&config).await;
+    autoscaler.inspect_all();
+    let report = tick(&mut autoscaler).await;
+    let told = of(&report, "nosuch");
+    assert_eq!(
+        (told.reason.code(), told.detail.as_str()),
+        ("stream_missing", hint)
+    );
+    let context = context(&world, &config, false).await;
+    let target = Target {
+        to: Some(4),
+        by: None,
+    };
+    let failure = scale::plan(&context, SubscriptionId::new(0), target).await;
+    let failure = failure.expect_err("there is nothing to scale").to_string();
+    assert!(
+        failure.contains("stream nosuch does not exist") && failure.contains(hint),
+        "{failure}"
+    );
+    // Where only the alarms are missing, they are what has to be created.
+    world.place.create_stream("nosuch", 2);
+    let failure = scale::plan(&context, SubscriptionId::new(0), target).await;
+    let failure = failure.expect_err("it has no alarms").to_string();
+    assert!(failure.contains("alarms create"), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_cloudwatch_could_not_evaluate_is_shown_with_what_it_means() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.stream("clicks", 2);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.place.edit_alarm("orders-scale-up-alarm", |alarm| {
+        alarm.insert("EvaluationState".to_owned(), json!("PARTIAL_DATA"));
+    });
+    let status = status(&world, &named(&["clicks", "orders"])).await;
+    let json: Value = serde_json::from_str(&status.to_json()).expect("JSON");
+    let states: Vec<&Value> = json["streams"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| &row["scale_up_alarm"]["evaluation_state"])
+        .collect();
+    assert_eq!(states, [&Value::Null, &json!("PARTIAL_DATA")]);
+    let said =
+        "orders-scale-up-alarm is in PARTIAL_DATA: CloudWatch could not read all of its metrics";
+    for width in [None, Some(200), Some(120)] {
+        let text = status.to_text(width);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said), "{width:?}: {text}");
+        let (orders, clicks) = (text.find("\norders"), text.find("\nclicks"));
+        assert!(orders < clicks, "it comes first: {text}");
+    }
 }

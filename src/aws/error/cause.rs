@@ -226,6 +226,16 @@ impl Cause {
             Self::NotFound if operation.service() == "DynamoDB" => {
                 "create the log table with `kinesis-autoscaler table create`"
             }
+            Self::Invalid
+                if operation.service() == "DynamoDB"
+                    && ["schema", "for key", "the key"]
+                        .iter()
+                        .any(|it| message.contains(it)) =>
+            {
+                "the keys of the log table are not `stream_name` and `scaling_datetime`, both of the type S (string): \
+                 `kinesis-autoscaler check` says which one is wrong; keys cannot be changed, so name another table in \
+                 `table` under [log]"
+            }
             Self::StreamLimit
             | Self::NotFound
             | Self::InUse

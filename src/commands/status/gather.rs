@@ -267,18 +267,6 @@ async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     }
 }
 
-/// Where the stream itself is missing, that comes first: creating its alarms would not help.
-fn names_missing_stream(decision: Decision, facts: &Facts, label: &str) -> Decision {
-    match (&facts.stream, decision.reason()) {
-        (Fetched::Missing, Reason::Contract) => Decision::fail(
-            Reason::StreamMissing,
-            format!("stream {label} does not exist"),
-            "create the stream and then its alarms, or fix the name under [[streams]]",
-        ),
-        _ => decision,
-    }
-}
-
 /// The conclusion on all that was read: what a tick holds for, and what an audit would find. A
 /// policy that needs more traffic than the table shows reads it here.
 async fn conclude(
@@ -330,7 +318,6 @@ async fn row(
 ) -> Row {
     let conclusion = conclude(context, subscription, &gathered, now).await;
     let decision = conclusion.decision;
-    let decision = names_missing_stream(decision, &gathered.facts, subscription.label());
     let Gathered {
         facts,
         newest,
@@ -407,6 +394,7 @@ fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
         },
         since: alarm.and_then(|alarm| alarm.state_updated_at),
         actions_enabled: alarm.map(|alarm| alarm.actions_enabled),
+        evaluation_state: alarm.and_then(|alarm| alarm.evaluation_state),
         shard_count: alarm.and_then(Alarm::recorded_count),
     }
 }

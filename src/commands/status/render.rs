@@ -59,6 +59,7 @@ pub(super) fn text(status: &Status, width: Option<u16>) -> String {
 fn urgency(row: &Row) -> u8 {
     match (row.error.is_some(), row.action, row.reason) {
         (true, ..) => 0,
+        _ if !unevaluated(row).is_empty() => 1,
         (_, "hold", "no_alarm") => 3,
         (_, "hold", _) => 1,
         _ => 2,
@@ -92,7 +93,7 @@ fn wide(status: &Status, width: Option<u16>) -> String {
             alarm(&row.scale_down_alarm, status.at),
             last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
             left(row),
-            why(row) + &rejected(row),
+            why(row) + &notes(row),
         ]
     };
     let rows: Vec<_> = status.streams.iter().map(cells).collect();
@@ -289,6 +290,29 @@ fn why(row: &Row) -> String {
     }
 }
 
+/// What a person should know beside the reason.
+fn notes(row: &Row) -> String {
+    let unreadable = match row.unreadable_rows {
+        0 => String::new(),
+        n => format!(
+            "; {} of the scaling log could not be read, and counts toward the daily limit",
+            counted(n, "row")
+        ),
+    };
+    unevaluated(row) + &unreadable + &rejected(row)
+}
+
+/// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
+fn unevaluated(row: &Row) -> String {
+    let note = |alarm: &AlarmRow| {
+        let state = alarm.evaluation_state?;
+        let (name, meaning) = (&alarm.name, state.meaning());
+        Some(format!("; {name} is in {}: {meaning}", state.name()))
+    };
+    let alarms = [&row.scale_up_alarm, &row.scale_down_alarm];
+    alarms.into_iter().filter_map(note).collect()
+}
+
 /// `; 12 records rejected in the last hour, 340 in 24 h`, and what that means at low usage.
 fn rejected(row: &Row) -> String {
     let day = row.rejected_24h.unwrap_or(0);
@@ -316,7 +340,8 @@ fn story(row: &Row, now: Timestamp) -> String {
     };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
     let last = last.unwrap_or_default();
-    format!("{status}{}{fix}{}{last}", why(row), rejected(row))
+    let notes = notes(row);
+    format!("{status}{}{fix}{notes}{last}", why(row))
 }
 
 /// `hosts: a acts; b stands by, seen 12s ago`.

@@ -128,7 +128,14 @@ fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Resul
     cooldown(judge, Direction::Up, recent)?;
     budget(CALLS_PER_DAY, recent, judge.now)?;
     switches(judge, Direction::Up)?;
-    let detail = format!("{}; {detail}", in_alarm_since(alarm));
+    let unread = match recent.unread {
+        Some(_) => {
+            "; the scaling log cannot be read, so that cooldown and daily limit go by the scalings \
+             that this host knows of"
+        }
+        None => "",
+    };
+    let detail = format!("{}; {detail}{unread}", in_alarm_since(alarm));
     Ok(Decision::act(Action::ScaleUp { to }, Reason::Alarm, detail))
 }
 

@@ -101,12 +101,36 @@ fn hash_value<'a>(table: &Table, condition: &'a Condition) -> Result<&'a Value, 
             table.hash.name
         ))
     })?;
-    match parts(value) {
-        Some((kind, _)) if kind == table.hash.kind => Ok(value),
-        _ => Err(invalid(
+    let is_hash = parts(value).is_some_and(|(kind, _)| kind == table.hash.kind);
+    let range_values = match condition {
+        Condition::And(_, b) if is_range(b) => bounds(b),
+        Condition::And(a, _) => bounds(a),
+        _ => Vec::new(),
+    };
+    let range = table.range.as_ref();
+    let is_range_kind = |value: &&Value| {
+        parts(value).is_some_and(|(kind, _)| range.is_some_and(|range| range.kind == kind))
+    };
+    match is_hash && range_values.iter().all(is_range_kind) {
+        true => Ok(value),
+        false => Err(invalid(
             "One or more parameter values were invalid: Condition parameter type does not match schema type",
         )),
     }
+}
+
+/// The values that a condition on a key compares with.
+fn bounds(condition: &Condition) -> Vec<&Value> {
+    let operands = match condition {
+        Condition::Compare(_, _, value) | Condition::BeginsWith(_, value) => vec![value],
+        Condition::Between(_, low, high) => vec![low, high],
+        _ => Vec::new(),
+    };
+    let values = operands.into_iter().filter_map(|operand| match operand {
+        Operand::Value(value) => Some(value),
+        _ => None,
+    });
+    values.collect()
 }
 
 /// Returns one page of `found`. Like DynamoDB it applies Limit before the filter.
