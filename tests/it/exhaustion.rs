@@ -10,9 +10,9 @@ use std::{
 };
 
 use autoscaler_sandbox::{Fault, Load, Traffic};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::reconcile::tick::Autoscaler;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named, tick};
 
@@ -230,4 +230,108 @@ async fn any_call_fails(cases: &[Case]) {
     }
     println!("{failures} failures");
     assert!(failures >= 100 * cases.len(), "{failures}");
+}
+
+/// Ticks by the default schedule until the scaling's call has taken effect, or for so long.
+async fn tick_until_resharded(world: &World, autoscaler: &mut Autoscaler) {
+    const EVERY: Duration = Duration::from_secs(10);
+    for _ in 0..30 {
+        let started = tokio::time::Instant::now();
+        tick(autoscaler).await;
+        let stream = world.place.stream("orders").expect("it is there");
+        if stream.update_calls_24h > 0 {
+            return;
+        }
+        let into_period =
+            Duration::from_micros((world.clock.now().as_microsecond() % 10_000_000).unsigned_abs());
+        if started.elapsed() < EVERY {
+            tokio::time::sleep(EVERY.saturating_sub(into_period)).await;
+        }
+    }
+    panic!("the call was never repeated");
+}
+
+/// From the first UpdateShardCount, which was lost, to the one that had an effect.
+fn from_lost_to_repeated(world: &World, died_at: Option<Timestamp>) -> Option<SignedDuration> {
+    let calls = world.sandbox.request_log();
+    let mut calls = calls
+        .iter()
+        .filter(|call| call.operation == "UpdateShardCount");
+    let first = calls.next()?;
+    if first.outcome == "ok" {
+        // The process died with an intent in the scaling log, and before its call.
+        return Some(first.at.duration_since(died_at?));
+    }
+    let repeated = calls.find(|call| call.outcome == "ok")?;
+    Some(repeated.at.duration_since(first.at))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_call_is_repeated_within_15_seconds_at_the_default_schedule() {
+    /// As the unit has it.
+    const RESTART_AFTER: SignedDuration = SignedDuration::from_secs(5);
+    let server_error = Fault::Refuse {
+        status: 500,
+        code: "InternalFailure".to_owned(),
+        message: "by the test".to_owned(),
+    };
+    let mut took = Vec::new();
+    for case in &CASES[..4] {
+        for fault in [Fault::HangBefore, Fault::ResetBefore, server_error.clone()] {
+            for dies in [false, true] {
+                let world = case.world().await;
+                let mut lost = 0;
+                let fault_once = fault.clone();
+                world.sandbox.set_faults(move |call| {
+                    lost += usize::from(call.operation == "UpdateShardCount");
+                    match lost == 1 && call.operation == "UpdateShardCount" {
+                        true => fault_once.clone(),
+                        false => Fault::None,
+                    }
+                });
+                let mut autoscaler = case.start(&world).await;
+                if dies {
+                    // It dies a second after the call was lost, or at the end of its tick.
+                    let _ =
+                        tokio::time::timeout(Duration::from_secs(1), tick(&mut autoscaler)).await;
+                    drop(autoscaler);
+                    world.pass(RESTART_AFTER).await;
+                    autoscaler = case.start(&world).await;
+                }
+                tick_until_resharded(&world, &mut autoscaler).await;
+                took.extend(from_lost_to_repeated(&world, None));
+                let what = format!("a lost call, {fault:?}, dies: {dies}");
+                case.settles(&world, autoscaler, &what).await;
+            }
+        }
+        for at in 0.. {
+            let world = case.world().await;
+            let calls = fault_at(&world, at, Fault::HangBefore);
+            let mut autoscaler = case.start(&world).await;
+            let ended = tokio::time::timeout(Duration::from_secs(1), tick(&mut autoscaler)).await;
+            drop(autoscaler);
+            if calls.load(Ordering::Relaxed) <= at {
+                assert!(ended.is_ok(), "without a fault the tick ends");
+                break;
+            }
+            let is_open = |row: &Value| row["outcome"]["S"] == "open";
+            let stream = world.place.stream("orders").expect("it is there");
+            if stream.update_calls_24h > 0 || !world.rows().iter().any(is_open) {
+                continue;
+            }
+            let died_at = world.clock.now();
+            world.pass(RESTART_AFTER).await;
+            let mut next = case.start(&world).await;
+            tick_until_resharded(&world, &mut next).await;
+            took.extend(from_lost_to_repeated(&world, Some(died_at)));
+            case.settles(&world, next, &format!("death at call {at}"))
+                .await;
+        }
+    }
+    took.sort_unstable();
+    let (count, median) = (took.len(), took[took.len() / 2]);
+    let worst = took[count - 1];
+    println!("{count} lost calls; until the repeated one: median {median:#}, worst {worst:#}");
+    assert!(count >= 24, "{took:?}");
+    assert!(worst < SignedDuration::from_secs(15), "{took:?}");
 }

@@ -10,6 +10,7 @@ mod config;
 mod config_errors;
 mod contract;
 mod crash;
+mod demo;
 mod emulator;
 mod error;
 mod exhaustion;
