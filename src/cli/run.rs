@@ -443,7 +443,7 @@ impl Reload for Reloader {
         let aws = connect(&world)
             .await
             .map_err(|failure| failure.to_string())?;
-        let change = metrics::Change::to(world.config.metrics.as_ref(), self.metrics.as_ref());
+        let change = metrics::Change::to(world.config.metrics.as_ref(), self.metrics.as_mut());
         let change = change
             .await
             .map_err(|error| Failure::from(error).to_string())?;

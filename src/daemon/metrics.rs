@@ -6,7 +6,10 @@
 mod endpoint;
 mod exposition;
 mod health;
+mod page;
+mod process;
 mod server;
+mod tick_durations;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,13 +17,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use prometheus_client::{
-    metrics::histogram::Histogram,
-    registry::{Registry, Unit},
-};
+use tick_durations::TickDurations;
 
 pub use endpoint::{Change, Endpoint};
 pub use health::Health;
+pub use page::Format;
 pub use server::{ListenError, Listener, Server};
 
 use crate::{
@@ -32,20 +33,12 @@ use crate::{
 };
 use autoscaler_core::reason::Reason;
 
-/// Seconds; a tick is a single call when nothing is to be done, and ends at `tick_timeout`, by default 50 s.
-const TICK_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
-
 /// The daemon's figures. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    shared: Arc<Shared>,
-    registry: Arc<Registry>,
-    tick_duration: Histogram,
+    /// What both a tick and a scrape reach.
+    shared: Arc<Mutex<State>>,
 }
-
-/// What both a tick and a scrape reach.
-#[derive(Debug)]
-struct Shared(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -54,6 +47,7 @@ struct State {
     /// AWS calls counted under configurations that are in force no more.
     earlier: Counts,
     ticks: Ticks,
+    tick_durations: TickDurations,
     last_tick: Option<health::LastTick>,
     reload_refused: bool,
     /// By stream and Region.
@@ -85,33 +79,23 @@ impl Metrics {
     /// Figures of a daemon that has not ticked yet.
     pub fn new(context: Arc<Context>) -> Self {
         let streams = subscribed(&context).map(|key| (key, Stream::default()));
-        let shared = Arc::new(Shared(Mutex::new(State {
+        let state = State {
             streams: streams.collect(),
             context,
             earlier: Counts::default(),
             ticks: Ticks::default(),
+            tick_durations: TickDurations::default(),
             last_tick: None,
             reload_refused: false,
-        })));
-        let mut registry = Registry::with_prefix("kinesis_autoscaler");
-        let tick_duration = Histogram::new(TICK_BUCKETS);
-        registry.register_with_unit(
-            "tick_duration",
-            "How long ticks took",
-            Unit::Seconds,
-            tick_duration.clone(),
-        );
-        registry.register_collector(Box::new(shared.clone()));
+        };
         Self {
-            shared,
-            registry: Arc::new(registry),
-            tick_duration,
+            shared: Arc::new(Mutex::new(state)),
         }
     }
 
     /// Goes on with a new configuration: counts stay, streams that are subscribed no more go.
     pub fn adopt(&self, context: Arc<Context>) {
-        let mut state = self.shared.lock();
+        let mut state = self.lock();
         let counts = state.context.aws.meter.read();
         add(&mut state.earlier.calls, counts.calls);
         add(&mut state.earlier.errors, counts.errors);
@@ -131,9 +115,9 @@ impl Metrics {
 
     /// Takes in what a tick did.
     pub fn ticked(&self, report: &Report) {
-        self.tick_duration
-            .observe(report.duration_ms as f64 / 1000.0);
-        let mut state = self.shared.lock();
+        let mut state = self.lock();
+        let seconds = report.duration_ms as f64 / 1000.0;
+        state.tick_durations.observe(seconds);
         match report.failed() {
             true => state.ticks.failed += 1,
             false => state.ticks.good += 1,
@@ -153,23 +137,22 @@ impl Metrics {
 
     /// Takes in whether the last reload has put a new configuration in force.
     pub fn reloaded(&self, taken: bool) {
-        self.shared.lock().reload_refused = !taken;
+        self.lock().reload_refused = !taken;
     }
 
-    /// The exposition format (OpenMetrics text).
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            Ok(()) => text,
-            // A string takes everything.
-            Err(std::fmt::Error) => String::new(),
-        }
+    /// All series, as a scrape reads them.
+    pub fn exposition(&self, format: Format) -> String {
+        exposition::encode(&self.lock(), format)
     }
 
     /// Whether the daemon does its work.
     pub fn health(&self) -> Health {
-        let state = self.shared.lock();
+        let state = self.lock();
         health::judge(&state.context, state.last_tick.as_ref())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -210,12 +193,6 @@ impl Stream {
                 self.shards = report.shards_after;
             }
         }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What Prometheus and health checks are told, and over which wire.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     net::SocketAddr,
-    process::Command,
+    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
     config,
-    daemon::metrics::{Change, Endpoint, Metrics},
+    daemon::metrics::{Change, Endpoint, Format, Metrics},
     reconcile::{
         context::{Context, Role},
         report::{NO_KNOWN_HOST, Report},
@@ -53,6 +53,10 @@ impl Process {
         self.metrics.ticked(&report);
         report
     }
+
+    fn text(&self) -> String {
+        self.metrics.exposition(Format::OpenMetrics)
+    }
 }
 
 #[track_caller]
@@ -84,15 +88,15 @@ async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
     world.fire("paused", "scale-up");
     let mut process = Process::new(&world, &named(&["orders", "paused", "quiet"])).await;
     has(
-        &process.metrics.text(),
+        &process.text(),
         &[
             "ticks_total{result=\"ok\"} 0",
-            "subscriptions 3.0",
-            "spool_rows 0.0",
+            "subscriptions 3",
+            "spool_rows 0",
         ],
     );
     process.tick().await;
-    let text = process.metrics.text();
+    let text = process.text();
     let orders = "stream=\"orders\",region=\"eu-west-1\"";
     has(
         &text,
@@ -101,16 +105,13 @@ async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
             "ticks_total{result=\"failed\"} 0",
             "late_ticks_total 0",
             "tick_duration_seconds_count 1",
-            "standby 0.0",
-            &format!(
-                "build_info{{version=\"{}\"}} 1.0",
-                env!("CARGO_PKG_VERSION")
-            ),
+            "standby 0",
+            &format!("build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
             "api_calls_total{operation=\"DescribeAlarms\"} 3",
             "api_calls_total{operation=\"UpdateShardCount\"} 1",
-            &format!("stream_shards{{{orders}}} 4.0"),
-            &format!("stream_target_shards{{{orders}}} 4.0"),
-            &format!("stream_daily_budget_left{{{orders}}} 9.0"),
+            &format!("stream_shards{{{orders}}} 4"),
+            &format!("stream_target_shards{{{orders}}} 4"),
+            &format!("stream_daily_budget_left{{{orders}}} 9"),
             &format!("scalings_total{{{orders},direction=\"up\"}} 1"),
             "holds_total{stream=\"paused\",region=\"eu-west-1\",reason=\"paused\"} 1",
         ],
@@ -126,9 +127,114 @@ async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
     // The call of now frees its slot in a day, and a minute for its way to AWS.
     world.pass(SignedDuration::from_mins(24 * 60 + 1)).await;
     has(
-        &process.metrics.text(),
-        &[&format!("stream_daily_budget_left{{{orders}}} 10.0")],
+        &process.text(),
+        &[&format!("stream_daily_budget_left{{{orders}}} 10")],
     );
+}
+
+/// The families of a page with their types, whose layout is as its format has it: help and type
+/// before the samples, which stand together and are named after their family.
+#[track_caller]
+fn families(text: &str, format: Format) -> BTreeMap<String, String> {
+    let mut families = BTreeMap::new();
+    let (mut help, mut family) = (String::new(), (String::new(), String::new()));
+    let openmetrics = format == Format::OpenMetrics;
+    let text = match openmetrics {
+        true => text
+            .strip_suffix("# EOF\n")
+            .expect("OpenMetrics has an end"),
+        false => text,
+    };
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, words) = rest.split_once(' ').expect("a name and its help");
+            assert!(words.len() > 3, "{line}");
+            help = name.to_owned();
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').expect("a name and its type");
+            assert_eq!(name, help, "the help is before the type");
+            let is_total = name.ends_with("_total");
+            assert_eq!(is_total, kind == "counter" && !openmetrics, "{line}");
+            let known = families.insert(name.to_owned(), kind.to_owned());
+            assert_eq!(known, None, "{name} is there twice");
+            family = (name.to_owned(), kind.to_owned());
+        } else {
+            let name = line.split(['{', ' ']).next().expect("a name");
+            let suffix = name.strip_prefix(&family.0);
+            let suffixes: &[&str] = match family.1.as_str() {
+                "histogram" => &["_bucket", "_sum", "_count"],
+                "counter" if openmetrics => &["_total"],
+                _ => &[""],
+            };
+            assert!(
+                suffix.is_some_and(|suffix| suffixes.contains(&suffix)),
+                "{line:?} is not of the family {family:?}"
+            );
+            let value = line.rsplit(' ').next().expect("a value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    families
+}
+
+/// Has `promtool` read a text on its standard input, where it is installed.
+fn promtool(arguments: &[&str], text: &str) {
+    let command = Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = command else {
+        eprintln!("promtool is not installed, so `promtool {arguments:?}` is not run");
+        return;
+    };
+    let mut input = child.stdin.take().expect("a pipe");
+    // A promtool that reads files has no use for it.
+    let _ = input.write_all(text.as_bytes());
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let said = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+    assert!(
+        output.status.success(),
+        "promtool {arguments:?}: {said:?}\n{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_formats_are_as_their_readers_want_them() {
+    let world = World::new();
+    for name in ["orders", "paused"] {
+        world.stream(name, 2);
+        world.fire(name, "scale-up");
+    }
+    world.place.edit_alarm("paused-scale-up-alarm", |alarm| {
+        alarm.insert("ActionsEnabled".to_owned(), Value::Bool(false));
+    });
+    let mut process = Process::new(&world, &named(&["orders", "paused"])).await;
+    process.tick().await;
+    let text = process.metrics.exposition(Format::Text);
+    let known = families(&text, Format::Text);
+    promtool(&["check", "metrics"], &text);
+    let openmetrics = families(&process.text(), Format::OpenMetrics);
+    let in_text = |(name, kind): (String, String)| match kind.as_str() {
+        "counter" => (format!("{name}_total"), kind),
+        _ => (name, kind),
+    };
+    let openmetrics: BTreeMap<_, _> = openmetrics.into_iter().map(in_text).collect();
+    assert_eq!(known, openmetrics, "both have the same families");
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+    ] {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|value| value.trim().parse::<f64>().ok());
+        assert!(value.is_some_and(|value| value >= 0.0), "{name} {line:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +246,7 @@ async fn failures_and_errors_are_counted() {
     let mut process = Process::new(&world, &named(&["orders"])).await;
     process.tick().await;
     has(
-        &process.metrics.text(),
+        &process.text(),
         &[
             "ticks_total{result=\"failed\"} 1",
             "api_errors_total{operation=\"DescribeStreamSummary\"} 1",
@@ -157,14 +263,14 @@ async fn a_dry_run_counts_no_scaling_and_shows_the_target() {
     let context = world.context(world.config(&named(&["orders"])), true).await;
     let metrics = Metrics::new(context.clone());
     metrics.ticked(&tick(&mut Autoscaler::new(context, true)).await);
-    let text = metrics.text();
+    let text = metrics.exposition(Format::OpenMetrics);
     let orders = "stream=\"orders\",region=\"eu-west-1\"";
     has(
         &text,
         &[
-            &format!("stream_shards{{{orders}}} 2.0"),
-            &format!("stream_target_shards{{{orders}}} 4.0"),
-            &format!("stream_daily_budget_left{{{orders}}} 10.0"),
+            &format!("stream_shards{{{orders}}} 2"),
+            &format!("stream_target_shards{{{orders}}} 4"),
+            &format!("stream_daily_budget_left{{{orders}}} 10"),
         ],
     );
     has(
@@ -188,31 +294,28 @@ async fn counts_go_on_over_a_reload_and_streams_that_are_gone_go() {
             .find(|line| line.contains("_calls_total{operation=\"DescribeAlarms\"}"));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
     };
-    let before = calls(&process.metrics.text());
+    let before = calls(&process.text());
     assert!(before > Some(0), "{before:?}");
     let next = world
         .context(world.config(&named(&["orders"])), false)
         .await;
     process.metrics.adopt(next);
-    let text = process.metrics.text();
+    let text = process.text();
     assert_eq!(calls(&text), before, "{text}");
+    has(&text, &["subscriptions 1", "ticks_total{result=\"ok\"} 1"]);
     has(
         &text,
-        &["subscriptions 1.0", "ticks_total{result=\"ok\"} 1"],
-    );
-    has(
-        &text,
-        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4.0"],
+        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4"],
     );
     lacks(&text, "clicks");
 
     let reloaded = |taken| {
         process.metrics.reloaded(taken);
-        process.metrics.text()
+        process.text()
     };
-    has(&text, &["config_last_reload_successful 1.0"]);
-    has(&reloaded(false), &["config_last_reload_successful 0.0"]);
-    has(&reloaded(true), &["config_last_reload_successful 1.0"]);
+    has(&text, &["config_last_reload_successful 1"]);
+    has(&reloaded(false), &["config_last_reload_successful 0"]);
+    has(&reloaded(true), &["config_last_reload_successful 1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,14 +326,14 @@ async fn a_host_that_stands_by_tells_no_counts_of_streams() {
     let mut process = Process::new(&world, &named(&["orders"])).await;
     let mut report = process.tick().await;
     has(
-        &process.metrics.text(),
-        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4.0"],
+        &process.text(),
+        &["stream_shards{stream=\"orders\",region=\"eu-west-1\"} 4"],
     );
     report.streams.clear();
     report.standby = Some("another".to_owned());
     process.metrics.ticked(&report);
-    let text = process.metrics.text();
-    has(&text, &["standby 1.0"]);
+    let text = process.text();
+    has(&text, &["standby 1"]);
     for gauge in ["stream_shards{", "stream_target_shards{", "budget_left{"] {
         lacks(&text, gauge);
     }
@@ -373,12 +476,12 @@ async fn the_endpoint_serves_metrics_and_health() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     has(&body, &["ticks_total{result=\"ok\"} 1"]);
+    lacks(&body, "# EOF");
     let scrape = "GET /metrics HTTP/1.1\r\nHost: test\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.1\r\n\r\n";
-    let (head, _) = request(address, scrape).await;
-    assert!(
-        head.contains("application/openmetrics-text; version=1.0.0"),
-        "{head}"
-    );
+    let (head, body) = request(address, scrape).await;
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(head.contains(kind), "{head}");
+    assert!(body.ends_with("# EOF\n"), "{body}");
 
     for (wire, status) in [
         ("GET / HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
@@ -404,11 +507,11 @@ async fn the_endpoint_moves_only_when_its_address_changes() {
     world.stream("orders", 2);
     let process = Process::new(&world, &named(&["orders"])).await;
     let context = &process.context;
-    let first = endpoint(context, "127.0.0.1:0").await;
+    let mut first = endpoint(context, "127.0.0.1:0").await;
     let address = first.server().address;
 
-    let change = Change::to(Some(&listen("127.0.0.1:0")), Some(&first)).await;
-    let kept = change
+    let change = Change::to(Some(&listen("127.0.0.1:0")), Some(&mut first)).await;
+    let mut kept = change
         .expect("kept")
         .make(Some(first), context)
         .expect("an endpoint");
@@ -425,7 +528,7 @@ async fn the_endpoint_moves_only_when_its_address_changes() {
     assert!(error.hint().contains("another process"), "{}", error.hint());
     assert!(get(address, "/").await.0.contains("200"));
 
-    let change = Change::to(None, Some(&kept))
+    let change = Change::to(None, Some(&mut kept))
         .await
         .expect("nothing to bind");
     assert!(
@@ -438,6 +541,41 @@ async fn the_endpoint_moves_only_when_its_address_changes() {
         TcpStream::connect(address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test]
+async fn a_reload_moves_the_endpoint_to_another_address_with_the_same_port() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let process = Process::new(&world, &named(&["orders"])).await;
+    let context = &process.context;
+    let mut first = endpoint(context, &free().to_string()).await;
+    let port = first.server().address.port();
+    let everywhere = listen(&format!("0.0.0.0:{port}"));
+
+    // Somebody else holds the port of another address of this machine.
+    let other = std::net::TcpListener::bind(("127.0.0.2", port)).expect("bound");
+    let refused = Change::to(Some(&everywhere), Some(&mut first)).await;
+    let error = refused.expect_err("127.0.0.2 is taken").to_string();
+    assert_eq!(
+        error,
+        format!(
+            "the metrics endpoint cannot listen on 0.0.0.0:{port}, and stays on 127.0.0.1:{port}"
+        )
+    );
+    let here = SocketAddr::from(([127, 0, 0, 1], port));
+    assert!(get(here, "/metrics").await.0.contains("200"), "restored");
+    drop(other);
+
+    let change = Change::to(Some(&everywhere), Some(&mut first)).await;
+    let moved = change.expect("bound").make(Some(first), context);
+    let moved = moved.expect("an endpoint");
+    assert_eq!(
+        moved.server().address,
+        SocketAddr::from(([0, 0, 0, 0], port))
+    );
+    let there = SocketAddr::from(([127, 0, 0, 2], port));
+    assert!(get(there, "/metrics").await.0.contains("200"), "moved");
 }
 
 #[tokio::test]
@@ -512,7 +650,7 @@ fn the_daemon_serves_them_and_a_reload_moves_them() {
     service.takes_a_reload();
     let (_, body) = ask(second, "/metrics").expect("it has moved");
     assert!(
-        body.contains("kinesis_autoscaler_subscriptions 1.0"),
+        body.contains("kinesis_autoscaler_subscriptions 1"),
         "{body}"
     );
     assert!(ask(first, "/metrics").is_err(), "nobody is there any more");
@@ -586,20 +724,15 @@ async fn the_dashboard_speaks_of_all_metrics_and_of_no_other() {
     world.stream("orders", 2);
     let mut process = Process::new(&world, &named(&["orders"])).await;
     process.tick().await;
-    let mut exposed = BTreeSet::new();
-    for line in process.metrics.text().lines() {
-        let Some((name, kind)) = line
-            .strip_prefix("# TYPE ")
-            .and_then(|it| it.split_once(' '))
-        else {
-            continue;
-        };
-        exposed.insert(match kind {
-            "counter" => format!("{name}_total"),
-            "histogram" => format!("{name}_bucket"),
-            _ => name.to_owned(),
-        });
-    }
+    let text = process.metrics.exposition(Format::Text);
+    let exposed = families(&text, Format::Text);
+    let exposed = exposed.into_iter().map(|(name, kind)| match kind.as_str() {
+        "histogram" => format!("{name}_bucket"),
+        _ => name,
+    });
+    // Other dashboards show what every process has.
+    let ours = |name: &String| name.starts_with("kinesis_autoscaler_");
+    let exposed: BTreeSet<String> = exposed.filter(ours).collect();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/grafana-dashboard.json");
     let dashboard = std::fs::read_to_string(path).expect("the dashboard");
     let json: Value = serde_json::from_str(&dashboard).expect("JSON");

@@ -1,6 +1,6 @@
 //! The endpoint across reloads: it is bound anew only where its address has changed, and counts go on.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{ListenError, Listener, Metrics, Server};
 use crate::{config, reconcile::context::Context};
@@ -21,16 +21,29 @@ pub enum Change {
 }
 
 impl Change {
-    /// Finds out what is to be done, and binds a new address already: what is in force stays until [`Self::make`].
+    /// Finds out what is to be done, and binds a new address already: what is in force stays until
+    /// [`Self::make`], unless it is in the way of the new address.
     pub async fn to(
         wanted: Option<&config::Metrics>,
-        now: Option<&Endpoint>,
+        now: Option<&mut Endpoint>,
     ) -> Result<Self, ListenError> {
-        match (wanted, now) {
-            (None, _) => Ok(Self::Off),
-            (Some(wanted), Some(now)) if wanted.listen == now.server.configured => Ok(Self::Keep),
-            (Some(wanted), _) => Ok(Self::Move(Listener::bind(wanted.listen).await?)),
+        let Some(wanted) = wanted.map(|wanted| wanted.listen) else {
+            return Ok(Self::Off);
+        };
+        let Some(now) = now else {
+            return Ok(Self::Move(Listener::bind(wanted).await?));
+        };
+        if now.server.configured == wanted && now.server.is_up() {
+            return Ok(Self::Keep);
         }
+        let listener = match Listener::bind(wanted).await {
+            // 127.0.0.1 and 0.0.0.0 overlap: no two sockets listen on both with the same port.
+            Err(error) if error.is_in_use() && wanted.port() == now.server.address.port() => {
+                now.make_way_for(wanted).await?
+            }
+            bound => bound?,
+        };
+        Ok(Self::Move(listener))
     }
 
     /// Does it; the figures speak of `context` from now on.
@@ -60,5 +73,22 @@ impl Endpoint {
     /// Where they are served.
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Stops listening and binds `wanted`; where that fails, listens where it did before.
+    async fn make_way_for(&mut self, wanted: SocketAddr) -> Result<Listener, ListenError> {
+        let before = self.server.address;
+        self.server.end().await;
+        let refused = match Listener::bind(wanted).await {
+            Ok(listener) => return Ok(listener),
+            Err(refused) => refused,
+        };
+        let Ok(listener) = Listener::bind(before).await else {
+            return Err(refused.is_off(before));
+        };
+        let configured = self.server.configured;
+        self.server = listener.serve(self.metrics.clone());
+        self.server.configured = configured;
+        Err(refused.stays_on(before))
     }
 }

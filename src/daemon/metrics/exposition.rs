@@ -1,198 +1,152 @@
 //! The names, types and help of all series, and their values at the time of a scrape.
 
-use std::fmt;
-
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet},
-    metrics::MetricType,
+use super::{
+    State, Stream, add,
+    page::{Format, Kind, Page, label},
+    process,
 };
-
-use super::{Shared, State, Stream, add};
 use autoscaler_core::decide::calls_left;
 
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-type Samples<'a, T> = Vec<(Labels<'a>, T)>;
+/// About what the series of one stream take.
+const BYTES_PER_STREAM: usize = 1500;
 
-impl Collector for Shared {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let state = self.lock();
-        let mut page = Page(encoder);
-        process(&state, &mut page)?;
-        streams(&state, &mut page)
-    }
+/// The whole page.
+pub(super) fn encode(state: &State, format: Format) -> String {
+    let mut page = Page::new(format, 8192 + state.streams.len() * BYTES_PER_STREAM);
+    process::encode(&mut page);
+    program(state, &mut page);
+    calls(state, &mut page);
+    streams(state, &mut page);
+    page.finish()
 }
 
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn counter(&mut self, name: &str, help: &str, samples: Samples<'_, u64>) -> fmt::Result {
-        let kind = MetricType::Counter;
-        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in &samples {
-            if labels.is_empty() {
-                metric.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
-            } else {
-                let mut sample = metric.encode_family(labels)?;
-                sample.encode_counter::<NoLabelSet, u64, u64>(value, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, samples: Samples<'_, f64>) -> fmt::Result {
-        let kind = MetricType::Gauge;
-        let mut metric = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in &samples {
-            if labels.is_empty() {
-                metric.encode_gauge(value)?;
-            } else {
-                metric.encode_family(labels)?.encode_gauge(value)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn one<T>(value: T) -> Samples<'static, T> {
-    vec![(Vec::new(), value)]
-}
-
-fn process(state: &State, page: &mut Page<'_>) -> fmt::Result {
-    let ticks = state.ticks;
-    let version = vec![(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)];
-    page.gauge("build_info", "The version that runs", version)?;
-    let results = [("ok", ticks.good), ("failed", ticks.failed)];
-    let results = results.map(|(result, count)| (vec![("result", result)], count));
-    page.counter(
-        "ticks",
-        "Ticks that ended; failed: at least one stream failed",
-        results.into(),
-    )?;
-    page.counter(
-        "late_ticks",
-        "Ticks that were delayed by the one before",
-        one(ticks.late),
-    )?;
+fn program(state: &State, page: &mut Page) {
     let last = state.last_tick.as_ref();
-    let last_at = last.map(|last| (Vec::new(), last.ended_at(&state.context)));
-    page.gauge(
-        "last_tick_timestamp_seconds",
-        "When the last tick ended, in seconds since 1970",
-        last_at.into_iter().collect(),
-    )?;
+    page.family("build_info", Kind::Gauge, "The version that runs")
+        .sample(&label("version", env!("CARGO_PKG_VERSION")), 1);
+    let help = "Ticks that ended; failed: at least one stream failed";
+    page.family("ticks", Kind::Counter, help)
+        .sample("result=\"ok\"", state.ticks.good)
+        .sample("result=\"failed\"", state.ticks.failed);
+    state.tick_durations.encode(page);
+    let help = "Ticks that were delayed by the one before";
+    page.family("late_ticks", Kind::Counter, help)
+        .sample("", state.ticks.late);
+    let help = "When the last tick ended, in seconds since 1970";
+    let mut ended = page.family("last_tick_timestamp_seconds", Kind::Gauge, help);
+    if let Some(last) = last {
+        ended.sample("", last.ended_at(&state.context));
+    }
     let standby = last.is_some_and(|last| last.standby.is_some());
-    page.gauge(
-        "standby",
-        "1 while another host holds the lease",
-        one(f64::from(u8::from(standby))),
-    )?;
-    page.gauge(
-        "config_last_reload_successful",
-        "0 after a reload that was refused: the old configuration is in force",
-        one(f64::from(u8::from(!state.reload_refused))),
-    )?;
-    let count = |n: usize| one(n as f64);
-    page.gauge(
-        "subscriptions",
-        "Subscribed streams",
-        count(state.context.config.subscriptions.len()),
-    )?;
-    page.gauge(
-        "spool_rows",
-        "Rows of the log that wait on disk for DynamoDB",
-        count(state.context.scaling_log.spooled()),
-    )?;
-    calls(state, page)
+    let subscriptions = state.context.config.subscriptions.len();
+    let spooled = state.context.scaling_log.spooled();
+    for (name, value, help) in [
+        (
+            "standby",
+            usize::from(standby),
+            "1 while another host holds the lease",
+        ),
+        (
+            "config_last_reload_successful",
+            usize::from(!state.reload_refused),
+            "0 after a reload that was refused: the old configuration is in force",
+        ),
+        ("subscriptions", subscriptions, "Subscribed streams"),
+        (
+            "spool_rows",
+            spooled,
+            "Rows of the log that wait on disk for DynamoDB",
+        ),
+    ] {
+        page.family(name, Kind::Gauge, help).sample("", value);
+    }
 }
 
-fn calls(state: &State, page: &mut Page<'_>) -> fmt::Result {
+fn calls(state: &State, page: &mut Page) {
     let mut counts = state.earlier.clone();
     let now = state.context.aws.meter.read();
     add(&mut counts.calls, now.calls);
     add(&mut counts.errors, now.errors);
+    let requests = "Requests to AWS, retries included";
+    let errors = "Requests to AWS that failed";
     for (name, help, counts) in [
-        (
-            "api_calls",
-            "Requests to AWS, retries included",
-            counts.calls,
-        ),
-        ("api_errors", "Requests to AWS that failed", counts.errors),
+        ("api_calls", requests, counts.calls),
+        ("api_errors", errors, counts.errors),
     ] {
-        let samples = counts.iter();
-        let samples = samples.map(|(operation, n)| (vec![("operation", operation.as_str())], *n));
-        page.counter(name, help, samples.collect())?;
+        let mut family = page.family(name, Kind::Counter, help);
+        for (operation, count) in counts {
+            family.sample(&label("operation", &operation), count);
+        }
     }
-    Ok(())
 }
 
-fn streams(state: &State, page: &mut Page<'_>) -> fmt::Result {
-    let gauge = |value: &dyn Fn(&Stream) -> Option<f64>| {
-        let samples = state.streams.iter();
-        let samples = samples.filter_map(|(key, stream)| Some((of(key), value(stream)?)));
-        samples.collect::<Samples<'_, f64>>()
-    };
-    page.gauge(
-        "stream_shards",
-        "Open shards as last seen, or the count that a resharding under way leads to",
-        gauge(&|stream| stream.shards.map(f64::from)),
-    )?;
-    page.gauge(
-        "stream_target_shards",
-        "The shard count last decided on",
-        gauge(&|stream| stream.target.map(f64::from)),
-    )?;
-    let now = state.context.clock.now();
-    page.gauge(
-        "stream_daily_budget_left",
-        "Of the 10 scalings that AWS allows in 24 h, how many are left; known once the log was read",
-        gauge(&|stream| {
-            let calls = stream.calls.as_ref()?;
-            Some(calls_left(calls.iter().copied(), now) as f64)
-        }),
-    )?;
-    let by_label = |label: &'static str, counts: &dyn Fn(&Stream) -> Vec<(&'static str, u64)>| {
-        let mut samples: Samples<'_, u64> = Vec::new();
-        for (key, stream) in &state.streams {
-            for (value, count) in counts(stream) {
-                let mut labels = of(key);
-                labels.push((label, value));
-                samples.push((labels, count));
+/// The labels of each stream, and what is known of it.
+struct Streams<'a>(Vec<(String, &'a Stream)>);
+
+impl Streams<'_> {
+    fn gauge<T: Into<f64>>(
+        &self,
+        page: &mut Page,
+        (name, help): (&str, &str),
+        value: impl Fn(&Stream) -> Option<T>,
+    ) {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for (labels, stream) in &self.0 {
+            if let Some(value) = value(stream) {
+                family.sample(labels, value.into());
             }
         }
-        samples
-    };
-    page.counter(
-        "scalings",
-        "Scalings, by direction",
-        by_label("direction", &|stream| {
-            vec![("up", stream.scalings_up), ("down", stream.scalings_down)]
-        }),
-    )?;
-    page.counter(
-        "holds",
-        "Ticks in which the stream was held, by reason; a stream at rest is not",
-        by_label("reason", &|stream| {
-            stream.holds.clone().into_iter().collect()
-        }),
-    )?;
-    let counter = |value: &dyn Fn(&Stream) -> u64| {
-        let samples = state.streams.iter();
-        let samples = samples.map(|(key, stream)| (of(key), value(stream)));
-        samples.collect::<Samples<'_, u64>>()
-    };
-    page.counter(
-        "alarm_syncs",
-        "Times that both alarms were set to the stream's real count",
-        counter(&|stream| stream.syncs),
-    )?;
-    page.counter(
-        "stream_failures",
-        "Ticks in which the stream failed",
-        counter(&|stream| stream.failures),
-    )
+    }
+
+    fn counter(&self, page: &mut Page, name: &str, help: &str, value: impl Fn(&Stream) -> u64) {
+        let mut family = page.family(name, Kind::Counter, help);
+        for (labels, stream) in &self.0 {
+            family.sample(labels, value(stream));
+        }
+    }
+
+    /// A counter with one more label.
+    fn counter_by<'a, I: IntoIterator<Item = (&'a str, u64)>>(
+        &'a self,
+        page: &mut Page,
+        (name, by, help): (&str, &str, &str),
+        values: impl Fn(&'a Stream) -> I,
+    ) {
+        let mut family = page.family(name, Kind::Counter, help);
+        for (labels, stream) in &self.0 {
+            for (value, count) in values(stream) {
+                family.sample(&format!("{labels},{}", label(by, value)), count);
+            }
+        }
+    }
 }
 
-fn of((stream, region): &(String, String)) -> Labels<'_> {
-    vec![("stream", stream), ("region", region)]
+fn streams(state: &State, page: &mut Page) {
+    let labelled = state.streams.iter().map(|((stream, region), known)| {
+        let labels = format!("{},{}", label("stream", stream), label("region", region));
+        (labels, known)
+    });
+    let streams = Streams(labelled.collect());
+    let shards = "Open shards as last seen, or the count that a resharding under way leads to";
+    streams.gauge(page, ("stream_shards", shards), |it| it.shards);
+    let target = "The shard count last decided on";
+    streams.gauge(page, ("stream_target_shards", target), |it| it.target);
+    let budget = "Of the 10 scalings that AWS allows in 24 h, how many are left; known once the log was read";
+    let now = state.context.clock.now();
+    streams.gauge(page, ("stream_daily_budget_left", budget), |it| {
+        let left = calls_left(it.calls.as_ref()?.iter().copied(), now);
+        u32::try_from(left).ok()
+    });
+    let scalings = ("scalings", "direction", "Scalings, by direction");
+    streams.counter_by(page, scalings, |it| {
+        [("up", it.scalings_up), ("down", it.scalings_down)]
+    });
+    let help = "Ticks in which the stream was held, by reason; a stream at rest is not";
+    streams.counter_by(page, ("holds", "reason", help), |it| {
+        it.holds.iter().map(|(reason, count)| (*reason, *count))
+    });
+    let help = "Times that both alarms were set to the stream's real count";
+    streams.counter(page, "alarm_syncs", help, |it| it.syncs);
+    let help = "Ticks in which the stream failed";
+    streams.counter(page, "stream_failures", help, |it| it.failures);
 }

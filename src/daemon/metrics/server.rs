@@ -16,7 +16,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::Metrics;
+use super::{Format, Metrics};
 use crate::output::error::{Exit, Failure, Report};
 
 /// So many connections are served at once; others wait.
@@ -26,18 +26,40 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Before the next try, when no connection can be accepted, as with too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const OPENMETRICS: &str = "application/openmetrics-text";
 const INDEX: &str = "kinesis-autoscaler: /metrics for Prometheus, /healthz for health checks\n";
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("the metrics endpoint cannot listen on {address}")]
+#[error("the metrics endpoint cannot listen on {address}{consequence}")]
 pub struct ListenError {
     address: SocketAddr,
+    /// What that means for an endpoint that had to stop for the attempt.
+    consequence: String,
     source: io::Error,
 }
 
 impl ListenError {
+    /// Whether another socket, perhaps this process's own, is in the way.
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrInUse
+    }
+
+    /// The same error; the endpoint listens on `address`, as before.
+    #[must_use]
+    pub fn stays_on(mut self, address: SocketAddr) -> Self {
+        self.consequence = format!(", and stays on {address}");
+        self
+    }
+
+    /// The same error; the endpoint could not go back to `address` either.
+    #[must_use]
+    pub fn is_off(mut self, address: SocketAddr) -> Self {
+        self.consequence = format!(
+            ", and no longer on {address}, where it was: no metrics are served until a reload succeeds"
+        );
+        self
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self.source.kind() {
@@ -73,7 +95,11 @@ impl Listener {
     /// Binds `address`.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let socket = TcpListener::bind(address).await;
-        let socket = socket.map_err(|source| ListenError { address, source })?;
+        let socket = socket.map_err(|source| ListenError {
+            address,
+            consequence: String::new(),
+            source,
+        })?;
         Ok(Self {
             configured: address,
             socket,
@@ -100,6 +126,20 @@ pub struct Server {
     /// As it is; the same unless the port was 0.
     pub address: SocketAddr,
     task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Whether it still listens.
+    pub fn is_up(&self) -> bool {
+        !self.task.is_finished()
+    }
+
+    /// Stops listening, and returns when the address is free.
+    pub async fn end(&mut self) {
+        self.task.abort();
+        // The only error is that it was aborted.
+        let _ = (&mut self.task).await;
+    }
 }
 
 impl Drop for Server {
@@ -160,14 +200,9 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     match request.uri().path() {
         "/metrics" => {
             let accepted = request.headers().get_all(ACCEPT).iter();
-            let knows = accepted.filter_map(|value| value.to_str().ok());
-            // Both formats read the same text; only the label differs.
-            let kind = if knows.into_iter().any(|value| value.contains(OPENMETRICS)) {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8"
-            } else {
-                "text/plain; version=0.0.4; charset=utf-8"
-            };
-            text(StatusCode::OK, kind, metrics.text())
+            let format = Format::accepted(accepted.filter_map(|value| value.to_str().ok()));
+            let page = metrics.exposition(format);
+            text(StatusCode::OK, format.content_type(), page)
         }
         "/healthz" => {
             let health = metrics.health();
