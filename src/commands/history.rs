@@ -86,6 +86,9 @@ struct Row<'a> {
     stream: &'a str,
     /// `null` in rows of the original, which lack it.
     region: Option<&'a str>,
+    /// The account's number, to name the stream by.
+    #[serde(skip)]
+    account: Option<&'a str>,
     /// Like the counts, `null` if only the key could be read; the outcome is then `unreadable`.
     scaling_type: Option<&'static str>,
     shards_before: Option<u32>,
@@ -105,6 +108,7 @@ impl<'a> From<&'a Scaling> for Row<'a> {
             at: Some(row.at),
             stream: &row.stream_name,
             region: series::region(&row.stream_arn),
+            account: series::account(&row.stream_arn),
             scaling_type: Some(row.scaling_type()),
             shards_before: Some(row.from),
             shards_after: Some(row.to),
@@ -125,6 +129,7 @@ impl<'a> From<&'a UnreadableRow> for Row<'a> {
             at: row.at,
             stream: &row.stream_name,
             region: series::region(&row.stream_arn),
+            account: series::account(&row.stream_arn),
             scaling_type: None,
             shards_before: None,
             shards_after: None,

@@ -54,6 +54,9 @@ pub struct Status {
 pub struct Row {
     pub stream: String,
     pub region: String,
+    /// The account's number or profile, where the configuration names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The stream's status as AWS writes it; `null` where it could not be read.
     pub status: Option<&'static str>,
     pub on_demand: Option<bool>,

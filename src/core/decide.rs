@@ -151,21 +151,14 @@ impl<'a> Judge<'a> {
             _ if n < self.in_force.floor.shards && !up_is_firing => {
                 act::keep_minimum(self, pair.up, &recent, n)
             }
-            (Some(hold), _) => Ok(hold),
+            (Some(hold), _) => Ok(hold.into()),
             (None, Some(firing)) => act::follow_alarm(self, firing, &recent, n),
-            (None, None) => Ok(at_rest()),
-        };
-        let decision = match judged {
-            Ok(decision) => decision,
-            Err(Stop::Conclude(conclusion)) => conclusion.decision,
-            Err(need) => return Err(need),
+            (None, None) => Ok(at_rest().into()),
         };
         Ok(Conclusion {
-            decision,
             shards: Some(n),
             settlements,
-            resumes: None,
-            note: None,
+            ..concluded(judged)?
         })
     }
 
@@ -271,6 +264,14 @@ impl<'a> Judge<'a> {
         }
         let recent = self.facts.scalings.as_ref();
         recent.ok_or(Stop::Need(Fact::Scalings)).cloned()
+    }
+}
+
+/// The conclusion, however the judging came to it; an error only where a fact is needed.
+fn concluded(judged: Result<Conclusion, Stop>) -> Result<Conclusion, Stop> {
+    match judged {
+        Err(Stop::Conclude(conclusion)) => Ok(*conclusion),
+        judged => judged,
     }
 }
 

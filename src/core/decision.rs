@@ -165,6 +165,8 @@ pub struct Conclusion {
     pub decision: Decision,
     /// Open shards, where they were read and are not transient.
     pub shards: Option<u32>,
+    /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
+    pub wanted: Option<u32>,
     /// Earlier scalings whose end is known now; it is written to the scaling log with the decision.
     pub settlements: Vec<Settlement>,
     /// The open scaling that the action repeats under the same intent, after its first call was
@@ -179,6 +181,7 @@ impl From<Decision> for Conclusion {
         Self {
             decision,
             shards: None,
+            wanted: None,
             settlements: Vec::new(),
             resumes: None,
             note: None,

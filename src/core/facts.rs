@@ -116,6 +116,19 @@ pub struct Traffic {
     pub rejected: Series,
 }
 
+impl Traffic {
+    /// Records that the stream rejected since then; `None` where that is not known.
+    pub fn rejected_since(&self, since: Timestamp) -> Option<u64> {
+        let points = self.rejected.points.iter();
+        let sum: f64 = points
+            .filter(|(at, _)| *at >= since)
+            .map(|(_, sum)| sum)
+            .sum();
+        // The cast saturates.
+        self.rejected.complete.then_some(sum as u64)
+    }
+}
+
 impl Facts {
     /// The stream's name, from the subscription or from an alarm that was read.
     pub fn stream_name<'a>(&'a self, subscription: &'a Subscription) -> &'a str {

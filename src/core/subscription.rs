@@ -91,13 +91,17 @@ impl Subscription {
 }
 
 impl Account {
-    /// What tells it from the other accounts of a configuration: its role's account ID, its
-    /// profile, or `default`.
-    pub fn short_name(&self) -> &str {
+    /// What distinguishes it from the other accounts of a configuration: its role's account ID or
+    /// its profile. `None` for the account that the SDK finds by itself.
+    pub fn name(&self) -> Option<&str> {
         let role = self.role_arn.as_deref();
         role.map(|role| account_id(role).unwrap_or(role))
             .or(self.profile.as_deref())
-            .unwrap_or("default")
+    }
+
+    /// The name, or `default`.
+    pub fn short_name(&self) -> &str {
+        self.name().unwrap_or("default")
     }
 
     /// Whether a person means this account by `name`: its short name, role ARN or profile.

@@ -1,7 +1,8 @@
 //! What the daemon tells Prometheus: one state, fed after each tick, read at each scrape.
 //!
-//! A stream's counters are there from the start, so that its first scaling shows as an increase; its gauges come with its first look: at an
-//! alarm, or within one `audit_interval`. A subscription by alarm is known by its stream's name then, too.
+//! A stream's counters are there from the start, so that its first scaling shows as an increase, and
+//! so is whether it is watched; its other gauges come with the first look at it. A subscription by
+//! alarm is known by its stream's name then, too.
 
 mod endpoint;
 mod exposition;
@@ -9,14 +10,15 @@ mod health;
 mod page;
 mod process;
 mod server;
+mod streams;
 mod tick_durations;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use jiff::Timestamp;
+use streams::Streams;
 use tick_durations::TickDurations;
 
 pub use endpoint::{Change, Endpoint};
@@ -26,12 +28,8 @@ pub use server::{ListenError, Listener, Server};
 
 use crate::{
     aws::Counts,
-    reconcile::{
-        context::Context,
-        report::{Done, Report, StreamReport},
-    },
+    reconcile::{context::Context, report::Report},
 };
-use autoscaler_core::reason::Reason;
 
 /// The daemon's figures. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
@@ -50,8 +48,7 @@ struct State {
     tick_durations: TickDurations,
     last_tick: Option<health::LastTick>,
     reload_refused: bool,
-    /// By stream and Region.
-    streams: BTreeMap<(String, String), Stream>,
+    streams: Streams,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,26 +58,19 @@ struct Ticks {
     late: u64,
 }
 
-/// What is known of one stream.
-#[derive(Debug, Default)]
-struct Stream {
-    shards: Option<u32>,
-    target: Option<u32>,
-    /// The calls of the last day, where the log was read.
-    calls: Option<Vec<Timestamp>>,
-    holds: BTreeMap<&'static str, u64>,
-    scalings_up: u64,
-    scalings_down: u64,
-    syncs: u64,
-    failures: u64,
+impl Ticks {
+    fn ended(self) -> u64 {
+        self.good + self.failed
+    }
 }
 
 impl Metrics {
     /// Figures of a daemon that has not ticked yet.
     pub fn new(context: Arc<Context>) -> Self {
-        let streams = subscribed(&context).map(|key| (key, Stream::default()));
+        let mut streams = Streams::default();
+        streams.adopt(&context);
         let state = State {
-            streams: streams.collect(),
+            streams,
             context,
             earlier: Counts::default(),
             ticks: Ticks::default(),
@@ -99,17 +89,7 @@ impl Metrics {
         let counts = state.context.aws.meter.read();
         add(&mut state.earlier.calls, counts.calls);
         add(&mut state.earlier.errors, counts.errors);
-        let subscriptions = &context.config.subscriptions;
-        // Which stream an alarm names is not known here: then none is dropped.
-        if subscriptions.iter().all(|it| it.stream.is_some()) {
-            let subscribed: BTreeSet<_> = subscribed(&context).collect();
-            state
-                .streams
-                .retain(|stream, _| subscribed.contains(stream));
-        }
-        for key in subscribed(&context) {
-            state.streams.entry(key).or_default();
-        }
+        state.streams.adopt(&context);
         state.context = context;
     }
 
@@ -126,12 +106,11 @@ impl Metrics {
         state.last_tick = Some(health::LastTick::new(report));
         if report.standby.is_some() {
             // Another host knows better by now.
-            state.streams.values_mut().for_each(Stream::forget);
+            state.streams.forget();
         }
+        let tick = state.ticks.ended();
         for stream in &report.streams {
-            let key = (stream.name().to_owned(), stream.region.clone());
-            let known = state.streams.entry(key).or_default();
-            known.take_in(stream, report.dry_run);
+            state.streams.take_in(stream, tick, report.dry_run);
         }
     }
 
@@ -153,46 +132,6 @@ impl Metrics {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Name and Region of each stream whose subscription tells its name.
-fn subscribed(context: &Context) -> impl Iterator<Item = (String, String)> {
-    context.config.subscriptions.iter().filter_map(|it| {
-        let region = context.aws.clients(&it.account).region.clone();
-        Some((it.stream.clone()?, region))
-    })
-}
-
-impl Stream {
-    fn forget(&mut self) {
-        (self.shards, self.target, self.calls) = (None, None, None);
-    }
-
-    fn take_in(&mut self, report: &StreamReport, dry_run: bool) {
-        self.shards = report.shards_before.or(self.shards);
-        self.target = report.shards_after.or(report.shards_before).or(self.target);
-        if let Some(calls) = &report.calls {
-            self.calls = Some(calls.clone());
-        }
-        if report.error.is_some() {
-            self.failures += 1;
-        }
-        match (report.action, report.reason) {
-            // Resting is no hold.
-            (Done::Hold, Reason::NoAlarm) => {}
-            (Done::Hold, reason) => *self.holds.entry(reason.code()).or_default() += 1,
-            _ if dry_run || report.error.is_some() => {}
-            (Done::SyncAlarms, _) => self.syncs += 1,
-            (action, _) => {
-                match action {
-                    Done::ScaleUp => self.scalings_up += 1,
-                    _ => self.scalings_down += 1,
-                }
-                // AWS takes minutes; until the next look this is the count to reckon with.
-                self.shards = report.shards_after;
-            }
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod error;
 pub mod logging;
+pub mod names;
 pub mod progress;
 pub mod table;
 

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::output::table::{and_more, millis, rows, wrap};
+use crate::output::{
+    names::{Named, distinct_names},
+    table::{and_more, millis, rows, wrap},
+};
 
 use autoscaler_core::{
     decision::{Action, Decision},
@@ -47,13 +50,16 @@ impl From<Option<Action>> for Done {
 }
 
 /// What happened to one stream in one tick. The field names are part of the interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StreamReport {
     /// The name or alarm as configured, the same at every tick.
     pub subscription: String,
     /// Null until a subscription by alarm has been read.
     pub stream: Option<String>,
     pub region: String,
+    /// The account's number or profile, where the configuration names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     pub action: Done,
     pub shards_before: Option<u32>,
     pub shards_after: Option<u32>,
@@ -63,6 +69,22 @@ pub struct StreamReport {
     /// The calls of the last 24 h that count toward the daily limit, if the scaling log was read.
     #[serde(skip)]
     pub calls: Option<Vec<Timestamp>>,
+    /// What the decision was made on, and what it would have liked.
+    #[serde(skip)]
+    pub seen: Seen,
+}
+
+/// What a tick saw of one stream; `None` where it did not look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Whether the pair was found to fit the contract, and the stream to exist.
+    pub watched: Option<bool>,
+    /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
+    pub wanted: Option<u32>,
+    /// Usage as the alarm in ALARM computed it, 1 for all that the shards take.
+    pub usage: Option<f64>,
+    /// Records that the stream rejected in the last hour, as far as traffic was read.
+    pub rejected: Option<u64>,
 }
 
 impl StreamReport {
@@ -72,6 +94,7 @@ impl StreamReport {
             subscription: subscription.label().to_owned(),
             stream: subscription.stream.as_deref().map(str::to_owned),
             region: region.to_owned(),
+            account: subscription.account.name().map(str::to_owned),
             action: decision.action().into(),
             shards_before: None,
             shards_after: decision.action().map(Action::target),
@@ -79,6 +102,7 @@ impl StreamReport {
             detail: decision.detail().to_owned(),
             error: decision.error().map(str::to_owned),
             calls: None,
+            seen: Seen::default(),
         }
     }
 
@@ -220,7 +244,9 @@ impl Report {
         let whole = self.streams.len() == later.streams.len();
         for (place, news) in later.streams.into_iter().enumerate() {
             let same = |known: &StreamReport| {
-                known.subscription == news.subscription && known.region == news.region
+                known.subscription == news.subscription
+                    && known.region == news.region
+                    && known.account == news.account
             };
             let place = if whole {
                 Some(place)
@@ -310,9 +336,17 @@ impl Report {
             .streams
             .iter()
             .filter(|stream| stream.reason != Reason::NoAlarm || self.streams.len() <= 20);
-        let cells: Vec<[String; 4]> = folded(notable)
+        let notable = folded(notable);
+        let named = notable.iter().map(|(stream, _)| Named {
+            stream: stream.name(),
+            region: Some(&stream.region),
+            account: stream.account.as_deref(),
+        });
+        let names = distinct_names(&named.collect::<Vec<_>>());
+        let cells: Vec<[String; 4]> = notable
             .into_iter()
-            .map(|(stream, more)| {
+            .zip(names)
+            .map(|((stream, more), name)| {
                 let why = match &stream.error {
                     Some(error) => format!("error: {error}\nhint: {}", stream.detail),
                     None => stream.detail.clone(),
@@ -321,8 +355,12 @@ impl Report {
                     Done::Hold => format!("hold: {}", stream.reason.code()),
                     done => done.code().replace('_', " "),
                 };
-                let name = format!("{}{}", stream.name(), and_more(more));
-                [name, action, stream.shards(), why]
+                [
+                    format!("{name}{}", and_more(more)),
+                    action,
+                    stream.shards(),
+                    why,
+                ]
             })
             .collect();
         let calls: Vec<String> = self
@@ -391,6 +429,7 @@ mod tests {
             subscription: stream.to_owned(),
             stream: Some(stream.to_owned()),
             region: "eu-west-1".to_owned(),
+            account: None,
             action: decision.action().into(),
             shards_before: Some(2),
             shards_after: decision.action().map(Action::target),
@@ -398,6 +437,7 @@ mod tests {
             detail: decision.detail().to_owned(),
             error: decision.error().map(str::to_owned),
             calls: None,
+            seen: Seen::default(),
         }
     }
 

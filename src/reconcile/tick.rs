@@ -150,9 +150,11 @@ impl Autoscaler {
         };
         self.stands_by = false;
         if self.memory.term != term {
-            // The host that acted before may have left a scaling open.
+            // The host that acted before may have left a scaling open, and which pairs it found
+            // broken is unknown here.
             self.memory = self.memory.after_another_host();
             self.memory.term = term;
+            self.inspect_all();
         }
         self.reap(now);
         self.start_upkeep(now);
@@ -326,14 +328,14 @@ impl Autoscaler {
                     polled,
                     trigger,
                     decision,
-                    report,
+                    mut report,
                     mute_rules,
                 } = outcome;
                 let postponed = matches!(decision.reason(), Reason::InProgress | Reason::Standby);
                 if postponed && trigger.needs_inspection() {
                     self.memory.overdue.insert(id);
                 }
-                self.memory.note_failure(id, self.key(id), &decision);
+                report.seen.watched = self.memory.note_failure(id, self.key(id), &decision);
                 self.report_stream(id, report, now);
                 if let Some(unread) = mute_rules {
                     let account = &self.context.subscription(id).account;

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::SocketAddr,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -121,7 +121,7 @@ async fn a_tick_is_told_with_its_calls_holds_scalings_and_budget() {
         &text,
         &["scalings_total{stream=\"quiet\",region=\"eu-west-1\",direction=\"up\"} 0"],
     );
-    lacks(&text, "stream_shards{stream=\"quiet\"");
+    lacks(&text, "_stream_shards{stream=\"quiet\"");
     assert!(text.ends_with("# EOF\n"), "{text}");
 
     // The call of now frees its slot in a day, and a minute for its way to AWS.
@@ -319,6 +319,191 @@ async fn counts_go_on_over_a_reload_and_streams_that_are_gone_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_is_watched_once_its_pair_was_read_and_fits() {
+    let world = World::new();
+    for name in ["orders", "broken"] {
+        world.stream(name, 2);
+    }
+    world.place.pair("gone", 2);
+    world.place.delete_alarm("broken-scale-down-alarm");
+    let config = format!(
+        "{}[[streams]]\nalarm = \"late-scale-up-alarm\"\n",
+        named(&["orders", "broken", "gone"])
+    );
+    let mut process = Process::new(&world, &config).await;
+    let watched = |process: &Process, expected: [(&str, u8); 4]| {
+        for (stream, watched) in expected {
+            let labels = format!("stream=\"{stream}\",region=\"eu-west-1\"");
+            let line = format!("stream_watched{{{labels}}} {watched}");
+            has(&process.text(), &[&line]);
+        }
+    };
+    let late = "late-scale-up-alarm";
+    let unread = [("orders", 0), ("broken", 0), ("gone", 0), (late, 0)];
+    watched(&process, unread);
+    process.autoscaler.inspect_all();
+    process.tick().await;
+    let broken = [("orders", 1), ("broken", 0), ("gone", 0), (late, 0)];
+    watched(&process, broken);
+    process.tick().await;
+    watched(&process, broken);
+
+    world.place.create_stream("gone", 2);
+    world.place.delete_alarm("broken-scale-up-alarm");
+    world.place.pair("broken", 2);
+    world.stream("late", 2);
+    world.pass(SignedDuration::from_mins(10)).await;
+    process.autoscaler.inspect_all();
+    process.tick().await;
+    watched(
+        &process,
+        [("orders", 1), ("broken", 1), ("gone", 1), ("late", 1)],
+    );
+    lacks(&process.text(), late);
+
+    // What cannot be read now is watched as before.
+    world.sandbox.deny("cloudwatch:DescribeAlarms");
+    process.tick().await;
+    has(
+        &process.text(),
+        &["stream_watched{stream=\"orders\",region=\"eu-west-1\"} 1"],
+    );
+    // A reload may have named other alarms.
+    process.metrics.adopt(process.context.clone());
+    has(
+        &process.text(),
+        &["stream_watched{stream=\"orders\",region=\"eu-west-1\"} 0"],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_capped_stream_wants_is_told_with_its_bounds() {
+    let world = World::new();
+    world.stream("orders", 4);
+    world.fire("orders", "scale-up");
+    let config = format!("{}max_shards = 4\nmin_shards = 2\n", named(&["orders"]));
+    let mut process = Process::new(&world, &config).await;
+    let mut report = process.tick().await;
+    let labels = "stream=\"orders\",region=\"eu-west-1\"";
+    let line = |name: &str, value: &str| format!("stream_{name}{{{labels}}} {value}");
+    let capped = [
+        line("wanted_shards", "6"),
+        line("shards", "4"),
+        line("min_shards", "2"),
+        line("max_shards", "4"),
+    ];
+    let capped = capped.each_ref().map(String::as_str);
+    has(&process.text(), &capped);
+    lacks(&process.text(), "stream_usage{");
+    // The hold stands, and what it was decided on does too.
+    process.tick().await;
+    has(&process.text(), &capped);
+    report.streams[0].seen.usage = Some(0.875);
+    report.streams[0].seen.rejected = Some(70);
+    process.metrics.ticked(&report);
+    has(
+        &process.text(),
+        &[&line("usage", "0.875"), &line("rejected_records", "70")],
+    );
+    // At rest it asks for nothing.
+    world
+        .place
+        .set_alarm_state("orders-scale-up-alarm", "OK", "the test says so");
+    process.tick().await;
+    has(&process.text(), &[&line("wanted_shards", "4")]);
+    lacks(&process.text(), "stream_usage{");
+    lacks(&process.text(), "stream_rejected_records{");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_in_two_accounts_is_two_series() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let other = world.sandbox.place("210987654321", "eu-west-1");
+    other.create_stream("orders", 8);
+    other.pair("orders", 8);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-up");
+    other.set_alarm_state("orders-scale-up-alarm", "ALARM", "the test says so");
+    let config = "[[streams]]\nname = \"orders\"\n[[streams]]\nname = \"orders\"\n\
+                  role_arn = \"arn:aws:iam::210987654321:role/kinesis-autoscaler\"\n";
+    let mut process = Process::new(&world, config).await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let report = process.tick().await;
+    drop(guard);
+    let labels = "stream=\"orders\",region=\"eu-west-1\"";
+    let known = [
+        format!("stream_shards{{{labels}}} 4"),
+        format!("stream_shards{{{labels},account=\"210987654321\"}} 12"),
+        format!("scalings_total{{{labels},account=\"210987654321\",direction=\"up\"}} 1"),
+    ];
+    has(&process.text(), &known.each_ref().map(String::as_str));
+    let json: Value = serde_json::from_str(&report.to_json()).expect("JSON");
+    assert_eq!(json["streams"][0]["account"], Value::Null);
+    assert_eq!(json["streams"][1]["account"], "210987654321");
+    let table = report.to_text(None);
+    assert!(table.contains("orders (210987654321)"), "{table}");
+    let log = log.text();
+    assert!(log.contains("account=\"210987654321\""), "{log}");
+}
+
+/// What was logged meanwhile.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("unpoisoned")).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_of_ten_thousand_streams_is_cheap() {
+    let world = World::new();
+    let names: Vec<String> = (0..10_000).map(|n| format!("stream-{n:05}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let process = Process::new(&world, &named(&names)).await;
+    let started = std::time::Instant::now();
+    let text = process.metrics.exposition(Format::Text);
+    let took = started.elapsed();
+    eprintln!(
+        "{} bytes, {} lines, {took:?}",
+        text.len(),
+        text.lines().count()
+    );
+    // Every stream has the same number of series, all of them in families of a fixed number.
+    let series = text
+        .lines()
+        .filter(|line| line.contains("stream=\"stream-00007\""));
+    assert_eq!(series.count(), 7, "of a stream that was not read yet");
+    assert!(text.len() < 10_000_000, "{}", text.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_stands_by_tells_no_counts_of_streams() {
     let world = World::new();
     world.stream("orders", 2);
@@ -334,6 +519,10 @@ async fn a_host_that_stands_by_tells_no_counts_of_streams() {
     process.metrics.ticked(&report);
     let text = process.text();
     has(&text, &["standby 1"]);
+    has(
+        &text,
+        &["stream_watched{stream=\"orders\",region=\"eu-west-1\"} 0"],
+    );
     for gauge in ["stream_shards{", "stream_target_shards{", "budget_left{"] {
         lacks(&text, gauge);
     }
@@ -654,6 +843,10 @@ fn the_daemon_serves_them_and_a_reload_moves_them() {
         "{body}"
     );
     assert!(ask(first, "/metrics").is_err(), "nobody is there any more");
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], second.port()));
+    std::fs::write(&file, with_metrics(everywhere)).expect("written");
+    service.takes_a_reload();
+    assert!(ask(second, "/metrics").is_ok(), "the port is the same");
 
     let taken = std::net::TcpListener::bind(first).expect("it is free again");
     std::fs::write(&file, with_metrics(first)).expect("written");
@@ -718,14 +911,37 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_dashboard_speaks_of_all_metrics_and_of_no_other() {
+/// What rules and dashboards can speak of, by type.
+async fn exposed() -> BTreeMap<String, String> {
     let world = World::new();
     world.stream("orders", 2);
     let mut process = Process::new(&world, &named(&["orders"])).await;
     process.tick().await;
-    let text = process.metrics.exposition(Format::Text);
-    let exposed = families(&text, Format::Text);
+    families(&process.metrics.exposition(Format::Text), Format::Text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_alert_rules_speak_of_metrics_that_there_are_and_fire_when_they_should() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/alerts.yml");
+    let rules = std::fs::read_to_string(path).expect("the rules");
+    let (exposed, named) = (exposed().await, names(&rules));
+    let known = |name: &&String| exposed.contains_key(*name);
+    let unknown: Vec<&String> = named.iter().filter(|name| !known(name)).collect();
+    assert!(
+        unknown.is_empty() && named.len() > 5,
+        "{unknown:?} of {named:?}"
+    );
+    // Series of two accounts are told apart.
+    assert!(!rules.contains("by (stream, region)"), "{rules}");
+    promtool(&["check", "rules", path], "");
+    // When each of them fires.
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/alert_rules.yml");
+    promtool(&["test", "rules", cases], "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_dashboard_speaks_of_all_metrics_and_of_no_other() {
+    let exposed = exposed().await;
     let exposed = exposed.into_iter().map(|(name, kind)| match kind.as_str() {
         "histogram" => format!("{name}_bucket"),
         _ => name,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Log;
+use crate::output::names::{Named, distinct_names};
 use autoscaler_core::scaling::{Outcome, Scaling};
 
 /// One stream's shard count over the log's span.
@@ -20,6 +21,11 @@ pub(super) struct Series {
 /// The Region that a row's ARN names.
 pub(super) fn region(stream_arn: &str) -> Option<&str> {
     stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
+}
+
+/// The account that a row's ARN names.
+pub(super) fn account(stream_arn: &str) -> Option<&str> {
+    stream_arn.split(':').nth(4).filter(|it| !it.is_empty())
 }
 
 /// One series for each stream that has rows, ordered by name.
@@ -43,14 +49,16 @@ pub(super) fn all(log: &Log) -> Vec<Series> {
         };
         rows.entry((&row.stream_name, arn)).or_default().push(row);
     }
-    let series = rows.into_iter().map(|((name, arn), rows)| {
-        let name = match rows.first().and_then(|row| region(&row.stream_arn)) {
-            Some(region) if !arn.is_empty() => format!("{name} ({region})"),
-            _ => name.to_owned(),
-        };
-        of(name, &rows, log.since)
+    let named = rows.keys().map(|(name, arn)| Named {
+        stream: name,
+        region: region(arn),
+        account: account(arn),
     });
-    series.collect()
+    let names = distinct_names(&named.collect::<Vec<_>>());
+    let series = rows.values().zip(names);
+    series
+        .map(|(rows, name)| of(name, rows, log.since))
+        .collect()
 }
 
 fn of(name: String, rows: &[&Scaling], since: Timestamp) -> Series {

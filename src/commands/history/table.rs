@@ -1,9 +1,10 @@
 //! The scaling log as a table.
 
-use std::collections::BTreeSet;
-
 use super::{Log, Row, read::utc, series};
-use crate::output::table::{self, counted};
+use crate::output::{
+    names::{Named, distinct_names},
+    table::{self, counted},
+};
 use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
@@ -11,19 +12,21 @@ use autoscaler_core::{
 
 pub(super) fn text(log: &Log, width: Option<u16>) -> String {
     let rows = log.all_rows();
-    let regions: BTreeSet<&str> = rows.iter().filter_map(|row| row.region).collect();
-    let stream = |row: &Row<'_>| match row.region {
-        Some(region) if regions.len() > 1 => format!("{} ({region})", row.stream),
-        _ => row.stream.to_owned(),
-    };
+    let named = rows.iter().map(|row| Named {
+        stream: row.stream,
+        region: row.region,
+        account: row.account,
+    });
+    let names = distinct_names(&named.collect::<Vec<_>>());
     let count = |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |it| it.to_string());
     let cells: Vec<[String; 4]> = rows
         .iter()
-        .map(|row| {
+        .zip(names)
+        .map(|(row, name)| {
             let (before, after) = (count(row.shards_before), count(row.shards_after));
             [
                 row.at.map_or_else(|| "?".to_owned(), utc),
-                stream(row),
+                name,
                 format!("{before} -> {after}"),
                 why(row),
             ]

@@ -342,7 +342,7 @@ async fn row(
         .find(|(fact, _)| !matches!(fact, Fact::Scalings | Fact::Traffic));
     let rejected = |hours| {
         let since = after(now, -SignedDuration::from_hours(hours));
-        rejected(facts.traffic.as_ref(), since)
+        facts.traffic.as_ref()?.rejected_since(since)
     };
     let name = match facts.stream_name(subscription) {
         "" => subscription.label(),
@@ -351,6 +351,7 @@ async fn row(
     Row {
         stream: name.to_owned(),
         region: context.aws.clients(&subscription.account).region.clone(),
+        account: subscription.account.name().map(str::to_owned),
         status: stream.map(|stream| stream.status.name()),
         on_demand: stream.map(|stream| stream.on_demand),
         shards: stream.map(|stream| stream.open_shards),
@@ -426,15 +427,6 @@ fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>
         of(&then)
     });
     (now, of(traffic))
-}
-
-/// Records rejected since then; `None` where that could not be read whole.
-fn rejected(traffic: Option<&Traffic>, since: Timestamp) -> Option<u64> {
-    let series = &traffic?.rejected;
-    let recent = series.points.iter().filter(|(at, _)| *at >= since);
-    let sum: f64 = recent.map(|(_, sum)| sum).sum();
-    // The cast saturates.
-    series.complete.then_some(sum as u64)
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
 use crate::{
-    output::table::{self, counted, wrap},
+    output::{
+        names::{Named, distinct_names},
+        table::{self, counted, wrap},
+    },
     reconcile::lease::{Host, Role},
 };
 use autoscaler_core::limits::CALLS_PER_DAY;
@@ -126,14 +129,14 @@ fn paired(status: &Status, width: usize) -> String {
     text
 }
 
-/// Names, with the Region where there are several.
+/// What to call the streams.
 fn names(status: &Status) -> Vec<String> {
-    let several = regions(status) > 1;
-    let name = |row: &Row| match several {
-        true => format!("{} ({})", row.stream, row.region),
-        false => row.stream.clone(),
-    };
-    status.streams.iter().map(name).collect()
+    let named = status.streams.iter().map(|row| Named {
+        stream: &row.stream,
+        region: Some(&row.region),
+        account: row.account.as_deref(),
+    });
+    distinct_names(&named.collect::<Vec<_>>())
 }
 
 /// Everything below the stream's name, for a narrow terminal.
@@ -160,15 +163,6 @@ fn stacked(status: &Status, names: &[String], width: usize) -> String {
         }
     }
     text
-}
-
-fn regions(status: &Status) -> usize {
-    let regions: BTreeSet<&str> = status
-        .streams
-        .iter()
-        .map(|row| row.region.as_str())
-        .collect();
-    regions.len()
 }
 
 /// The figures of all streams as lines of equal columns, the header first.

@@ -4,12 +4,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::consumers::highest_age;
-use super::{Judge, RECHECK, SLOW_RECHECK, Stop, floor_name, paused};
+use super::{Judge, RECHECK, SLOW_RECHECK, Stop, concluded, floor_name, paused};
 use crate::{
     alarm::{Alarm, Direction},
     constraints::Constraint,
     datetime::{after, at},
-    decision::{Action, Decision, Fact},
+    decision::{Action, Conclusion, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
     policy::{
         Verdict,
@@ -33,7 +33,7 @@ pub(super) fn follow_alarm(
     (direction, alarm): (Direction, &Alarm),
     recent: &RecentScalings,
     n: u32,
-) -> Result<Decision, Stop> {
+) -> Result<Conclusion, Stop> {
     let read_at = judge.facts.alarms_read_at.unwrap_or(judge.now);
     fresh(alarm, recent, read_at, judge.now)?;
     match direction {
@@ -44,6 +44,16 @@ pub(super) fn follow_alarm(
 
 /// Scales a stream that has fewer shards than `min_shards` up to them, in steps that AWS allows.
 pub(super) fn keep_minimum(
+    judge: Judge<'_>,
+    up_alarm: &Alarm,
+    recent: &RecentScalings,
+    n: u32,
+) -> Result<Conclusion, Stop> {
+    let min = judge.in_force.floor.shards;
+    wanting(min, reach_minimum(judge, up_alarm, recent, n))
+}
+
+fn reach_minimum(
     judge: Judge<'_>,
     up_alarm: &Alarm,
     recent: &RecentScalings,
@@ -66,6 +76,14 @@ pub(super) fn keep_minimum(
         Reason::BelowMin,
         detail,
     ))
+}
+
+/// What was judged, with the count that the stream should have.
+fn wanting(shards: u32, judged: Result<Decision, Stop>) -> Result<Conclusion, Stop> {
+    Ok(Conclusion {
+        wanted: Some(shards),
+        ..concluded(judged.map(Conclusion::from))?
+    })
 }
 
 /// Rule 5: a state set before the last rewrite or scaling is about the old shard count. It holds
@@ -102,13 +120,28 @@ fn fresh(
         .into())
 }
 
-fn up(judge: Judge<'_>, alarm: &Alarm, recent: &RecentScalings, n: u32) -> Result<Decision, Stop> {
+fn up(
+    judge: Judge<'_>,
+    alarm: &Alarm,
+    recent: &RecentScalings,
+    n: u32,
+) -> Result<Conclusion, Stop> {
     let (wanted, detail) = match wanted(judge, Direction::Up, recent, n)? {
         Verdict::Scale { to, detail } => (to, detail),
         hold => return Err(held(hold).into()),
     };
+    let wanted = wanted.max(judge.in_force.floor.shards);
+    wanting(wanted, grow(judge, alarm, recent, n, (wanted, &detail)))
+}
+
+fn grow(
+    judge: Judge<'_>,
+    alarm: &Alarm,
+    recent: &RecentScalings,
+    n: u32,
+    (wanted, detail): (u32, &str),
+) -> Result<Decision, Stop> {
     let to = wanted
-        .max(judge.in_force.floor.shards)
         .min(n.saturating_mul(2))
         .min(MAX_SHARDS)
         .min(judge.in_force.cap.shards);
@@ -144,7 +177,7 @@ fn down(
     alarm: &Alarm,
     recent: &RecentScalings,
     n: u32,
-) -> Result<Decision, Stop> {
+) -> Result<Conclusion, Stop> {
     let (subscription, now) = (judge.subscription, judge.now);
     let floor = judge.in_force.floor;
     let least = floor.shards.max(n.div_ceil(2));
@@ -174,11 +207,11 @@ fn down(
     let to = wanted.min(judge.in_force.cap.shards).max(least);
     switches(judge, Direction::Down)?;
     let detail = format!("{}; {detail}", in_alarm_since(alarm));
-    Ok(Decision::act(
-        Action::ScaleDown { to },
-        Reason::Alarm,
-        detail,
-    ))
+    let action = Action::ScaleDown { to };
+    wanting(
+        wanted.max(least),
+        Ok(Decision::act(action, Reason::Alarm, detail)),
+    )
 }
 
 /// Rule 2, as far as it has to be asked for: what people have switched off. It is read last, so

@@ -75,6 +75,7 @@ pub(super) fn resume(open: Scaling, n: u32) -> Conclusion {
     Conclusion {
         decision: Decision::act(action, Reason::Recovered, detail),
         shards: Some(n),
+        wanted: Some(to),
         settlements: Vec::new(),
         resumes: Some(open),
         note: None,
@@ -105,6 +106,7 @@ pub(super) fn sync(n: u32, pair: &Pair<'_>, settlements: Vec<Settlement>) -> Con
     Conclusion {
         decision: Decision::act(Action::SyncAlarms { to: n }, reason, detail),
         shards: Some(n),
+        wanted: None,
         settlements,
         resumes: None,
         note: None,

@@ -159,6 +159,48 @@ fn states_of_the_pair() {
 }
 
 #[test]
+fn what_the_policy_asks_for_is_told_whatever_keeps_the_stream_from_it() {
+    let with = |min_shards, max_shards, cooldown| Subscription {
+        min_shards,
+        max_shards,
+        cooldown_up: std::time::Duration::from_secs(cooldown),
+        ..subscription()
+    };
+    let scaled = |outcome| {
+        let mut seen = up(4);
+        let scaling = row(ago(600), 4, 6, outcome);
+        seen.scalings = Some(RecentScalings::complete(vec![scaling]));
+        seen
+    };
+    let cases = [
+        (with(1, 5, 0), up(4), Reason::Alarm, Some(6)),
+        (with(1, 4, 0), up(4), Reason::AtMaxShards, Some(6)),
+        (with(8, 8, 0), up(4), Reason::Alarm, Some(8)),
+        (
+            with(1, 9, 900),
+            scaled(Outcome::Done),
+            Reason::Cooldown,
+            Some(6),
+        ),
+        (
+            with(1, 9, 0),
+            scaled(Outcome::Refused),
+            Reason::DailyLimit,
+            Some(6),
+        ),
+        (with(9, 9, 0), down(4, 0.0), Reason::BelowMin, Some(9)),
+        (with(1, 9, 0), down(10, 2.6), Reason::Alarm, Some(6)),
+        (with(1, 99, 0), down(10, 5.0), Reason::AtTarget, None),
+    ];
+    for (subscription, seen, reason, wanted) in cases {
+        let concluded = concluded(&subscription, &Trigger::Alarm, &seen);
+        let detail = concluded.decision.detail();
+        let told = (concluded.decision.reason(), concluded.wanted);
+        assert_eq!(told, (reason, wanted), "{detail}");
+    }
+}
+
+#[test]
 fn bounds_clamp_and_a_clamp_to_the_present_count_holds() {
     for (n, min, max, action, reason) in [
         (4, 1, 5, Some(Action::ScaleUp { to: 5 }), Reason::Alarm),

@@ -1,14 +1,13 @@
 //! The names, types and help of all series, and their values at the time of a scrape.
 
 use super::{
-    State, Stream, add,
+    State, add, health,
     page::{Format, Kind, Page, label},
     process,
 };
-use autoscaler_core::decide::calls_left;
 
 /// About what the series of one stream take.
-const BYTES_PER_STREAM: usize = 1500;
+const BYTES_PER_STREAM: usize = 1200;
 
 /// The whole page.
 pub(super) fn encode(state: &State, format: Format) -> String {
@@ -16,7 +15,8 @@ pub(super) fn encode(state: &State, format: Format) -> String {
     process::encode(&mut page);
     program(state, &mut page);
     calls(state, &mut page);
-    streams(state, &mut page);
+    let now = state.context.clock.now();
+    state.streams.encode(&mut page, state.ticks.ended(), now);
     page.finish()
 }
 
@@ -38,9 +38,21 @@ fn program(state: &State, page: &mut Page) {
         ended.sample("", last.ended_at(&state.context));
     }
     let standby = last.is_some_and(|last| last.standby.is_some());
+    let healthy = health::judge(&state.context, last).healthy;
+    let log_works = last.is_none_or(|last| last.scaling_log_error.is_none());
     let subscriptions = state.context.config.subscriptions.len();
     let spooled = state.context.scaling_log.spooled();
     for (name, value, help) in [
+        (
+            "healthy",
+            usize::from(healthy),
+            "0 while /healthz answers 503",
+        ),
+        (
+            "scaling_log_available",
+            usize::from(log_works),
+            "0 while the scaling log cannot work until a person fixes it",
+        ),
         (
             "standby",
             usize::from(standby),
@@ -78,75 +90,4 @@ fn calls(state: &State, page: &mut Page) {
             family.sample(&label("operation", &operation), count);
         }
     }
-}
-
-/// The labels of each stream, and what is known of it.
-struct Streams<'a>(Vec<(String, &'a Stream)>);
-
-impl Streams<'_> {
-    fn gauge<T: Into<f64>>(
-        &self,
-        page: &mut Page,
-        (name, help): (&str, &str),
-        value: impl Fn(&Stream) -> Option<T>,
-    ) {
-        let mut family = page.family(name, Kind::Gauge, help);
-        for (labels, stream) in &self.0 {
-            if let Some(value) = value(stream) {
-                family.sample(labels, value.into());
-            }
-        }
-    }
-
-    fn counter(&self, page: &mut Page, name: &str, help: &str, value: impl Fn(&Stream) -> u64) {
-        let mut family = page.family(name, Kind::Counter, help);
-        for (labels, stream) in &self.0 {
-            family.sample(labels, value(stream));
-        }
-    }
-
-    /// A counter with one more label.
-    fn counter_by<'a, I: IntoIterator<Item = (&'a str, u64)>>(
-        &'a self,
-        page: &mut Page,
-        (name, by, help): (&str, &str, &str),
-        values: impl Fn(&'a Stream) -> I,
-    ) {
-        let mut family = page.family(name, Kind::Counter, help);
-        for (labels, stream) in &self.0 {
-            for (value, count) in values(stream) {
-                family.sample(&format!("{labels},{}", label(by, value)), count);
-            }
-        }
-    }
-}
-
-fn streams(state: &State, page: &mut Page) {
-    let labelled = state.streams.iter().map(|((stream, region), known)| {
-        let labels = format!("{},{}", label("stream", stream), label("region", region));
-        (labels, known)
-    });
-    let streams = Streams(labelled.collect());
-    let shards = "Open shards as last seen, or the count that a resharding under way leads to";
-    streams.gauge(page, ("stream_shards", shards), |it| it.shards);
-    let target = "The shard count last decided on";
-    streams.gauge(page, ("stream_target_shards", target), |it| it.target);
-    let budget = "Of the 10 scalings that AWS allows in 24 h, how many are left; known once the log was read";
-    let now = state.context.clock.now();
-    streams.gauge(page, ("stream_daily_budget_left", budget), |it| {
-        let left = calls_left(it.calls.as_ref()?.iter().copied(), now);
-        u32::try_from(left).ok()
-    });
-    let scalings = ("scalings", "direction", "Scalings, by direction");
-    streams.counter_by(page, scalings, |it| {
-        [("up", it.scalings_up), ("down", it.scalings_down)]
-    });
-    let help = "Ticks in which the stream was held, by reason; a stream at rest is not";
-    streams.counter_by(page, ("holds", "reason", help), |it| {
-        it.holds.iter().map(|(reason, count)| (*reason, *count))
-    });
-    let help = "Times that both alarms were set to the stream's real count";
-    streams.counter(page, "alarm_syncs", help, |it| it.syncs);
-    let help = "Ticks in which the stream failed";
-    streams.counter(page, "stream_failures", help, |it| it.failures);
 }

@@ -52,7 +52,7 @@ pub(super) struct LastTick {
     failed: usize,
     unpolled: Vec<String>,
     pub standby: Option<String>,
-    scaling_log_error: Option<String>,
+    pub scaling_log_error: Option<String>,
 }
 
 impl LastTick {

@@ -130,17 +130,30 @@ impl Page {
 impl Family<'_> {
     /// Adds a sample; `labels` as [`label`] writes them, with commas between.
     pub fn sample(&mut self, labels: &str, value: impl Display) -> &mut Self {
-        self.suffixed("", labels, value)
+        self.write("", labels, "", value)
+    }
+
+    /// Adds a sample with one label more than `labels`.
+    pub fn sample_with(&mut self, labels: &str, last: &str, value: impl Display) -> &mut Self {
+        self.write("", labels, last, value)
     }
 
     /// Adds a sample whose name has a suffix, as those of a histogram.
     pub fn suffixed(&mut self, suffix: &str, labels: &str, value: impl Display) -> &mut Self {
-        self.text.push_str(&self.name);
-        self.text.push_str(suffix);
-        if !labels.is_empty() {
-            self.text.push('{');
-            self.text.push_str(labels);
-            self.text.push('}');
+        self.write(suffix, labels, "", value)
+    }
+
+    fn write(&mut self, suffix: &str, labels: &str, last: &str, value: impl Display) -> &mut Self {
+        let separator = match labels.is_empty() || last.is_empty() {
+            true => "",
+            false => ",",
+        };
+        let (open, close) = match labels.is_empty() && last.is_empty() {
+            true => ("", ""),
+            false => ("{", "}"),
+        };
+        for part in [&self.name, suffix, open, labels, separator, last, close] {
+            self.text.push_str(part);
         }
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, " {value}");

@@ -378,7 +378,8 @@ impl Autoscaler {
             let subscription = self.context.subscription(id);
             let stream = facts.stream_name(subscription).to_owned();
             let region = &self.context.clients_of(subscription).region;
-            let span = tracing::error_span!("stream", stream, region);
+            let account = subscription.account.name();
+            let span = tracing::error_span!("stream", stream, region, account);
             let task = stream::reconcile(self.context.clone(), id, trigger, facts, now, term);
             let task = self.under_way.spawn(task.instrument(span)).id();
             self.tasks.insert(task, id);

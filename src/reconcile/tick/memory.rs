@@ -124,8 +124,14 @@ impl Memory {
         }
     }
 
-    /// Records a lasting failure, or its end.
-    pub fn note_failure(&mut self, id: SubscriptionId, key: String, decision: &Decision) {
+    /// Records a lasting failure, or its end. Returns whether the stream is watched, as far as the
+    /// decision shows it.
+    pub fn note_failure(
+        &mut self,
+        id: SubscriptionId,
+        key: String,
+        decision: &Decision,
+    ) -> Option<bool> {
         match decision {
             Decision::Fail {
                 reason: reason @ (Reason::Contract | Reason::StreamMissing),
@@ -140,12 +146,14 @@ impl Memory {
                     hint: hint.clone(),
                 };
                 self.failures.insert(key, failure);
+                Some(false)
             }
             // These say nothing about the pair or the stream.
-            decision if is_inconclusive(decision.reason()) => {}
+            decision if is_inconclusive(decision.reason()) => None,
             _ => {
                 self.inspected.insert(id);
                 self.failures.remove(&key);
+                Some(true)
             }
         }
     }

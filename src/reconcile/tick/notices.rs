@@ -80,7 +80,8 @@ impl Notices {
         };
         // The span shows the stream's name even if only errors are logged.
         let stream = report.name();
-        let span = tracing::error_span!("stream", stream, region = report.region);
+        let account = report.account.as_deref();
+        let span = tracing::error_span!("stream", stream, region = report.region, account);
         span.in_scope(|| report.log(dry_run, held_for));
     }
 

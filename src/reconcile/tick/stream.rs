@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use autoscaler_core::{
     alarm::{Alarm, Direction},
+    datetime::after,
     decide::{decide, may_reshard},
     decision::{Action, Conclusion, Decision, Verdict},
     facts::{Facts, Unread},
@@ -11,7 +12,7 @@ use autoscaler_core::{
     subscription::SubscriptionId,
     trigger::Trigger,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     aws::SemaphorePermit,
@@ -22,7 +23,7 @@ use crate::{
         inspect::{InspectError, Reader},
         lease::LeaseTerm,
         lease_guard::LeaseGuard,
-        report::StreamReport,
+        report::{Seen, StreamReport},
     },
 };
 
@@ -138,6 +139,17 @@ impl Stream<'_> {
         report.stream = (!name.is_empty()).then(|| name.to_owned());
         report.shards_before = conclusion.shards;
         report.calls = self.calls(facts, conclusion, decision);
+        let alarm = facts.firing().map(|(_, alarm)| alarm);
+        let hour_ago = after(self.now, -SignedDuration::from_hours(1));
+        report.seen = Seen {
+            watched: None,
+            wanted: conclusion.wanted,
+            usage: alarm.and_then(|alarm| alarm.usage),
+            rejected: facts
+                .traffic
+                .as_ref()
+                .and_then(|it| it.rejected_since(hour_ago)),
+        };
         if let Some(error) = execution.and_then(Execution::error) {
             report.error = Some(error.to_owned());
         }
