@@ -2,7 +2,7 @@
 
 use crate::{
     alarm::{Alarm, Direction, State},
-    decide::{Inquiry, ReadTwice, decide},
+    decide::{Inquiry, ReadTwice, calls_left, decide, may_reshard},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary},
     policy::original::step_up,
@@ -527,9 +527,13 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
             ..Facts::default()
         }
     };
-    let reads_by = |trigger: &Trigger, mut seen: Facts, whole: Facts| {
+    let reads = |trigger: &Trigger, min_shards: u32, mut seen: Facts, whole: &Facts| {
+        let subscription = Subscription {
+            min_shards,
+            ..subscription()
+        };
         let mut reads = Vec::new();
-        while let Verdict::Need(fact) = decide(&subscription(), trigger, &seen, now()) {
+        while let Verdict::Need(fact) = decide(&subscription, trigger, &seen, now()) {
             match fact {
                 Fact::Pair => (seen.up, seen.down) = (whole.up.clone(), whole.down.clone()),
                 Fact::Stream => seen.stream = whole.stream.clone(),
@@ -542,41 +546,168 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
         }
         reads
     };
-    let reads = |seen, whole| reads_by(&Trigger::Alarm, seen, whole);
     let low = |n| down(n, 0.0);
-    assert_eq!(reads(Facts::default(), up(4)), [], "a stream at rest");
-    assert_eq!(
-        reads(of_poll(low, 1), low(1)),
-        [],
-        "a stream of one shard whose scale-down alarm is stuck"
-    );
-    assert_eq!(
-        reads(of_poll(up, 4), up(4)),
-        [
-            Fact::Pair,
-            Fact::Stream,
-            Fact::Scalings,
-            Fact::Switches(Direction::Up)
-        ],
-        "a scale-up"
-    );
-    assert_eq!(
-        reads(of_poll(low, 4), low(4)),
-        [
-            Fact::Pair,
-            Fact::Stream,
-            Fact::Scalings,
-            Fact::Traffic,
-            Fact::Switches(Direction::Down)
-        ],
-        "a scale-down"
-    );
     let resting = scene(4, State::Ok, State::Ok, 0.0);
-    assert_eq!(
-        reads_by(&Trigger::Audit, Facts::default(), resting),
-        [Fact::Pair, Fact::Stream],
-        "an audit"
+    let mut resharded = resting.clone();
+    if let Fetched::Found(stream) = &mut resharded.stream {
+        stream.open_shards = 5;
+    }
+    let mut broken = of_poll(up, 4);
+    if let Fetched::Found(alarm) = &mut broken.up {
+        alarm.shard_count = None;
+    }
+    let nothing = Facts::default();
+    let to_the_log = &[Fact::Pair, Fact::Stream, Fact::Scalings][..];
+    let to_the_stream = &to_the_log[..2];
+    let switches = Fact::Switches;
+    let all_up = &[
+        Fact::Pair,
+        Fact::Stream,
+        Fact::Scalings,
+        switches(Direction::Up),
+    ];
+    let all_down = &[
+        Fact::Pair,
+        Fact::Stream,
+        Fact::Scalings,
+        Fact::Traffic,
+        switches(Direction::Down),
+    ];
+    let (alarm, audit, recovery) = (Trigger::Alarm, Trigger::Audit, Trigger::Recovery(None));
+    for (what, trigger, min_shards, seen, whole, expected) in [
+        (
+            "a stream at rest",
+            &alarm,
+            1,
+            nothing.clone(),
+            &up(4),
+            &[][..],
+        ),
+        (
+            "a scale-down alarm stuck at 1 shard",
+            &alarm,
+            1,
+            of_poll(low, 1),
+            &low(1),
+            &[],
+        ),
+        (
+            "a scale-down alarm stuck at the minimum",
+            &alarm,
+            4,
+            of_poll(low, 4),
+            &low(4),
+            &[],
+        ),
+        ("a broken alarm", &alarm, 1, broken, &up(4), &[]),
+        ("a scale-up", &alarm, 1, of_poll(up, 4), &up(4), all_up),
+        (
+            "a scale-down",
+            &alarm,
+            1,
+            of_poll(low, 4),
+            &low(4),
+            all_down,
+        ),
+        (
+            "an audit",
+            &audit,
+            1,
+            nothing.clone(),
+            &resting,
+            to_the_stream,
+        ),
+        (
+            "an audit at the minimum",
+            &audit,
+            4,
+            nothing.clone(),
+            &resting,
+            to_the_stream,
+        ),
+        (
+            "an audit below the minimum",
+            &audit,
+            5,
+            nothing.clone(),
+            &resting,
+            all_up,
+        ),
+        (
+            "an audit out of sync",
+            &audit,
+            1,
+            nothing.clone(),
+            &resharded,
+            to_the_log,
+        ),
+        (
+            "a recovery",
+            &recovery,
+            1,
+            nothing.clone(),
+            &resting,
+            to_the_log,
+        ),
+    ] {
+        assert_eq!(reads(trigger, min_shards, seen, whole), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_alarm_may_reshard_unless_it_is_switched_off() {
+    let may = |facts: &Facts| may_reshard(&subscription(), facts, now());
+    assert!(may(&up(4)) && may(&down(4, 0.0)));
+    assert!(
+        !may(&scene(4, State::Ok, State::Ok, 0.0)),
+        "none is in ALARM"
     );
+    assert!(!may(&down(1, 0.0)), "1 shard is the minimum");
+    let mut paused = up(4);
+    if let Fetched::Found(alarm) = &mut paused.up {
+        alarm.actions_enabled = false;
+    }
+    assert!(!may(&paused), "a person disabled its actions");
+}
+
+#[test]
+fn calls_left_counts_the_rolling_day_and_the_minute_that_a_row_is_early() {
+    const DAY: i64 = 24 * 3600;
+    for (ages, left) in [
+        (vec![], 10),
+        (vec![0, 3600, DAY], 7),
+        (vec![DAY + 59, DAY + 60, 30 * DAY], 9),
+        // By another host's clock.
+        (vec![-3600], 9),
+        (vec![-DAY - 60], 10),
+        (vec![60; 10], 0),
+        (vec![60; 12], 0),
+    ] {
+        let calls = ages.iter().map(|age| ago(*age));
+        assert_eq!(calls_left(calls, now()), left, "{ages:?} s ago");
+    }
+}
+
+#[test]
+fn what_never_took_effect_is_settled_and_does_not_count_toward_the_daily_limit() {
+    for (done, action) in [(6, Some(Action::ScaleDown { to: 2 })), (7, None)] {
+        let mut rows: Vec<_> = (0..done)
+            .map(|i| row(ago(80_000 - i * 3600), 2, 4, Outcome::Done))
+            .collect();
+        rows.push(row(ago(90), 4, 6, Outcome::Open));
+        let mut facts = down(4, 0.0);
+        facts.scalings = Some(RecentScalings::complete(rows));
+        let conclusion = concluded(&subscription(), &Trigger::Alarm, &facts);
+        let decision = &conclusion.decision;
+        assert_eq!(
+            decision.action(),
+            action,
+            "after {done}: {}",
+            decision.detail()
+        );
+        let outcomes = conclusion.settlements.iter().map(|it| it.outcome);
+        assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::NotApplied]);
+    }
 }
 
 fn states() -> impl Strategy<Value = State> {
