@@ -86,6 +86,8 @@ pub struct Error {
     pub kind: Kind,
     cause: Cause,
     message: String,
+    /// The sources of credentials that were tried, each with what it said.
+    tried: Vec<String>,
 }
 
 impl Error {
@@ -96,6 +98,7 @@ impl Error {
             cause,
             // One line: it goes into logs, tables and reports.
             message: text::one_line(message),
+            tried: Vec::new(),
         }
     }
 
@@ -154,6 +157,15 @@ impl Error {
                 let text = DisplayErrorContext(error).to_string();
                 let cause = Cause::of_credentials(&text, unusable.profile());
                 let why = refusal(&text).unwrap_or_else(|| innermost(error));
+                if let Some((why, tried)) = why.split_once(TRIED) {
+                    let message = format!("{unusable}: {}", why.trim_end());
+                    let lines = tried.lines().map(text::one_line);
+                    let tried = lines.filter(|line| !line.is_empty()).collect();
+                    return Some(Self {
+                        tried,
+                        ..Self::new(operation, cause, &message)
+                    });
+                }
                 (cause, format!("{unusable}: {why}"))
             }
             (Some(unusable), Some(failure)) => (
@@ -188,9 +200,14 @@ impl Error {
 
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
-        self.cause.hint(self.operation, &self.message)
+        let hint = self.cause.hint(self.operation, &self.message)?;
+        let tried = self.tried.iter().map(|line| format!("\n- {line}"));
+        Some(hint + &tried.collect::<String>())
     }
 }
+
+/// Precedes the list of the providers that the SDK's chain has tried, one a line.
+const TRIED: &str = "Attempted:";
 
 fn of_failure(failure: &Failure) -> Cause {
     match failure {

@@ -348,6 +348,8 @@ impl Report {
             .zip(names)
             .map(|((stream, more), name)| {
                 let why = match &stream.error {
+                    // Of what was begun, the detail says why, and the error what to do.
+                    Some(error) if stream.acts() => format!("error: {error}\n{}", stream.detail),
                     Some(error) => format!("error: {error}\nhint: {}", stream.detail),
                     None => stream.detail.clone(),
                 };

@@ -209,6 +209,9 @@ fn without_credentials_it_says_where_they_are_looked_for() {
             .contains("AWS_PROFILE"),
         "{entry:#}"
     );
+    let detail = entry["detail"].as_str().unwrap_or_default();
+    let tried = detail.lines().filter(|line| line.starts_with("- "));
+    assert!(tried.count() >= 4, "one provider a line: {detail}");
 }
 
 #[test]

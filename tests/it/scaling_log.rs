@@ -268,3 +268,39 @@ async fn a_table_whose_keys_have_another_type_fails_the_tick_with_a_hint() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dynamodb_that_hangs_delays_no_poll_and_a_scale_up_by_its_deadlines_only() {
+    const TICK: Duration = Duration::from_secs(4);
+    let world = World::new();
+    world.stream("orders", 2);
+    world.pass(minutes(10)).await;
+    world.fire("orders", "scale-up");
+    world.sandbox.set_faults(|call| match call.service {
+        "dynamodb" => Fault::HangBefore,
+        _ => Fault::None,
+    });
+    let mut autoscaler = world.start(&named(&["orders"])).await;
+    let started = world.clock.now();
+    let mut wakes = Vec::new();
+    for number in 0..4 {
+        wakes.push(world.clock.now());
+        let began = tokio::time::Instant::now();
+        autoscaler.tick(TICK).await;
+        assert!(began.elapsed() <= TICK, "tick {number} overlaps the next");
+        tokio::time::sleep_until(began + TICK).await;
+    }
+    let log = world.sandbox.request_log();
+    let of = |operation: &str| {
+        let calls = log.iter().filter(|call| call.operation == operation);
+        calls.map(|call| call.at).collect::<Vec<_>>()
+    };
+    let polls = of("DescribeAlarms");
+    for wake in wakes {
+        assert!(polls.contains(&wake), "no poll at {wake}: {polls:?}");
+    }
+    // 5 s each for the rows of the last day and for the intent.
+    let scaled = of("UpdateShardCount")[0].duration_since(started);
+    assert!(scaled <= SignedDuration::from_secs(10), "{scaled:#}");
+    assert_eq!(world.shards("orders"), 4);
+}

@@ -284,6 +284,16 @@ fn why(row: &Row) -> String {
     }
 }
 
+/// ` (create the stream, …)`: what to do about the row's error.
+fn fix(row: &Row) -> String {
+    match &row.error {
+        Some(error) if *error != row.detail && row.reason != "no_alarm" => {
+            format!(" ({})", row.detail)
+        }
+        _ => String::new(),
+    }
+}
+
 /// What a person should know beside the reason.
 fn notes(row: &Row) -> String {
     let unreadable = match row.unreadable_rows {
@@ -293,7 +303,7 @@ fn notes(row: &Row) -> String {
             counted(n, "row")
         ),
     };
-    unevaluated(row) + &unreadable + &rejected(row)
+    fix(row) + &unevaluated(row) + &unreadable + &rejected(row)
 }
 
 /// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
@@ -326,16 +336,9 @@ fn story(row: &Row, now: Timestamp) -> String {
         Some("ACTIVE") | None => String::new(),
         Some(status) => format!("{status}; "),
     };
-    let fix = match &row.error {
-        Some(_) if row.error.as_ref() != Some(&row.detail) && row.reason != "no_alarm" => {
-            format!(" ({})", row.detail)
-        }
-        _ => String::new(),
-    };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
     let last = last.unwrap_or_default();
-    let notes = notes(row);
-    format!("{status}{}{fix}{notes}{last}", why(row))
+    format!("{status}{}{}{last}", why(row), notes(row))
 }
 
 /// `hosts: a acts; b stands by, seen 12s ago`.
