@@ -199,7 +199,7 @@ impl Looked<'_> {
             Some(Ok(summary)) => state(label, summary, &mut found),
             Some(Err(error)) if error.kind == Kind::NotFound => {
                 let message = "the stream does not exist";
-                let fix = "create it, or fix the name under [[streams]]";
+                let fix = "create it and then its alarms, or correct the name under [[streams]]";
                 found.push(Finding::new(
                     Severity::Error,
                     "stream_missing",
@@ -219,7 +219,11 @@ impl Looked<'_> {
             Some(Ok(pair)) => {
                 let [up, down] = [&pair.up, &pair.down].map(|it| it.as_ref().map(read));
                 let [up, down] = [&up, &down].map(|it| it.as_ref().map(half));
-                found.extend(pair::judge(subscription, up, down, n, share));
+                let judged = pair::judge(subscription, up, down, n, share);
+                // Alarms of a stream that does not exist are of no use yet.
+                let is_missing = found.iter().any(|it| it.rule == "stream_missing");
+                let is_told = |it: &Finding| !(is_missing && it.rule == "alarm_missing");
+                found.extend(judged.into_iter().filter(is_told));
             }
             Some(Err(error)) => trouble.note(&subscription.account, region, error, label),
             None => {}

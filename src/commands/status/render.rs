@@ -299,7 +299,7 @@ fn notes(row: &Row) -> String {
     let unreadable = match row.unreadable_rows {
         0 => String::new(),
         n => format!(
-            "; {} of the scaling log could not be read, and counts toward the daily limit",
+            "; {} of the scaling log could not be read; each counts toward the daily limit",
             counted(n, "row")
         ),
     };
