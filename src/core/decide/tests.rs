@@ -193,7 +193,7 @@ fn what_the_policy_asks_for_is_told_whatever_keeps_the_stream_from_it() {
         (with(1, 99, 0), down(10, 5.0), Reason::AtTarget, None),
     ];
     for (subscription, seen, reason, wanted) in cases {
-        let concluded = concluded(&subscription, &Trigger::Alarm, &seen);
+        let concluded = concluded(&subscription, &Trigger::Audit, &seen);
         let detail = concluded.decision.detail();
         let told = (concluded.decision.reason(), concluded.wanted);
         assert_eq!(told, (reason, wanted), "{detail}");
