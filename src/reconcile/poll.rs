@@ -8,30 +8,36 @@ use autoscaler_core::{
     limits::ALARMS_PER_CALL,
     priority::Priority,
     scaling::Scaling,
-    subscription::{Subscription, SubscriptionId},
+    subscription::SubscriptionId,
 };
 
-use crate::aws::{self, RegionClients};
+use crate::{
+    aws::{self, RegionClients},
+    reconcile::context::Context,
+};
 
 /// The subscriptions of one account and Region, by alarm name and, if known, by stream name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
     streams: HashMap<String, SubscriptionId>,
 }
 
 impl Index {
-    /// Adds a subscription.
-    pub fn add(&mut self, id: SubscriptionId, subscription: &Subscription) {
-        for direction in [Direction::Up, Direction::Down] {
-            self.alarms.insert(
-                subscription.alarms.of(direction).to_owned(),
-                (id, direction),
-            );
+    /// The index of the subscriptions with these ids.
+    pub fn new(context: &Context, ids: &[SubscriptionId]) -> Self {
+        // With room from the start, because growing would hash thousands of names again.
+        let mut alarms = HashMap::with_capacity(2 * ids.len());
+        let mut streams = HashMap::with_capacity(ids.len());
+        for id in ids.iter().copied() {
+            let subscription = context.subscription(id);
+            for direction in [Direction::Up, Direction::Down] {
+                let alarm = subscription.alarms.of(direction);
+                alarms.insert(alarm.to_owned(), (id, direction));
+            }
+            streams.extend(subscription.stream.clone().map(|stream| (stream, id)));
         }
-        if let Some(stream) = &subscription.stream {
-            self.streams.insert(stream.clone(), id);
-        }
+        Self { alarms, streams }
     }
 
     /// The subscription that a scaling was made for, whose alarms may have been renamed since.

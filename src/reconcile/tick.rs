@@ -89,19 +89,18 @@ struct Group {
 impl Autoscaler {
     /// An autoscaler that has not ticked yet.
     pub fn new(context: Arc<Context>, report_all: bool) -> Self {
-        let mut indexes: BTreeMap<&Account, Index> = BTreeMap::new();
+        let mut accounts: BTreeMap<&Account, Vec<SubscriptionId>> = BTreeMap::new();
         for id in context.subscription_ids() {
-            let subscription = context.subscription(id);
-            let index = indexes.entry(&subscription.account).or_default();
-            index.add(id, subscription);
+            let account = &context.subscription(id).account;
+            accounts.entry(account).or_default().push(id);
         }
-        let group = |(account, index): (&Account, Index)| Group {
+        let group = |(account, ids): (&Account, Vec<SubscriptionId>)| Group {
             account: account.clone(),
             region: context.aws.clients(account).region.clone(),
-            index: Arc::new(index),
+            index: Arc::new(Index::new(&context, &ids)),
             mode: PollMode::default(),
         };
-        let groups = indexes.into_iter().map(group).collect();
+        let groups = accounts.into_iter().map(group).collect();
         Self {
             context,
             groups,
