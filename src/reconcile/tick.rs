@@ -183,6 +183,16 @@ impl Autoscaler {
                 self.report_stream(id, self.stream_report(id, &decision), now);
             }
         }
+        self.report_quiet(now);
+        self.memory.notices.end_tick();
+    }
+
+    /// Reports the streams that nothing happened to, where that is worth reporting.
+    fn report_quiet(&mut self, now: Timestamp) {
+        // An idle tick must not visit thousands of streams for nothing.
+        if !self.report_all && !self.memory.has_lasting_failures() {
+            return;
+        }
         for id in self.context.subscription_ids() {
             if self.reports.contains_key(&id) {
                 continue;
@@ -196,7 +206,6 @@ impl Autoscaler {
                 self.reports.insert(id, at_rest);
             }
         }
-        self.memory.notices.end_tick();
     }
 
     /// Runs ticks until no work is left, at most for `within`; the rest stays open in the scaling

@@ -203,6 +203,7 @@ fn idle(streams: usize) {
     let schedule = format!("schedule = \"* * * * * *\"\n{QUOTAS}");
     let run = Run::start(streams, &schedule, |_, _| ());
     let start_up = run.poll().duration_since(run.started);
+    let start_up_cpu = run.cpu();
     // At first every stream is inspected, some at each tick.
     let inspected = || run.sandbox.calls().get("DescribeStreamSummary").copied();
     while inspected().unwrap_or(0) < streams as u64 {
@@ -219,7 +220,7 @@ fn idle(streams: usize) {
     }
     let (cpu, calls) = (run.cpu() - cpu, run.calls() - calls);
     println!(
-        "idle, {streams:>6} subscriptions: first request after {start_up:.1?}, a tick takes {:.2?} of CPU and {:.1} calls, {:.1} MiB resident",
+        "idle, {streams:>6} subscriptions: first request after {start_up:.1?} ({start_up_cpu:.1?} of CPU), a tick takes {:.2?} of CPU and {:.1} calls, {:.1} MiB resident",
         cpu / TICKS,
         calls as f64 / f64::from(TICKS),
         run.memory("VmRSS:")

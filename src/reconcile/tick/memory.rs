@@ -158,6 +158,10 @@ impl Memory {
         }
     }
 
+    pub fn has_lasting_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     /// The lasting failure of the subscription with this key.
     pub fn lasting_failure(&self, key: &str) -> Option<Decision> {
         let LastingFailure {
