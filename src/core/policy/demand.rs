@@ -24,10 +24,9 @@ impl Demand {
 
     /// The larger of the two demands over `seconds`, which divide an hour.
     pub fn of(bytes: u64, records: u64, seconds: u64) -> Self {
-        let bytes = u128::from(bytes) * u128::from(SHARD_RECORDS_PER_SECOND / 8);
-        let records = u128::from(records) * u128::from(SHARD_BYTES_PER_SECOND / 8);
-        let units = bytes.max(records) * u128::from(3600 / seconds.max(1));
-        Self(u64::try_from(units).unwrap_or(u64::MAX))
+        let bytes = bytes.saturating_mul(SHARD_RECORDS_PER_SECOND / 8);
+        let records = records.saturating_mul(SHARD_BYTES_PER_SECOND / 8);
+        Self(bytes.max(records).saturating_mul(3600 / seconds.max(1)))
     }
 
     /// The least number of shards that carry this demand at `fill` of their capacity.
@@ -50,5 +49,74 @@ impl std::fmt::Display for Demand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let hundredths = u128::from(self.0) * 100 / u128::from(Self::ONE_SHARD);
         write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1_048_576;
+
+    #[test]
+    fn demand_is_the_larger_of_bytes_and_records_over_what_a_shard_takes() {
+        for (bytes, records, seconds, shards) in [
+            (0, 0, 300, "0.00"),
+            (MIB * 300, 0, 300, "1.00"),
+            (0, 1_000 * 300, 300, "1.00"),
+            (MIB * 60 * 5 / 2, 1_000 * 60, 60, "2.50"),
+            (MIB * 180, 1_000 * 180 * 3, 180, "3.00"),
+            (MIB * 3, 0, 300, "0.01"),
+            (MIB * 3 - 1, 0, 300, "0.00"),
+        ] {
+            let demand = Demand::of(bytes, records, seconds);
+            assert_eq!(
+                demand.to_string(),
+                shards,
+                "{bytes} bytes, {records} records in {seconds} s"
+            );
+        }
+        assert_eq!(Demand::of(MIB * 300, 0, 300), Demand(Demand::ONE_SHARD));
+        assert_eq!(
+            Demand::of(1, 0, 300),
+            Demand(125 * 12),
+            "a byte is not lost"
+        );
+        for (bytes, records) in [(u64::MAX, 0), (0, u64::MAX)] {
+            assert_eq!(
+                Demand::of(bytes, records, 60),
+                Demand(u64::MAX),
+                "beyond all traffic"
+            );
+        }
+    }
+
+    #[test]
+    fn shards_carry_a_demand_and_one_unit_more_takes_one_more_shard() {
+        for (shards, fill) in [(1, 50), (7, 55), (10, 100), (10_000, 80)] {
+            let carried = Demand::carried_by(shards, Share::percent(fill));
+            assert_eq!(
+                carried.shards_at(Share::percent(fill)),
+                shards,
+                "{shards} at {fill} %"
+            );
+            let more = Demand(carried.0 + 1);
+            assert_eq!(
+                more.shards_at(Share::percent(fill)),
+                shards + 1,
+                "{shards} at {fill} %"
+            );
+        }
+        assert_eq!(
+            Demand::carried_by(4, Share::percent(50)),
+            Demand(2 * Demand::ONE_SHARD)
+        );
+        assert_eq!(Demand::default().shards_at(Share::percent(50)), 0);
+        assert_eq!(
+            Demand(u64::MAX).shards_at(Share(0)),
+            u32::MAX,
+            "nothing is divided by 0"
+        );
+        assert_eq!(Demand::carried_by(u32::MAX, Share::WHOLE), Demand(u64::MAX));
     }
 }

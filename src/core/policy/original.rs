@@ -89,13 +89,15 @@ pub(super) fn known_demand(
     i: usize,
     input: &Input,
 ) -> Result<Demand, DataError> {
+    if let Some(demand) = traffic.demand(i) {
+        return Ok(demand);
+    }
     let begins = traffic.start_of(i);
     let ends = traffic.start_of(i + 1);
     let excused = input.created_at.is_some_and(|created| ends <= created)
         || begins > after(input.now, -PUBLISHED_AFTER);
-    match traffic.demand(i) {
-        Some(demand) => Ok(demand),
-        None if excused => Ok(Demand::default()),
-        None => Err(DataError::Missing(begins)),
+    match excused {
+        true => Ok(Demand::default()),
+        false => Err(DataError::Missing(begins)),
     }
 }

@@ -76,7 +76,7 @@ pub enum DataError {
 impl Traffic {
     /// The period in which `at` falls; times before the window count as its start.
     pub fn index(&self, at: Timestamp) -> usize {
-        let seconds = at.duration_since(self.start).as_secs();
+        let seconds = at.as_second() - self.start.as_second();
         usize::try_from(seconds.div_euclid(self.period.seconds())).unwrap_or(0)
     }
 
