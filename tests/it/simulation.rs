@@ -1,5 +1,5 @@
-//! Deterministic simulation: random streams and loads, faults at every call, deaths, operators;
-//! safety after every minute, convergence after the faults stop. A failing seed prints how to
+//! Deterministic simulation: random streams, policies, loads, keys, consumers and quotas, faults at
+//! every call, deaths, operators; safety after every minute, convergence after the faults stop. A failing seed prints how to
 //! replay it.
 //!
 //! `SIMULATION_SEED=N` replays one seed, `SIMULATION_SEEDS=N` runs N new ones (the long run:
@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use autoscaler_sandbox::{Call, Fault, Load, Traffic};
+use autoscaler_core::alarm::Direction;
+use autoscaler_sandbox::{Call, Fault, Load, Pair, Traffic};
 use fastrand::Rng;
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
@@ -21,7 +22,7 @@ use kinesis_autoscaler::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{TABLE, World, named};
+use crate::world::{TABLE, World};
 
 /// Seeds that every run of the tests goes through, beside a new one. The last two are of defects: a
 /// blind retry of UpdateShardCount that was planted, and what the simulation itself did not know.
@@ -30,6 +31,10 @@ const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
 /// When the faults have stopped, so many minutes have to do.
 const MINUTES_TO_CONVERGE: u32 = 30;
+/// By then a scale-up alarm has been followed, whatever was settling or waited for a quota.
+const MINUTES_TO_FOLLOW: i64 = 10;
+/// Consumers may be no further behind than 10 minutes.
+const BEHIND: Duration = Duration::from_secs(900);
 /// So many calls are shown of a run that failed.
 const LAST_CALLS: usize = 60;
 
@@ -55,6 +60,10 @@ struct Model {
     definitions: BTreeMap<String, Value>,
     /// Minute of the operator's last resharding.
     touched: Option<u32>,
+    pair: Pair,
+    /// The direction whose alarm is muted.
+    muted: Option<Direction>,
+    consumers_are_behind: bool,
 }
 
 /// A running daemon.
@@ -71,6 +80,8 @@ struct Simulation {
     config: String,
     tally: Tally,
     violations: Arc<Mutex<Vec<String>>>,
+    /// The account's shards.
+    quota: u32,
 }
 
 #[test]
@@ -160,7 +171,9 @@ impl Simulation {
         let mut models = Vec::new();
         for name in &names {
             let shards = rng.u32(1..20);
-            world.stream(name, shards);
+            let pair = [Pair::Usual, Pair::ThrottleSignal, Pair::Adaptive][rng.usize(0..3)];
+            world.place.create_stream(name, shards);
+            world.place.put_pair(pair, name, shards);
             // Ten minutes instead of a day, so that an afternoon sees scale-downs.
             world
                 .place
@@ -174,15 +187,27 @@ impl Simulation {
             let points = (0..12).map(|_| Load::of_shards(low + rng.f64() * (high - low)));
             let traffic =
                 Traffic::table(world.clock.now(), step, points.collect()).noise(0.1, seed);
+            let traffic = match rng.u32(0..4) {
+                0 => traffic.skew(1.0 + rng.f64() * 2.0),
+                1 => traffic.hot_key(rng.f64() / 2.0),
+                _ => traffic,
+            };
             world.place.set_traffic(name, traffic);
-            models.push(Model::new(&world, name, shards));
+            models.push(Model::new(&world, name, shards, pair));
         }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let shards: u32 = models.iter().flat_map(|model| &model.counts).sum();
+        let quota = if rng.bool() {
+            shards + rng.u32(0..40)
+        } else {
+            500
+        };
+        world.place.set_shard_limit(quota);
+        let streams: String = models.iter().map(|model| model.config(&mut rng)).collect();
         let audit = ["2m", "5m", "10m"][rng.usize(0..3)];
         // One host; two that know nothing of each other, as from two crontabs; two that stand by
         // for each other.
         let (hosts, lease) = [(1, ""), (2, ""), (2, LEASE)][rng.usize(0..3)];
-        let config = format!("audit_interval = \"{audit}\"\n{lease}{}", named(&names));
+        let config = format!("audit_interval = \"{audit}\"\n{lease}{streams}");
         let hosts = (0..hosts).map(|_| None).collect();
         let (tally, violations) = (Tally::default(), Arc::default());
         Self {
@@ -193,6 +218,7 @@ impl Simulation {
             config,
             tally,
             violations,
+            quota,
         }
     }
 
@@ -207,8 +233,13 @@ impl Simulation {
         self.world.place.set_metric_delay(Duration::from_secs(60));
         self.operator_mends();
         for minute in 0..MINUTES_TO_CONVERGE {
+            let before = self.targets();
             self.minute(false).await;
             self.safe(MINUTES_OF_CHAOS + minute)?;
+            // What was decided before the operator was here may still be on its way.
+            if minute >= 2 {
+                self.switches_hold(&before)?;
+            }
         }
         self.converged()
     }
@@ -345,7 +376,7 @@ impl Simulation {
                 format!("{}-scale-up-alarm", model.name),
                 format!("{}-scale-down-alarm", model.name),
             );
-            match self.rng.u32(0..5) {
+            match self.rng.u32(0..8) {
                 0 => {
                     let n = self.world.place.stream(&model.name).expect("there").target;
                     let to = self.rng.u32(n.div_ceil(2)..=2 * n);
@@ -375,6 +406,12 @@ impl Simulation {
                     let state = ["OK", "ALARM", "INSUFFICIENT_DATA"][self.rng.usize(0..3)];
                     self.world.place.set_alarm_state(&up, state, "flapping");
                 }
+                4 => {
+                    let behind = !model.consumers_are_behind;
+                    model.let_consumers_fall_behind(&self.world, behind);
+                }
+                5 => model.mute(&self.world, Some(Direction::Up)),
+                6 => model.mute(&self.world, Some(Direction::Down)),
                 _ => self.world.place.delete_alarm(&down),
             }
             self.tally.edits += 1;
@@ -382,7 +419,8 @@ impl Simulation {
         }
     }
 
-    /// Puts back what the operator took away.
+    /// Puts back what the operator took away. Some alarms are muted until the end, and some
+    /// consumers stay behind.
     fn operator_mends(&mut self) {
         for model in &mut self.models {
             let (up, down) = (
@@ -392,7 +430,7 @@ impl Simulation {
             if self.world.place.alarm(&down).is_none() {
                 let before = self.world.place.alarm(&up).expect("never deleted");
                 let count = *model.counts.first().expect("at least one");
-                self.world.place.pair(&model.name, count);
+                self.world.place.put_pair(model.pair, &model.name, count);
                 self.world.place.put_alarm(before);
                 self.world.place.edit_alarm(&down, |alarm| {
                     alarm.insert("ActionsEnabled".to_owned(), json!(count > 1));
@@ -402,7 +440,30 @@ impl Simulation {
                 alarm.insert("ActionsEnabled".to_owned(), json!(true));
             });
             model.read_definitions(&self.world);
+            let muted = [None, None, Some(Direction::Up), Some(Direction::Down)];
+            model.mute(&self.world, muted[self.rng.usize(0..4)]);
         }
+    }
+
+    fn targets(&self) -> Vec<u32> {
+        let target = |model: &Model| self.world.shards(&model.name);
+        self.models.iter().map(target).collect()
+    }
+
+    /// No stream is scaled in a direction that is muted, or down while its consumers are behind.
+    fn switches_hold(&self, before: &[u32]) -> Result<(), String> {
+        for ((model, before), after) in self.models.iter().zip(before).zip(self.targets()) {
+            let (name, muted) = (&model.name, model.muted);
+            let held_up = muted == Some(Direction::Up);
+            let held_down = muted == Some(Direction::Down) || model.consumers_are_behind;
+            if (after > *before && held_up) || (after < *before && held_down) {
+                let behind = model.consumers_are_behind;
+                return Err(format!(
+                    "{name} was scaled from {before} to {after}; muted: {muted:?}, consumers behind: {behind}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn safe(&mut self, minute: u32) -> Result<(), String> {
@@ -464,6 +525,7 @@ impl Simulation {
         {
             return Err(format!("a scaling is still open: {marker:#}"));
         }
+        let has_room = self.targets().iter().sum::<u32>() < self.quota;
         for model in &self.models {
             let stream = self.world.place.stream(&model.name).expect("never deleted");
             let ours = stream.update_calls_24h.saturating_sub(model.manual_context);
@@ -487,6 +549,7 @@ impl Simulation {
             if stream.status != "ACTIVE" {
                 continue;
             }
+            model.is_not_stuck(&self.world, took_effect, has_room)?;
             for alarm in model.definitions.keys() {
                 if self.world.recorded(alarm) != stream.open_shards.to_string() {
                     return Err(format!(
@@ -599,16 +662,74 @@ fn random_fault(rng: &mut Rng) -> Fault {
 }
 
 impl Model {
-    fn new(world: &World, name: &str, shards: u32) -> Self {
+    fn new(world: &World, name: &str, shards: u32, pair: Pair) -> Self {
         let mut model = Self {
             name: name.to_owned(),
             counts: BTreeSet::from([shards]),
             manual_context: 0,
             definitions: BTreeMap::new(),
             touched: None,
+            pair,
+            muted: None,
+            consumers_are_behind: false,
         };
+        model.let_consumers_fall_behind(world, false);
         model.read_definitions(world);
         model
+    }
+
+    /// The entry of the configuration. Alarms and policy mostly go together, but need not.
+    fn config(&self, rng: &mut Rng) -> String {
+        let adaptive = (self.pair == Pair::Adaptive) != (rng.u32(0..10) == 0);
+        let policy = if adaptive { "adaptive" } else { "original" };
+        let name = &self.name;
+        format!(
+            "[[streams]]\nname = \"{name}\"\npolicy = \"{policy}\"\nmax_iterator_age = \"10m\"\n"
+        )
+    }
+
+    fn let_consumers_fall_behind(&mut self, world: &World, behind: bool) {
+        let age = if behind { BEHIND } else { Duration::ZERO };
+        world
+            .place
+            .set_iterator_age(&self.name, [(world.clock.now(), age)]);
+        self.consumers_are_behind = behind;
+    }
+
+    /// Mutes the alarm of this direction alone, or none.
+    fn mute(&mut self, world: &World, direction: Option<Direction>) {
+        world.place.unmute(&self.name);
+        let word = match direction {
+            None => None,
+            Some(Direction::Up) => Some("scale-up"),
+            Some(Direction::Down) => Some("scale-down"),
+        };
+        if let Some(word) = word {
+            let alarm = format!("{}-{word}-alarm", self.name);
+            let day = Duration::from_secs(86_400);
+            let now = world.clock.now();
+            world.place.mute(&self.name, &[&alarm], now, day);
+        }
+        self.muted = direction;
+    }
+
+    /// A scale-up alarm is followed, unless it is muted, the day's calls are used, or the account has
+    /// no room.
+    fn is_not_stuck(&self, world: &World, scalings: usize, has_room: bool) -> Result<(), String> {
+        let name = &self.name;
+        let alarm = format!("{name}-scale-up-alarm");
+        let wire = world.place.alarm(&alarm).expect("never deleted");
+        let since = wire["StateUpdatedTimestamp"].as_f64().expect("a time");
+        let minutes = (world.clock.now().as_second() - since as i64) / 60;
+        let calls = world.place.stream(name).expect("never deleted");
+        let limited = scalings.max(calls.update_calls_24h) >= 10;
+        let follows = !limited && self.muted != Some(Direction::Up) && has_room;
+        if follows && wire["StateValue"] == "ALARM" && minutes >= MINUTES_TO_FOLLOW {
+            return Err(format!(
+                "{alarm} has been in ALARM for {minutes} minutes, and nothing scales"
+            ));
+        }
+        Ok(())
     }
 
     fn read_definitions(&mut self, world: &World) {
