@@ -176,9 +176,33 @@ fn pointwise_expressions_are_told_from_others() {
         ("FILL(a, REPEAT)", false),
         ("FILL(a, LINEAR) + 1", false),
         ("MAX(k)", false),
+        ("a + MAX(b)", false),
+        ("MAX(a) + b", false),
+        ("FILL(a, MAX(b))", false),
+        ("FILL(MAX(a), b)", false),
+        ("MAX([a, MAX(b)])", false),
+        ("IF(a, MAX(b))", false),
+        ("-MAX(a)", false),
+        ("!MAX(a)", false),
     ];
     for (text, expected) in cases {
         assert_eq!(parse(text).unwrap().is_pointwise(), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_ids_of_an_expression_are_collected() {
+    let cases: [(&str, &[&str]); 5] = [
+        ("1", &[]),
+        ("MAX([a, -b])", &["a", "b"]),
+        ("FILL(a, 0) + FILL(b, c)", &["a", "b", "c"]),
+        ("FILL(a, REPEAT)", &["a"]),
+        ("IF(!a, b ^ 2, c / a)", &["a", "b", "c", "a"]),
+    ];
+    for (text, expected) in cases {
+        let (parsed, mut found) = (parse(text).unwrap(), Vec::new());
+        parsed.ids(&mut found);
+        assert_eq!(found, expected, "{text}");
     }
 }
 
