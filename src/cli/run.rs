@@ -19,7 +19,7 @@ use crate::{
     commands::{
         backtest,
         check::{self, Findings},
-        history, provision,
+        history, pause, provision,
         scale::{self, Consent},
         status, subscriptions,
     },
@@ -110,6 +110,12 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 consent,
             )
             .await
+        }
+        Some(Command::Pause(args)) => {
+            pause::pause(&manual_context(cli).await?.context, args, cli.output).await
+        }
+        Some(Command::Resume(args)) => {
+            pause::resume(&manual_context(cli).await?.context, args, cli.output).await
         }
         Some(Command::Backtest(args)) => backtest::run(args, configured(cli)?, cli.output).await,
         Some(Command::Status { streams }) => {

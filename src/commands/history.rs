@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::{
     aws,
     cli::{self, Moment, Output},
+    commands::pause,
     output::{
         self,
         error::{Exit, Failure, Report},
@@ -24,9 +25,13 @@ use crate::{
     },
     reconcile::context::Context,
 };
-use autoscaler_core::scaling::{self, Scaling, UnreadableRow};
+use autoscaler_core::{
+    pause::Pause,
+    scaling::{self, Scaling, UnreadableRow},
+};
 
 pub use read::read;
+pub use series::region;
 
 /// Reads the log and prints it. A stream whose rows cannot be read does not hide the others.
 pub async fn run(
@@ -75,6 +80,8 @@ pub struct Log {
     pub rows: Vec<Scaling>,
     /// Rows of other programs of which only the key could be read.
     pub unreadable: Vec<UnreadableRow>,
+    /// The pauses in force of the streams that are shown.
+    pub pauses: Vec<Pause>,
     /// The streams whose rows could not be read.
     pub failed: Vec<(String, aws::Error)>,
 }
@@ -174,6 +181,7 @@ impl Log {
             "until": self.until,
             "scalings": self.all_rows(),
             "unreadable": self.unreadable.len(),
+            "pauses": self.pauses.iter().map(pause::json).collect::<Vec<_>>(),
         })
         .to_string()
     }
@@ -195,6 +203,9 @@ impl Log {
         }
         let width = width.map_or(usize::MAX, usize::from);
         text.push_str(&wrap(&table::summary(self), "", "", width));
+        for pause in &self.pauses {
+            text.push_str(&wrap(&pause::sentence(pause), "", "  ", width));
+        }
         text
     }
 

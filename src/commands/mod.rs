@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 pub mod history;
 pub mod pattern;
+pub mod pause;
 pub mod provision;
 pub mod scale;
 pub mod status;

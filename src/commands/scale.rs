@@ -17,7 +17,10 @@ use self::work::Work;
 use crate::{
     aws::{self, RegionClients},
     cli::{self, Output},
-    commands::subscriptions::{self, OnStream, failed_call},
+    commands::{
+        pause::user,
+        subscriptions::{self, OnStream, failed_call},
+    },
     output::{
         self,
         error::{Exit, Failure, Report},
@@ -125,10 +128,7 @@ fn ending(context: &Context, plan: &Plan, waited: bool) -> String {
 
 /// Who scaled and why, for the scaling log.
 fn note(args: &cli::Scale) -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let by = format!("by {}", user.as_deref().unwrap_or("an unknown user"));
+    let by = format!("by {}", user().as_deref().unwrap_or("an unknown user"));
     match &args.note {
         Some(note) => format!("{by}: {note}"),
         None => by,

@@ -18,6 +18,7 @@ use crate::{
     },
     reconcile::{context::Context, lease::Host},
 };
+use autoscaler_core::constraints::{Constraint, Hold};
 
 pub use gather::gather;
 
@@ -73,6 +74,8 @@ pub struct Row {
     pub rejected_24h: Option<u64>,
     pub scale_up_alarm: AlarmRow,
     pub scale_down_alarm: AlarmRow,
+    /// What limits it beside its own bounds: pauses and mute rules.
+    pub constraints: Vec<ConstraintRow>,
     pub last_scaling: Option<LastScaling>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
     pub scalings_left: Option<usize>,
@@ -101,6 +104,32 @@ pub struct AlarmRow {
     /// What kept CloudWatch from evaluating the alarm, so that its state cannot be relied on.
     pub evaluation_state: Option<EvaluationState>,
     pub shard_count: Option<u32>,
+}
+
+/// A pause or mute rule that is in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConstraintRow {
+    /// `pause` or `mute_rule`.
+    pub source: &'static str,
+    /// The directions that are held: `up`, `down` or `both`.
+    pub hold: Option<&'static str>,
+    pub min_shards: Option<u32>,
+    pub max_shards: Option<u32>,
+    pub until: Option<Timestamp>,
+    pub detail: String,
+}
+
+impl From<&Constraint> for ConstraintRow {
+    fn from(constraint: &Constraint) -> Self {
+        Self {
+            source: constraint.source.code(),
+            hold: constraint.hold.map(Hold::code),
+            min_shards: constraint.floor,
+            max_shards: constraint.cap,
+            until: constraint.until,
+            detail: constraint.by.clone(),
+        }
+    }
 }
 
 /// The newest row of the log.

@@ -104,6 +104,18 @@ fn ends(constraint: &Constraint) -> Timestamp {
     constraint.until.unwrap_or(Timestamp::MAX)
 }
 
+impl Source {
+    /// The stable code of the JSON that `status` prints.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Bounds => "bounds",
+            Self::Window => "window",
+            Self::Pause => "pause",
+            Self::MuteRule => "mute_rule",
+        }
+    }
+}
+
 impl From<Direction> for Hold {
     fn from(direction: Direction) -> Self {
         match direction {
@@ -114,6 +126,23 @@ impl From<Direction> for Hold {
 }
 
 impl Hold {
+    /// Every hold there is.
+    const ALL: [Self; 3] = [Self::Up, Self::Down, Self::Both];
+
+    /// The stable code of configurations and rows.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Both => "both",
+        }
+    }
+
+    /// The hold with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hold| hold.code() == code)
+    }
+
     /// Whether it holds `direction`.
     pub fn holds(self, direction: Direction) -> bool {
         match self {

@@ -54,6 +54,8 @@ pub struct Switches {
     pub in_force: Vec<Constraint>,
     /// Why CloudWatch could not say which mute rules are active; they then count as none.
     pub mute_rules_unread: Option<Unread>,
+    /// Why the pauses could not be read, which keeps the stream from shrinking.
+    pub pauses_unread: Option<String>,
 }
 
 /// Why something that a decision can do without could not be read.

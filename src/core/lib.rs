@@ -17,6 +17,7 @@ pub mod facts;
 pub mod limits;
 pub mod metric_math;
 pub mod partition;
+pub mod pause;
 pub mod policy;
 pub mod priority;
 pub mod reason;

@@ -4,11 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use autoscaler_core::{
     alarm::{Alarm, Direction},
+    constraints::Constraint,
     datetime::after,
     decide::{Inquiry, ReadTwice, decide},
     decision::{Conclusion, Fact, Verdict},
     facts::{Facts, Fetched, Switches, Unread},
     limits::{BUDGET_DAY, PERIOD_SECONDS},
+    pause::Pause,
     policy::input::{policy_of, window_start},
     priority::Priority,
     subscription::Subscription,
@@ -25,8 +27,8 @@ use crate::{
 /// The period over which the consumers' iterator age is judged.
 const CONSUMERS_OVER: SignedDuration = SignedDuration::from_mins(15);
 
-/// How long a scale-up waits to learn whether its alarm is muted.
-const MUTE_RULES_WITHIN: Duration = Duration::from_secs(2);
+/// How long a scale-up waits to learn whether it is switched off.
+const SWITCHES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads both alarms of up to 50 streams with one call.
 pub async fn pairs(
@@ -114,29 +116,47 @@ impl Reader<'_> {
 
     /// What people have switched off for one direction.
     ///
-    /// Mute rules that cannot be read never keep a stream from growing. A scale-down waits while
-    /// CloudWatch is away; a missing permission stops nothing.
-    async fn switches(&self, direction: Direction) -> Result<Switches, aws::Error> {
+    /// What cannot be read never keeps a stream from growing. A scale-down waits while CloudWatch is
+    /// away; a missing permission to read mute rules stops nothing.
+    async fn switches(&self, direction: Direction, facts: &Facts) -> Result<Switches, aws::Error> {
         let alarm = self.subscription.alarms.of(direction);
         let cloudwatch = &self.context.clients_of(self.subscription).cloudwatch;
-        let rules = cloudwatch.active_mute_rules(alarm);
-        let rules = match direction {
-            Direction::Up => timeout(MUTE_RULES_WITHIN, rules).await,
-            Direction::Down => Ok(rules.await),
-        };
-        let (rules, unread) = match rules {
-            Ok(Ok(rules)) => (rules, None),
-            Ok(Err(error)) if direction == Direction::Down && error.kind.may_pass() => {
+        let (rules, pauses) = tokio::join!(
+            in_time(direction, cloudwatch.active_mute_rules(alarm)),
+            in_time(direction, self.pauses(facts)),
+        );
+        let (rules, mute_rules_unread) = match rules {
+            Ok(rules) => (rules, None),
+            Err(ReadError::Aws(error)) if direction == Direction::Down && error.kind.may_pass() => {
                 return Err(error);
             }
-            Ok(Err(error)) => (Vec::new(), Some(unread(&error))),
-            Err(_) => (Vec::new(), Some(late())),
+            Err(error) => (Vec::new(), Some(error.unread())),
         };
-        let constraint = |rule: &MuteRule| rule.constraint(alarm, direction.into());
+        let (pauses, pauses_unread) = match pauses {
+            Ok(pauses) => (pauses, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let muted = |rule: &MuteRule| rule.constraint(alarm, direction.into());
+        let mut in_force: Vec<Constraint> = rules.iter().map(muted).collect();
+        in_force.extend(pauses);
         Ok(Switches {
-            in_force: rules.iter().map(constraint).collect(),
-            mute_rules_unread: unread,
+            in_force,
+            mute_rules_unread,
+            pauses_unread,
         })
+    }
+
+    /// The pauses of this stream.
+    async fn pauses(&self, facts: &Facts) -> Result<Vec<Constraint>, ReadError> {
+        let recent = facts.scalings.as_ref();
+        if let Some(why) = recent.and_then(|recent| recent.unread.clone()) {
+            // The same table did not answer a moment ago.
+            return Err(ReadError::Log(why));
+        }
+        let arn = facts.stream.found().map_or("", |stream| &stream.arn);
+        let pauses = self.context.scaling_log.pauses(self.now).await?;
+        let ours = pauses.iter().filter(|pause| pause.holds(arn, self.now));
+        Ok(ours.map(Pause::constraint).collect())
     }
 
     /// Reads one fact into `facts`.
@@ -185,26 +205,49 @@ impl Reader<'_> {
                 facts.iterator_ages = Some(ages.await?);
             }
             Fact::Switches(direction) => {
-                facts.switches = Some(self.switches(direction).await?);
+                facts.switches = Some(self.switches(direction, facts).await?);
             }
         }
         Ok(())
     }
 }
 
-fn unread(error: &aws::Error) -> Unread {
-    Unread {
-        error: error.to_string(),
-        hint: error.hint(),
+/// Why something was not read that a scale-up can do without.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
+    #[error("{0}")]
+    Log(String),
+    #[error("no answer within {} s", SWITCHES_WITHIN.as_secs())]
+    Late,
+}
+
+impl ReadError {
+    fn unread(&self) -> Unread {
+        Unread {
+            error: self.to_string(),
+            hint: match self {
+                Self::Aws(error) => error.hint(),
+                Self::Log(_) | Self::Late => None,
+            },
+        }
     }
 }
 
-fn late() -> Unread {
-    Unread {
-        error: format!(
-            "ListAlarmMuteRules: no answer within {} s",
-            MUTE_RULES_WITHIN.as_secs()
-        ),
-        hint: None,
+/// A scale-up does not wait for a slow answer.
+async fn in_time<T, E>(
+    direction: Direction,
+    read: impl Future<Output = Result<T, E>>,
+) -> Result<T, ReadError>
+where
+    ReadError: From<E>,
+{
+    match direction {
+        Direction::Up => timeout(SWITCHES_WITHIN, read)
+            .await
+            .map_err(|_| ReadError::Late)?
+            .map_err(ReadError::from),
+        Direction::Down => read.await.map_err(ReadError::from),
     }
 }

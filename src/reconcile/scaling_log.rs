@@ -6,6 +6,7 @@
 //! a stream be open at a time, whichever host started it. Rows that DynamoDB does not accept wait
 //! in the [`Spool`].
 
+mod pauses;
 mod row;
 
 use std::{

@@ -1,10 +1,21 @@
-//! What people switch off, and for how long: alarm mute rules.
+//! What people switch off, and for how long: alarm mute rules and pauses.
 
 use std::time::Duration;
 
-use crate::world::{World, acted, failed, held, named, of, tick};
+use autoscaler_sandbox::{Call, Fault};
 use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    cli::{Cli, Command},
+    commands::{
+        history::{self, Span},
+        pause, status,
+    },
+    output::error::Exit,
+};
 
+use crate::world::{TABLE, World, acted, failed, held, named, of, tick};
+
+const WAIT: Duration = Duration::from_secs(3600);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 /// Orders with 4 shards, whose alarm of one direction is in ALARM.
@@ -103,7 +114,6 @@ async fn a_missing_right_to_read_mute_rules_stops_no_scaling() {
 
 #[tokio::test(start_paused = true)]
 async fn mute_rules_that_do_not_answer_hold_a_scale_down_alone() {
-    use autoscaler_sandbox::{Call, Fault};
     let away = |call: &Call| match call.operation.as_str() {
         "ListAlarmMuteRules" => Fault::HangBefore,
         _ => Fault::None,
@@ -118,4 +128,235 @@ async fn mute_rules_that_do_not_answer_hold_a_scale_down_alone() {
     acted(&tick(&mut autoscaler).await, "orders", "scale_up", 4, 6);
     let took = world.clock.now().duration_since(before);
     assert!(took < SignedDuration::from_secs(3), "it took {took:#}");
+}
+
+/// Runs the command line's `pause` or `resume` against the world.
+async fn person(world: &World, line: &str) -> Result<Exit, String> {
+    let context = world
+        .context(world.config(&named(&["orders"])), false)
+        .await;
+    let words = std::iter::once("kinesis-autoscaler").chain(line.split(' '));
+    let cli = Cli::try_from_args(words).map_err(|error| error.to_string())?;
+    let done = match &cli.command {
+        Some(Command::Pause(args)) => pause::pause(&context, args, cli.output).await,
+        Some(Command::Resume(args)) => pause::resume(&context, args, cli.output).await,
+        other => panic!("{other:?}"),
+    };
+    done.map_err(|failure| failure.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_holds_its_directions_until_it_ends_by_itself() {
+    for (direction, line, holds) in [
+        ("scale-up", "pause orders --for 1h --reason test", true),
+        ("scale-down", "pause orders --for 1h --reason test", true),
+        ("scale-down", "pause --all --for 1h --reason test", true),
+        (
+            "scale-up",
+            "pause orders --direction up --for 1h --reason test",
+            true,
+        ),
+        (
+            "scale-up",
+            "pause orders --direction down --for 1h --reason test",
+            false,
+        ),
+        (
+            "scale-down",
+            "pause --all --direction up --for 1h --reason test",
+            false,
+        ),
+    ] {
+        let world = firing(direction).await;
+        person(&world, line).await.expect("the table takes it");
+        let mut autoscaler = world.start(&named(&["orders"])).await;
+        for _ in 0..60 {
+            let report = tick(&mut autoscaler).await;
+            if !holds {
+                assert!(of(&report, "orders").acts(), "{line}: {report:#?}");
+                break;
+            }
+            held(&report, "orders", "paused");
+            let detail = &of(&report, "orders").detail;
+            for part in ["paused", "until 2026-11-22T13:10:00Z", ": test"] {
+                assert!(detail.contains(part), "{line}: {detail}");
+            }
+            world.pass(MINUTE).await;
+        }
+        world.pass(MINUTE * 5).await;
+        let report = tick(&mut autoscaler).await;
+        assert!(
+            !holds || of(&report, "orders").acts(),
+            "{line}: {report:#?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_scales_within_a_minute_of_resume_also_in_single_runs() {
+    for (begin, end) in [
+        ("pause orders", "resume orders"),
+        ("pause ord*", "resume o*"),
+        ("pause orders", "resume --all"),
+        ("pause --all", "resume --all"),
+    ] {
+        let world = firing("scale-up").await;
+        let begin = format!("{begin} --for 1h --reason test");
+        person(&world, &begin).await.expect("the table takes it");
+        let mut once = world.start(&named(&["orders"])).await;
+        let report = once.run_once(WAIT, WAIT).await;
+        held(&report, "orders", "paused");
+        person(&world, end).await.expect("the table takes it");
+        assert_eq!(world.rows().len(), 0, "{begin}");
+        world.pass(MINUTE).await;
+        let mut once = world.start(&named(&["orders"])).await;
+        acted(&once.run_once(WAIT, WAIT).await, "orders", "scale_up", 4, 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_log_table_a_paused_stream_grows_and_never_shrinks() {
+    let away = |call: &Call| match call.service {
+        "dynamodb" => Fault::HangBefore,
+        _ => Fault::None,
+    };
+    for (direction, reason) in [("scale-up", "alarm"), ("scale-down", "log_unavailable")] {
+        let world = firing(direction).await;
+        let line = "pause orders --for 1h --reason test";
+        person(&world, line).await.expect("the table takes it");
+        world.sandbox.set_faults(away);
+        let mut autoscaler = world.start(&named(&["orders"])).await;
+        let report = tick(&mut autoscaler).await;
+        assert_eq!(of(&report, "orders").reason.code(), reason, "{report:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_alone_that_cannot_be_read_hold_a_scale_down() {
+    // The first Query reads the scalings, the second one the pauses.
+    let away = |from: usize| {
+        let mut queries = 0;
+        move |call: &Call| {
+            queries += usize::from(call.operation == "Query");
+            match call.operation == "Query" && queries >= from {
+                true => Fault::HangBefore,
+                false => Fault::None,
+            }
+        }
+    };
+    let world = firing("scale-down").await;
+    let mut autoscaler = world.start(&named(&["orders"])).await;
+    // Upkeep has read the open scalings.
+    autoscaler.tick(Duration::ZERO).await;
+    world.pass(MINUTE).await;
+    world.sandbox.set_faults(away(2));
+    let report = tick(&mut autoscaler).await;
+    let entry = of(&report, "orders");
+    let detail = &entry.detail;
+    assert_eq!(entry.reason.code(), "log_unavailable", "{report:#?}");
+    assert!(detail.contains("pauses cannot be read"), "{detail}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_pause_takes_the_place_of_the_old_and_expires_in_the_table_too() {
+    let world = firing("scale-up").await;
+    for line in [
+        "pause orders --for 3h --reason test",
+        "pause orders --for 1h --direction down --reason other",
+    ] {
+        person(&world, line).await.expect("the table takes it");
+    }
+    let items = world.place.items(TABLE);
+    let pauses = items
+        .iter()
+        .filter(|item| item["stream_name"]["S"] == "#pause");
+    let pauses: Vec<_> = pauses.collect();
+    let [pause] = pauses[..] else {
+        panic!("one pause: {pauses:#?}")
+    };
+    let end = (world.clock.now() + SignedDuration::from_hours(1)).as_second();
+    assert_eq!(pause["expiration_datetime"]["N"], end.to_string());
+    assert_eq!(pause["reason"]["S"], "other");
+    assert_eq!(pause["direction"]["S"], "down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_without_an_end_or_of_an_unknown_stream_is_an_error() {
+    let world = firing("scale-up").await;
+    for (line, says) in [
+        ("pause orders --reason test", "--for <TIME>"),
+        ("pause orders --for 0s --reason test", "must be at least 1s"),
+        (
+            "pause orders --for soon --reason test",
+            "expected for example 30m, 2h or 1day",
+        ),
+        (
+            "pause orders --for 900days --reason test",
+            "must be at most 366 days",
+        ),
+        ("pause orders --for 1h", "--reason <TEXT>"),
+        ("pause --for 1h --reason test", "<STREAM>"),
+        (
+            "pause orders --all --for 1h --reason test",
+            "cannot be used with",
+        ),
+        ("pause order --for 1h --reason test", "did you mean orders?"),
+        ("pause nothing --for 1h --reason test", "subscribe it first"),
+        (
+            "pause n* --for 1h --reason test",
+            "no subscription matches n*",
+        ),
+        (
+            "pause orders --region us-west-9 --for 1h --reason test",
+            "not subscribed in the Region",
+        ),
+        ("resume order", "did you mean orders?"),
+        ("resume", "<STREAM>"),
+    ] {
+        let error = person(&world, line).await.expect_err(line);
+        assert!(error.contains(says), "{line}: {error}");
+    }
+    assert_eq!(world.place.items(TABLE).len(), 0, "nothing was written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_and_history_show_pauses_and_mute_rules() {
+    let world = firing("scale-down").await;
+    mute(&world, "scale-up");
+    let line = "pause orders --for 1h --reason test";
+    person(&world, line).await.expect("the table takes it");
+    let context = world
+        .context(world.config(&named(&["orders"])), false)
+        .await;
+    let status = status::gather(&context).await;
+    let json: serde_json::Value = serde_json::from_str(&status.to_json()).expect("JSON");
+    let constraints = &json["streams"][0]["constraints"];
+    let seen = |i: usize| (&constraints[i]["source"], &constraints[i]["hold"]);
+    assert_eq!(
+        seen(0),
+        (&"pause".into(), &"both".into()),
+        "{constraints:#}"
+    );
+    assert_eq!(
+        seen(1),
+        (&"mute_rule".into(), &"up".into()),
+        "{constraints:#}"
+    );
+    let text = status.to_text(Some(100));
+    for part in ["the stream is paused until", "mute rule night"] {
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(part), "{text}");
+    }
+    let span = Span {
+        since: world.clock.now() - SignedDuration::from_hours(1),
+        until: world.clock.now(),
+    };
+    let log = history::read(&context, &[], span)
+        .await
+        .expect("the log is there");
+    let text = log.to_text(None, true);
+    let paused = "orders (eu-west-1): the stream is paused until 2026-11-22T13:10:00Z by ";
+    assert!(text.contains(paused), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&log.to_json()).expect("JSON");
+    assert_eq!(json["pauses"][0]["reason"], "test", "{json:#}");
 }

@@ -21,13 +21,22 @@ pub struct MuteRule {
 impl CloudWatch {
     /// Reads the mute rules that mute `alarm` now (ListAlarmMuteRules).
     pub async fn active_mute_rules(&self, alarm: &str) -> Result<Vec<MuteRule>, Error> {
+        self.mute_rules(Some(alarm)).await
+    }
+
+    /// Whether any mute rule of the account mutes something now.
+    pub async fn has_active_mute_rules(&self) -> Result<bool, Error> {
+        Ok(!self.mute_rules(None).await?.is_empty())
+    }
+
+    async fn mute_rules(&self, alarm: Option<&str>) -> Result<Vec<MuteRule>, Error> {
         let mut found = Vec::new();
         let mut next = None;
         loop {
             let request = self
                 .client
                 .list_alarm_mute_rules()
-                .alarm_name(alarm)
+                .set_alarm_name(alarm.map(str::to_owned))
                 .statuses(AlarmMuteRuleStatus::Active)
                 .set_next_token(next.take());
             let reply = Box::pin(request.send())

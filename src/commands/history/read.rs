@@ -20,7 +20,7 @@ use crate::{
         inspect::{self},
     },
 };
-use autoscaler_core::{facts::Facts, limits::PAIRS_PER_CALL, scaling::Scaling};
+use autoscaler_core::{facts::Facts, limits::PAIRS_PER_CALL, pause::Paused, scaling::Scaling};
 
 /// How many streams are read concurrently.
 const AT_ONCE: usize = 16;
@@ -41,6 +41,7 @@ pub async fn read(
         until,
         rows: Vec::new(),
         unreadable: Vec::new(),
+        pauses: Vec::new(),
         failed: Vec::new(),
     };
     let mut wanted: BTreeSet<String> = streams
@@ -62,7 +63,14 @@ pub async fn read(
         }
         wanted.extend(known.into_iter().filter(meant));
     }
-    all(context, wanted, &mut log).await?;
+    all(context, wanted.clone(), &mut log).await?;
+    // Where they cannot be read, neither can the rows, which is reported.
+    let pauses = context.scaling_log.pauses(context.clock.now()).await;
+    log.pauses = pauses.unwrap_or_default();
+    log.pauses.retain(|pause| match &pause.of {
+        Paused::All => true,
+        Paused::Stream { name, .. } => wanted.contains(name),
+    });
     for name in exact.iter().filter(|name| !log.names(name)) {
         // A stream that is no longer subscribed may have rows. If it has none, the name may be a
         // typing error.

@@ -19,7 +19,7 @@ pub(super) struct Series {
 }
 
 /// The Region that a row's ARN names.
-pub(super) fn region(stream_arn: &str) -> Option<&str> {
+pub fn region(stream_arn: &str) -> Option<&str> {
     stream_arn.split(':').nth(3).filter(|it| !it.is_empty())
 }
 

@@ -10,9 +10,10 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{AlarmRow, LastScaling, Row, Status};
+use super::{AlarmRow, ConstraintRow, LastScaling, Row, Status};
 use crate::{
     aws::{self, Kind, STREAMS_PER_CALL},
+    commands::subscriptions,
     output::progress::Progress,
     reconcile::{
         context::Context,
@@ -23,12 +24,14 @@ use crate::{
     },
 };
 use autoscaler_core::{
-    alarm::Alarm,
+    alarm::{Alarm, Direction},
+    constraints::Constraint,
     datetime::after,
     decide::{Inquiry, calls_left, shards_used},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, Traffic},
     limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
+    pause::Pause,
     reason::Reason,
     scaling::{Outcome, Scaling},
     subscription::{Account, Subscription, SubscriptionId},
@@ -76,9 +79,22 @@ pub async fn gather(context: &Arc<Context>) -> Status {
             .unwrap_or_default(),
         None => Vec::new(),
     };
+    // Without them the table cannot be read, which is reported with each stream.
+    let pauses = context.scaling_log.pauses(now).await.unwrap_or_default();
+    let muted = mute_rules(context).await;
     let mut streams = Vec::with_capacity(all.len());
-    for (subscription, gathered) in subscriptions.iter().zip(all) {
-        streams.push(row(context, subscription, gathered, now).await);
+    for (id, gathered) in context.subscription_ids().zip(all) {
+        let subscription = context.subscription(id);
+        let stream = gathered.facts.stream.found();
+        let arn = stream.map_or("", |stream| &stream.arn);
+        let paused = pauses.iter().filter(|pause| pause.holds(arn, now));
+        let mut constraints: Vec<Constraint> = paused.map(Pause::constraint).collect();
+        constraints.extend(muted.get(&id).into_iter().flatten().cloned());
+        let row = row(context, subscription, gathered, now).await;
+        streams.push(Row {
+            constraints: constraints.iter().map(ConstraintRow::from).collect(),
+            ..row
+        });
     }
     if streams
         .iter()
@@ -215,6 +231,38 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
     gathered
         .errors
         .extend(unread.map(|error| (Fact::Scalings, error)));
+}
+
+/// The mute rules of each subscription's alarms. Where no rule is active in an account, which one
+/// call tells, nothing else is asked; where they cannot be read, no tick can read them either.
+async fn mute_rules(context: &Arc<Context>) -> BTreeMap<SubscriptionId, Vec<Constraint>> {
+    let mut ids = Vec::new();
+    for (account, clients) in context.aws.all_clients() {
+        let active = clients.cloudwatch.has_active_mute_rules().await;
+        if active.unwrap_or(false) {
+            let ours = |id: &SubscriptionId| context.subscription(*id).account == *account;
+            ids.extend(context.subscription_ids().filter(ours));
+        }
+    }
+    let read = |id: SubscriptionId| {
+        let context = context.clone();
+        async move {
+            let subscription = context.subscription(id);
+            let cloudwatch = &context.clients_of(subscription).cloudwatch;
+            let mut found = Vec::new();
+            for direction in [Direction::Up, Direction::Down] {
+                let alarm = subscription.alarms.of(direction);
+                let rules = cloudwatch.active_mute_rules(alarm).await;
+                let rules = rules.unwrap_or_default();
+                let muted = rules
+                    .iter()
+                    .map(|it| it.constraint(alarm, direction.into()));
+                found.extend(muted);
+            }
+            found
+        }
+    };
+    subscriptions::each(ids, read, || ()).await
 }
 
 type TrafficReads = JoinSet<(Vec<SubscriptionId>, Result<Vec<Traffic>, aws::Error>)>;
@@ -363,6 +411,7 @@ async fn row(
         rejected_24h: rejected(24),
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
+        constraints: Vec::new(),
         last_scaling: last.map(|row| LastScaling {
             at: row.at,
             shards_before: row.from,

@@ -303,7 +303,7 @@ fn notes(row: &Row) -> String {
             counted(n, "row")
         ),
     };
-    fix(row) + &unevaluated(row) + &unreadable + &rejected(row)
+    fix(row) + &unevaluated(row) + &unreadable + &rejected(row) + &constraints(row)
 }
 
 /// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
@@ -329,6 +329,13 @@ fn rejected(row: &Row) -> String {
         false => "",
     };
     format!("; {hour} rejected in the last hour, {day} in 24 h{hot}")
+}
+
+/// What limits the stream beside its bounds, unless the reason says so already.
+fn constraints(row: &Row) -> String {
+    let others = row.constraints.iter();
+    let others = others.filter(|it| !row.detail.contains(&it.detail));
+    others.map(|it| format!("; {}", it.detail)).collect()
 }
 
 fn story(row: &Row, now: Timestamp) -> String {

@@ -217,8 +217,11 @@ fn down(
 /// Rule 2, as far as it has to be asked for: what people have switched off. It is read last, so
 /// that it is read only for a stream that is about to be scaled.
 fn switches(judge: Judge<'_>, direction: Direction) -> Result<(), Stop> {
-    if judge.facts.switches.is_none() {
-        return Err(Stop::Need(Fact::Switches(direction)));
+    let switches = judge.facts.switches.as_ref();
+    let switches = switches.ok_or(Stop::Need(Fact::Switches(direction)))?;
+    if let (Direction::Down, Some(why)) = (direction, &switches.pauses_unread) {
+        let detail = format!("no scale-down while pauses cannot be read: {why}");
+        return Err(Decision::hold(Reason::LogUnavailable, detail).into());
     }
     let Some(by) = judge.in_force.hold(direction) else {
         return Ok(());
