@@ -34,6 +34,8 @@ Examples:
     kinesis-autoscaler --once --dry-run
   Scale by hand, with the alarms kept in sync:
     kinesis-autoscaler scale orders --by +25%
+  Let nothing scale it for a time:
+    kinesis-autoscaler pause orders --for 2h --reason test
   Show what was scaled:
     kinesis-autoscaler history --since 24h
 
@@ -71,7 +73,7 @@ const PAUSE_HELP: &str = "\
 The pause is an item in the log table: every host and every
 `--once` run that uses the table keeps to it, and it ends by
 itself. A new pause of a stream takes the place of the old.
-  kinesis-autoscaler pause orders --for 2h --reason \"load test\"
+  kinesis-autoscaler pause orders --for 2h --reason test
   kinesis-autoscaler pause --all --direction down --for 8h \\
     --reason \"sale\"
   kinesis-autoscaler resume orders";

@@ -10,6 +10,7 @@ mod holds;
 mod pair;
 mod unsubscribed;
 mod usage;
+mod windows;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -228,6 +229,8 @@ impl Looked<'_> {
             Some(Err(error)) => trouble.note(&subscription.account, region, error, label),
             None => {}
         }
+        let now = self.context.clock.now();
+        found.extend(windows::of(subscription, label, n, now));
         for finding in &mut found {
             finding.stream = Some(label.to_owned());
             finding.region = Some(region.to_owned());

@@ -18,7 +18,10 @@ use crate::{
     },
     reconcile::{context::Context, lease::Host},
 };
-use autoscaler_core::constraints::{Constraint, Hold};
+use autoscaler_core::{
+    constraints::{Constraint, Hold},
+    window::Window,
+};
 
 pub use gather::gather;
 
@@ -74,8 +77,9 @@ pub struct Row {
     pub rejected_24h: Option<u64>,
     pub scale_up_alarm: AlarmRow,
     pub scale_down_alarm: AlarmRow,
-    /// What limits it beside its own bounds: pauses and mute rules.
+    /// What limits it beside its own bounds: windows, pauses and mute rules.
     pub constraints: Vec<ConstraintRow>,
+    pub next_window: Option<NextWindow>,
     pub last_scaling: Option<LastScaling>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
     pub scalings_left: Option<usize>,
@@ -106,10 +110,35 @@ pub struct AlarmRow {
     pub shard_count: Option<u32>,
 }
 
-/// A pause or mute rule that is in force.
+/// The window that opens next.
+#[derive(Clone, Debug, Serialize)]
+pub struct NextWindow {
+    pub opens_at: Timestamp,
+    pub min_shards: Option<u32>,
+    pub max_shards: Option<u32>,
+    pub hold: Option<&'static str>,
+    pub detail: String,
+}
+
+impl NextWindow {
+    /// The first of `windows` that opens after `now`.
+    fn of(windows: &[Window], now: Timestamp) -> Option<Self> {
+        let next = windows.iter().filter_map(|it| Some((it.next(now)?, it)));
+        let (opens_at, window) = next.min_by_key(|(opens_at, _)| *opens_at)?;
+        Some(Self {
+            opens_at,
+            min_shards: window.floor,
+            max_shards: window.cap,
+            hold: window.hold.map(Hold::code),
+            detail: window.to_string(),
+        })
+    }
+}
+
+/// A window, pause or mute rule that is in force.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConstraintRow {
-    /// `pause` or `mute_rule`.
+    /// `window`, `pause` or `mute_rule`.
     pub source: &'static str,
     /// The directions that are held: `up`, `down` or `both`.
     pub hold: Option<&'static str>,
@@ -127,7 +156,7 @@ impl From<&Constraint> for ConstraintRow {
             min_shards: constraint.floor,
             max_shards: constraint.cap,
             until: constraint.until,
-            detail: constraint.by.clone(),
+            detail: constraint.in_words(),
         }
     }
 }

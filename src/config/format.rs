@@ -2,8 +2,14 @@
 
 use std::net::SocketAddr;
 
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneDatabase},
+};
+
 use super::{
     problem::{Complaint, wrong},
+    read::nearest,
     template,
 };
 
@@ -104,4 +110,26 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Complaint> {
 
 pub(super) fn alarm(name: &str) -> Result<String, Complaint> {
     template::pair(name).map(|_| name.to_owned())
+}
+
+/// A time with its offset.
+pub(super) fn time(text: &str) -> Result<Timestamp, Complaint> {
+    text.trim().parse().map_err(|_| {
+        let hint = "write date, time and offset: \"2026-11-27T06:00:00Z\" or \"2026-11-27T07:00:00+01:00\"";
+        wrong(format!("invalid time {text:?}")).hint(hint)
+    })
+}
+
+/// A zone of the system's time zone database, or else of the one that this program carries.
+pub(super) fn time_zone(text: &str) -> Result<TimeZone, Complaint> {
+    let bundled = TimeZoneDatabase::bundled();
+    let found = TimeZone::get(text).or_else(|_| bundled.get(text));
+    found.map_err(|_| {
+        let names: Vec<String> = bundled.available().map(|it| it.to_string()).collect();
+        let hint = match nearest(text, &names) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "expected a name such as \"Europe/Berlin\" or \"UTC\"".to_owned(),
+        };
+        wrong(format!("there is no time zone {text:?}")).hint(hint)
+    })
 }

@@ -7,19 +7,23 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use autoscaler_core::{
     alarm::AlarmNames,
+    constraints::Hold,
     subscription::{Account, Permille, Policy, Subscription},
+    window::{Recurrence, Window},
 };
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     Complaint, LogFormat, cron, format,
     kind::{
-        Choice, DAY, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period, Rate, Ratio,
-        Text, Texts, Thousandths, Whole, text,
+        Choice, DAY, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period, Rate,
+        Ratio, Text, Texts, Thousandths, Whole, text,
     },
     settings::{Settings, settings},
     template::{self, Template},
@@ -59,6 +63,20 @@ const LISTEN: Text<SocketAddr> = Text {
 const ALARM_NAME: Text<Template> = Text {
     parse: Template::parse,
     show: ToString::to_string,
+};
+
+const HOLD: Choice<Hold> = Choice(&[("up", Hold::Up), ("down", Hold::Down), ("both", Hold::Both)]);
+const WHEN: Text<Arc<dyn Recurrence>> = Text {
+    parse: cron::Times::parse,
+    show: |times| times.text().to_owned(),
+};
+const TIME: Text<Timestamp> = Text {
+    parse: format::time,
+    show: ToString::to_string,
+};
+const TIME_ZONE: Text<TimeZone> = Text {
+    parse: format::time_zone,
+    show: |zone| zone.iana_name().unwrap_or("UTC").to_owned(),
 };
 
 const fn optional(
@@ -222,9 +240,10 @@ macro_rules! stream_settings {
                 alarms: AlarmNames,
                 account: Account,
                 reads: bool,
+                windows: Arc<[Window]>,
             ) -> Subscription {
                 let Self { $($field),+ } = self;
-                Subscription { stream, alarms, account, reads, $($field),+ }
+                Subscription { stream, alarms, account, reads, windows, $($field),+ }
             }
         }
     };
@@ -260,7 +279,28 @@ settings! {
     }
 }
 
-/// Everything but `[[streams]]`.
+settings! {
+    /// An entry under `[[windows]]`, or in `windows` under `[[streams]]`.
+    #[derive(Debug)]
+    pub(super) struct WindowKeys {
+        /// When it opens: six-field cron in `timezone`; or once, `at` a time with its offset.
+        when: Option<Arc<dyn Recurrence>> = Optional { kind: WHEN, example: "0 30 7 * * MON-FRI" }, None;
+        at: Option<Timestamp> = Optional { kind: TIME, example: "2026-11-27T06:00:00Z" }, None;
+        /// How long it is open.
+        r#for: Option<Duration> = Example(PERIOD, minutes(600)), None;
+        /// The time zone of `when`.
+        timezone: Option<TimeZone> = Optional { kind: TIME_ZONE, example: "Europe/Berlin" }, None;
+        /// Bounds in place of the stream's. A stream below min_shards is scaled up to it.
+        min_shards: Option<u32> = Example(SHARDS, 8), None;
+        max_shards: Option<u32> = Example(SHARDS, 64), None;
+        /// What its alarms do not scale meanwhile: "up", "down" or "both".
+        hold: Option<Hold> = Example(HOLD, Hold::Down), None;
+        /// How long before it opens its bounds hold, so that min_shards is reached by then.
+        ahead: Duration = PERIOD_OR_ZERO, Duration::ZERO;
+    }
+}
+
+/// Everything but `[[streams]]` and `[[windows]]`.
 #[derive(Debug, Default)]
 pub(super) struct Globals {
     pub general: General,

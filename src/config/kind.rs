@@ -333,3 +333,18 @@ impl<K: Kind> Kind for Optional<K> {
         }
     }
 }
+
+/// A key that may be missing; the reference shows the second value in place of a default.
+pub(super) struct Example<K: Kind>(pub K, pub K::Value);
+
+impl<K: Kind> Kind for Example<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, written: &Written<'_>) -> Result<Self::Value, Complaint> {
+        self.0.read(written).map(Some)
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        self.0.show(value.as_ref().unwrap_or(&self.1))
+    }
+}

@@ -1,7 +1,7 @@
 //! figment's layers: built-in defaults, the file, the environment, the command line.
 //!
-//! The entries under `[[streams]]` of the file are not layered: a layer above the file replaces
-//! them as a whole.
+//! The entries under `[[streams]]` and `[[windows]]` of the file are not layered: a layer above the
+//! file replaces them as a whole.
 
 use std::{
     ffi::OsString,
@@ -27,6 +27,9 @@ const PREFIX: &str = "KINESIS_AUTOSCALER_";
 
 /// The array of subscribed streams.
 pub(super) const STREAMS: &str = "streams";
+
+/// The array of windows, of every stream or of one.
+pub(super) const WINDOWS: &str = "windows";
 
 /// What is merged over the file. The default is empty, so that a test does not depend on the
 /// machine.

@@ -2,6 +2,7 @@
 //!
 //! To add a key, declare it in `keys.rs`.
 
+mod array;
 mod check;
 mod cron;
 mod design;
@@ -16,6 +17,7 @@ mod reference;
 mod settings;
 mod streams;
 mod template;
+mod windows;
 mod written;
 
 use std::{
@@ -25,7 +27,13 @@ use std::{
 
 use autoscaler_core::subscription::{Account, Subscription};
 
-use self::{check::Present, layers::STREAMS, problem::Problems, streams::Streams};
+use self::{
+    array::Array,
+    check::Present,
+    layers::{STREAMS, WINDOWS},
+    problem::Problems,
+    streams::Streams,
+};
 pub use self::{
     keys::{HighAvailability, Metrics, PairDesign, Quotas},
     layers::{CONFIG_VARIABLE, Overrides, Setting},
@@ -119,11 +127,14 @@ impl Config {
     fn from_layers(text: &str, path: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
         let mut problems = Problems::default();
         let mut file = file::parse(text, path)?;
-        let in_file = file.remove(STREAMS);
+        let (in_file, windows) = (file.remove(STREAMS), file.remove(WINDOWS));
         let tree = layers::merge(&file, path, overrides, &mut problems);
         let globals = read::globals(&tree, &mut problems);
         let streams = Streams::new(&tree, in_file);
-        let subscriptions = streams.read(&globals, &mut problems);
+        let windows = Array::new(&tree, WINDOWS, windows, &windows::SHAPE);
+        let max_shards = globals.defaults.max_shards;
+        let windows = windows::of_all(&windows, max_shards, &mut problems);
+        let subscriptions = streams.read(&globals, windows, &mut problems);
         let present = Present {
             high_availability: tree.merged.contains_key("high_availability"),
             metrics: tree.merged.contains_key("metrics"),

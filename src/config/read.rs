@@ -4,7 +4,7 @@ use figment::value::Value;
 
 use super::{
     keys::Globals,
-    layers::{STREAMS, Tree, variable_name},
+    layers::{STREAMS, Tree, WINDOWS, variable_name},
     problem::{Complaint, Origin, Problems, wrong},
     reference::{known_keys, tables},
     settings::Settings,
@@ -14,7 +14,11 @@ use super::{
 pub(super) fn globals(tree: &Tree, problems: &mut Problems) -> Globals {
     let mut globals = Globals::default();
     let sections = globals.sections();
-    let tables: Vec<&str> = sections.iter().map(|it| it.name).chain([STREAMS]).collect();
+    let tables: Vec<&str> = sections
+        .iter()
+        .map(|it| it.name)
+        .chain([STREAMS, WINDOWS])
+        .collect();
     for section in sections {
         let mut reader = Reader {
             tree,
@@ -128,7 +132,7 @@ fn homes(name: &str) -> Vec<String> {
         if table.keys.iter().any(|key| key.name == name) {
             homes.push(match table.name {
                 "" => TOP.to_owned(),
-                STREAMS => "under [[streams]]".to_owned(),
+                array @ (STREAMS | WINDOWS) => format!("under [[{array}]]"),
                 section => format!("under [{section}]"),
             });
         }
@@ -141,11 +145,10 @@ fn unknown_variable(tree: &Tree, path: &str) -> Complaint {
         Origin::Variable(variable) => variable,
         _ => variable_name(path.split('.')),
     };
-    let streams = known_keys()
-        .into_iter()
-        .filter(|it| !it.starts_with(STREAMS));
-    let variables: Vec<String> = streams
-        .chain([STREAMS.to_owned()])
+    let in_array = |key: &String| [STREAMS, WINDOWS].iter().any(|it| key.starts_with(it));
+    let keys = known_keys().into_iter().filter(|it| !in_array(it));
+    let variables: Vec<String> = keys
+        .chain([STREAMS.to_owned(), WINDOWS.to_owned()])
         .map(|key| variable_name(key.split('.')))
         .collect();
     let hint = match nearest(&variable, &variables) {

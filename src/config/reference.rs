@@ -3,9 +3,9 @@
 use std::fmt::{self, Write};
 
 use super::{
-    keys::{Entry, Globals},
-    layers::STREAMS,
-    settings::Key,
+    keys::{Entry, Globals, WindowKeys},
+    layers::{STREAMS, WINDOWS},
+    settings::{Key, Settings},
 };
 
 /// A table of the configuration, with all its keys.
@@ -19,7 +19,8 @@ pub struct Table {
     pub keys: Vec<Key>,
 }
 
-/// All tables in the order of the file; the last is that of an entry under `[[streams]]`.
+/// All tables in the order of the file; the last two are those of an entry under `[[windows]]` and
+/// under `[[streams]]`.
 pub fn tables() -> Vec<Table> {
     let mut globals = Globals::default();
     let mut entry = Entry::of(&globals);
@@ -29,13 +30,22 @@ pub fn tables() -> Vec<Table> {
         optional: false,
         keys: entry.groups().iter().flat_map(|it| it.keys()).collect(),
     };
+    let windows = Table {
+        name: WINDOWS,
+        about: &[
+            "Times in which other bounds hold for every stream, or nothing is scaled, one entry for each; an",
+            "entry under [[streams]] can have its own: windows = [{ when = \"…\", for = \"…\", … }].",
+        ],
+        optional: true,
+        keys: WindowKeys::default().keys(),
+    };
     let sections = globals.sections().into_iter().map(|section| Table {
         name: section.name,
         about: section.about,
         optional: section.optional,
         keys: section.groups.iter().flat_map(|it| it.keys()).collect(),
     });
-    sections.chain([streams]).collect()
+    sections.chain([windows, streams]).collect()
 }
 
 /// The path of every known key, `streams.name` for those of an entry under `[[streams]]`.
@@ -56,6 +66,7 @@ pub fn commented_file() -> String {
     for table in tables() {
         let written = match table.name {
             STREAMS => streams(&table, &mut text),
+            WINDOWS => windows(table, &mut text),
             _ => section(&table, &mut text),
         };
         // Writing to a string does not fail.
@@ -80,7 +91,10 @@ fn section(table: &Table, to: &mut String) -> fmt::Result {
         writeln!(to)?;
         comment(table.about, to)?;
         let mark = if table.optional { "#" } else { "" };
-        writeln!(to, "{mark}[{}]", table.name)?;
+        match table.name {
+            WINDOWS => writeln!(to, "{mark}[[{WINDOWS}]]")?,
+            name => writeln!(to, "{mark}[{name}]")?,
+        }
     }
     for (i, key) in table.keys.iter().enumerate() {
         // The first key follows its section's line directly.
@@ -96,6 +110,18 @@ fn section(table: &Table, to: &mut String) -> fmt::Result {
         writeln!(to, "{mark}{} = {}", key.name, key.value)?;
     }
     Ok(())
+}
+
+/// One entry that recurs, with every key, and one that opens once.
+fn windows(mut table: Table, to: &mut String) -> fmt::Result {
+    let of_once = ["at", "for", "min_shards"];
+    let once = table.keys.iter().filter(|key| of_once.contains(&key.name));
+    let once: Vec<String> = once
+        .map(|key| format!("#{} = {}\n", key.name, key.value))
+        .collect();
+    table.keys.retain(|key| key.name != "at");
+    section(&table, to)?;
+    write!(to, "\n#[[{WINDOWS}]]\n{}", once.concat())
 }
 
 /// One entry by name with all that it can override, and one by alarm.

@@ -22,6 +22,11 @@ pub(super) trait Settings {
     fn set(&mut self, name: &str, written: &Written<'_>) -> Option<Result<(), Complaint>>;
 }
 
+/// The name of a field that is a keyword, too, without its `r#`.
+pub(super) fn plain(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// Declares a group of keys as a struct: `/// documentation`, then `name: type = kind, default;`.
 ///
 /// Everything else follows from that: how a key is read and checked, its default, the commented
@@ -50,7 +55,7 @@ macro_rules! settings {
         impl $crate::config::settings::Settings for $Name {
             fn keys(&self) -> Vec<$crate::config::settings::Key> {
                 vec![$($crate::config::settings::Key {
-                    name: stringify!($field),
+                    name: $crate::config::settings::plain(stringify!($field)),
                     about: &[$($about),*],
                     value: $crate::config::kind::Kind::show(&$kind, &self.$field),
                 },)+]
@@ -61,7 +66,7 @@ macro_rules! settings {
                 name: &str,
                 written: &$crate::config::written::Written<'_>,
             ) -> Option<Result<(), $crate::config::problem::Complaint>> {
-                $(if name == stringify!($field) {
+                $(if name == $crate::config::settings::plain(stringify!($field)) {
                     let read = $crate::config::kind::Kind::read(&$kind, written);
                     return Some(read.map(|value| self.$field = value));
                 })+

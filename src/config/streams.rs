@@ -5,58 +5,55 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use autoscaler_core::{
     alarm::AlarmNames,
     subscription::{Account, Subscription},
+    window::Window,
 };
-use figment::value::Value;
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
 };
 
 use super::{
+    array::{self, Array, Shape},
     check,
     keys::{AccountKeys, Entry, Globals},
-    layers::{STREAMS, Tree},
+    layers::{STREAMS, Tree, WINDOWS},
     problem::{Complaint, Problems, wrong},
     read::unknown_key,
-    template,
+    template, windows,
     written::Written,
 };
 
-/// The array of entries, from the uppermost layer that has one: the file, a variable, or the
-/// command line.
-pub(super) struct Streams<'t> {
-    value: Option<DeValue<'t>>,
-    from_variable: bool,
-}
+const SHAPE: Shape = Shape {
+    file: "each entry starts with [[streams]], in two pairs of brackets",
+    variable: "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]",
+};
+
+/// The array of entries.
+pub(super) struct Streams<'t>(Array<'t>);
 
 impl<'t> Streams<'t> {
     pub(super) fn new(tree: &'t Tree, in_file: Option<Spanned<DeValue<'t>>>) -> Self {
-        let above = tree.merged.get(STREAMS);
-        let value = match above {
-            None => in_file.map(Spanned::into_inner),
-            Some(Value::String(_, text)) => Some(match DeValue::parse(text) {
-                Ok(value) => value.into_inner(),
-                Err(_) => DeValue::String(text.into()),
-            }),
-            Some(_) => Some(DeValue::Table(DeTable::new())),
-        };
-        Self {
-            value,
-            from_variable: above.is_some_and(|it| tree.is_variable(it)),
-        }
+        Self(Array::new(tree, STREAMS, in_file, &SHAPE))
     }
 
     /// The name or alarm of an entry.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
-        let entry = self.value.as_ref()?.as_array()?.get(index)?.get_ref();
-        let names = ["name", "alarm"].map(|key| entry.as_table()?.get(key)?.get_ref().as_str());
+        let entry = self.0.get(index)?;
+        let names = ["name", "alarm"].map(|key| entry.get(key)?.get_ref().as_str());
         names.into_iter().flatten().next()
     }
 
-    /// Reads every entry.
-    pub(super) fn read(&self, globals: &Globals, problems: &mut Problems) -> Vec<Subscription> {
-        match self.array() {
-            Ok(Some(array)) if !array.is_empty() => self.entries(array, globals, problems),
+    /// Reads every entry; `windows` are those of every stream.
+    pub(super) fn read(
+        &self,
+        globals: &Globals,
+        windows: Vec<Window>,
+        problems: &mut Problems,
+    ) -> Vec<Subscription> {
+        match self.0.entries() {
+            Ok(Some(array)) if !array.is_empty() => {
+                self.entries(array, globals, windows.into(), problems)
+            }
             Ok(_) => {
                 let complaint = wrong("no stream is subscribed");
                 let hint = "add one:\n[[streams]]\nname = \"orders\"";
@@ -70,29 +67,11 @@ impl<'t> Streams<'t> {
         }
     }
 
-    fn array(&self) -> Result<Option<&DeArray<'t>>, Complaint> {
-        match &self.value {
-            None => Ok(None),
-            Some(DeValue::Array(array)) => Ok(Some(array)),
-            Some(other) => {
-                let found = Written::of_toml(other);
-                let complaint = wrong(format!("expected an array of tables, found {found}"));
-                Err(complaint.hint(self.shape()))
-            }
-        }
-    }
-
-    fn shape(&self) -> &'static str {
-        match self.from_variable {
-            true => "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]",
-            false => "each entry starts with [[streams]], in two pairs of brackets",
-        }
-    }
-
     fn entries(
         &self,
         array: &DeArray<'t>,
         globals: &Globals,
+        windows: Arc<[Window]>,
         problems: &mut Problems,
     ) -> Vec<Subscription> {
         let template = Entry::of(globals);
@@ -100,16 +79,15 @@ impl<'t> Streams<'t> {
         let mut subscriptions = Vec::with_capacity(array.len());
         let mut numbers = Vec::with_capacity(array.len());
         for (i, value) in array.iter().enumerate() {
-            let Some(table) = value.get_ref().as_table() else {
-                let found = Written::of_toml(value.get_ref());
-                let complaint = wrong(format!("expected a table, found {found}"));
-                problems.add(format!("{STREAMS}[{i}]"), complaint.hint(self.shape()));
+            let shape = self.0.shape();
+            let Some(table) = array::table(value.get_ref(), Path(i), shape, problems) else {
                 continue;
             };
             let reading = Reading {
                 table,
                 path: Path(i),
                 globals,
+                windows: &windows,
                 problems,
             };
             if let Some(subscription) = reading.subscription(template.clone(), &home) {
@@ -159,6 +137,8 @@ struct Reading<'a> {
     table: &'a DeTable<'a>,
     path: Path,
     globals: &'a Globals,
+    /// Those of every stream.
+    windows: &'a Arc<[Window]>,
     problems: &'a mut Problems,
 }
 
@@ -166,20 +146,43 @@ impl Reading<'_> {
     fn subscription(mut self, mut entry: Entry, home: &Account) -> Option<Subscription> {
         self.keys(&mut entry);
         self.relations(&entry);
+        let windows = self.windows(&entry);
         let alarms = self.alarms(&entry)?;
         let account = account(&entry.account, home);
         let (stream, reads) = (entry.identity.name, entry.reads.reads);
-        Some(entry.settings.subscription(stream, alarms, account, reads))
+        let settings = entry.settings;
+        Some(settings.subscription(stream, alarms, account, reads, windows))
     }
 
     fn keys(&mut self, entry: &mut Entry) {
         for (name, value) in self.table {
             let name = name.get_ref().as_ref();
+            if name == WINDOWS {
+                continue;
+            }
             let written = Written::of_toml(value.get_ref());
             match entry.set(name, &written) {
                 Some(Ok(())) => {}
                 Some(Err(complaint)) => self.add(name, complaint),
                 None => unknown_key(STREAMS, &self.path.to_string(), name, self.problems),
+            }
+        }
+    }
+
+    /// The windows of every stream, and the entry's own.
+    fn windows(&mut self, entry: &Entry) -> Arc<[Window]> {
+        let Some(value) = self.table.get(WINDOWS) else {
+            return self.windows.clone();
+        };
+        match array::entries(value.get_ref(), windows::OF_STREAM) {
+            Ok(entries) => {
+                let (path, max) = (self.path.to_string(), entry.settings.max_shards);
+                let own = windows::of_stream(entries, &path, max, self.problems);
+                self.windows.iter().cloned().chain(own).collect()
+            }
+            Err(complaint) => {
+                self.add(WINDOWS, complaint);
+                self.windows.clone()
             }
         }
     }

@@ -56,8 +56,7 @@ pub struct InForce<'a> {
     /// Never above `cap`.
     pub floor: Limit<'a>,
     pub cap: Limit<'a>,
-    up: Option<&'a Constraint>,
-    down: Option<&'a Constraint>,
+    constraints: &'a [Constraint],
 }
 
 impl<'a> InForce<'a> {
@@ -69,11 +68,6 @@ impl<'a> InForce<'a> {
         let floor = floors.max_by_key(|it| (is_window(it), it.floor, ends(it), *it));
         let caps = constraints.iter().filter(|it| it.cap.is_some());
         let cap = caps.min_by_key(|it| (!is_window(it), it.cap, *it));
-        let hold = |direction| {
-            let holds = |it: &&Constraint| it.hold.is_some_and(|hold| hold.holds(direction));
-            let holding = constraints.iter().filter(holds);
-            holding.max_by_key(|it| (ends(it), *it))
-        };
         let cap = Limit {
             shards: cap.and_then(|it| it.cap).unwrap_or(MAX_SHARDS),
             from: cap,
@@ -85,17 +79,25 @@ impl<'a> InForce<'a> {
                 from: floor,
             },
             cap,
-            up: hold(Direction::Up),
-            down: hold(Direction::Down),
+            constraints,
         }
     }
 
-    /// What holds a direction; of several, the one that lasts longest.
-    pub fn hold(&self, direction: Direction) -> Option<&'a Constraint> {
-        match direction {
-            Direction::Up => self.up,
-            Direction::Down => self.down,
-        }
+    /// The window that holds a direction; of several, the one that lasts longest.
+    pub fn window(&self, direction: Direction) -> Option<&'a Constraint> {
+        self.hold(direction, |source| source == Source::Window)
+    }
+
+    /// The pause or mute rule that holds a direction; of several, the one that lasts longest.
+    pub fn switch(&self, direction: Direction) -> Option<&'a Constraint> {
+        self.hold(direction, |source| source != Source::Window)
+    }
+
+    fn hold(&self, direction: Direction, of: fn(Source) -> bool) -> Option<&'a Constraint> {
+        let holds = |it: &&Constraint| it.hold.is_some_and(|hold| hold.holds(direction));
+        let holding = self.constraints.iter().filter(holds);
+        let holding = holding.filter(|it| of(it.source));
+        holding.max_by_key(|it| (ends(it), *it))
     }
 }
 
@@ -170,8 +172,34 @@ impl Constraint {
     pub fn reason(&self) -> Reason {
         match self.source {
             Source::MuteRule => Reason::Muted,
-            Source::Bounds | Source::Window | Source::Pause => Reason::Paused,
+            Source::Window => Reason::Window,
+            Source::Bounds | Source::Pause => Reason::Paused,
         }
+    }
+
+    /// Who holds, and until when.
+    pub fn holds_in_words(&self) -> String {
+        match self.source {
+            Source::Window => format!("{} holds it{}", self.by, self.until()),
+            // These name their end themselves.
+            _ => self.by.clone(),
+        }
+    }
+
+    /// All that it means: `the window … is open until …: min_shards = 20, no scale-down`.
+    pub fn in_words(&self) -> String {
+        if self.source != Source::Window {
+            return self.by.clone();
+        }
+        let floor = self.floor.map(|n| format!("min_shards = {n}"));
+        let cap = self.cap.map(|n| format!("max_shards = {n}"));
+        let hold = self.hold.map(|hold| match hold {
+            Hold::Up => "no scale-up".to_owned(),
+            Hold::Down => "no scale-down".to_owned(),
+            Hold::Both => "no scaling by alarms".to_owned(),
+        });
+        let parts: Vec<String> = [floor, cap, hold].into_iter().flatten().collect();
+        format!("{} is open{}: {}", self.by, self.until(), parts.join(", "))
     }
 
     /// What a floor is called.
@@ -195,5 +223,179 @@ impl Constraint {
     pub fn until(&self) -> String {
         let until = self.until.map(|until| format!(" until {}", at(until)));
         until.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn time(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + 60 * minute).expect("a time")
+    }
+
+    fn constraints() -> impl Strategy<Value = Vec<Constraint>> {
+        let source = prop_oneof![
+            Just(Source::Bounds),
+            Just(Source::Window),
+            Just(Source::Pause),
+            Just(Source::MuteRule),
+        ];
+        let hold = prop_oneof![Just(Hold::Up), Just(Hold::Down), Just(Hold::Both)];
+        let shards = || prop::option::of(1u32..40);
+        let until = prop::option::of(0i64..5);
+        let of = (
+            source,
+            shards(),
+            shards(),
+            prop::option::of(hold),
+            until,
+            "[a-c]",
+        );
+        let constraint = of.prop_map(|(source, floor, cap, hold, until, by)| Constraint {
+            source,
+            floor,
+            cap,
+            hold,
+            until: until.map(time),
+            by,
+        });
+        prop::collection::vec(constraint, 0..8)
+    }
+
+    /// The floors or caps that count: those of windows, or else all.
+    fn counted(all: &[Constraint], of: fn(&Constraint) -> Option<u32>) -> Vec<u32> {
+        let windows = all.iter().filter(|it| it.source == Source::Window);
+        let windows: Vec<u32> = windows.filter_map(of).collect();
+        match windows.is_empty() {
+            true => all.iter().filter_map(of).collect(),
+            false => windows,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_highest_floor_and_the_lowest_cap_hold_in_whatever_order(
+            all in constraints(), mut shuffled in constraints(), seed in 0usize..1000,
+        ) {
+            let in_force = InForce::of(&all);
+            let cap = counted(&all, |it| it.cap).into_iter().min().unwrap_or(MAX_SHARDS);
+            let floor = counted(&all, |it| it.floor).into_iter().max().unwrap_or(1);
+            prop_assert_eq!(in_force.cap.shards, cap);
+            prop_assert_eq!(in_force.floor.shards, floor.min(cap));
+            shuffled.clone_from(&all);
+            if !shuffled.is_empty() {
+                let by = seed % shuffled.len();
+                shuffled.rotate_left(by);
+                shuffled[by..].reverse();
+            }
+            let again = InForce::of(&shuffled);
+            prop_assert_eq!((again.floor, again.cap), (in_force.floor, in_force.cap));
+            for direction in [Direction::Up, Direction::Down] {
+                prop_assert_eq!(again.window(direction), in_force.window(direction));
+                prop_assert_eq!(again.switch(direction), in_force.switch(direction));
+            }
+        }
+
+        #[test]
+        fn a_direction_is_held_as_long_as_anything_holds_it(all in constraints()) {
+            let in_force = InForce::of(&all);
+            for direction in [Direction::Up, Direction::Down] {
+                for windows in [true, false] {
+                    let found = match windows {
+                        true => in_force.window(direction),
+                        false => in_force.switch(direction),
+                    };
+                    let holds = |it: &&Constraint| {
+                        (it.source == Source::Window) == windows
+                            && it.hold.is_some_and(|hold| hold.holds(direction))
+                    };
+                    let longest = all.iter().filter(holds).map(ends).max();
+                    prop_assert_eq!(found.map(ends), longest);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_replaces_the_bounds_of_the_stream() {
+        let bounds = Constraint {
+            source: Source::Bounds,
+            floor: Some(4),
+            cap: Some(20),
+            hold: None,
+            until: None,
+            by: String::new(),
+        };
+        let window = Constraint {
+            source: Source::Window,
+            until: Some(time(0)),
+            by: "the window".to_owned(),
+            ..bounds.clone()
+        };
+        let check = |floor, cap, expected: (u32, u32)| {
+            let window = Constraint {
+                floor,
+                cap,
+                ..window.clone()
+            };
+            let all = [bounds.clone(), window];
+            let in_force = InForce::of(&all);
+            assert_eq!((in_force.floor.shards, in_force.cap.shards), expected);
+        };
+        check(Some(8), None, (8, 20));
+        check(Some(2), None, (2, 20));
+        check(None, Some(40), (4, 40));
+        check(Some(30), Some(40), (30, 40));
+        // A cap is never exceeded for a floor.
+        check(Some(30), None, (20, 20));
+        check(None, Some(3), (3, 3));
+    }
+
+    #[test]
+    fn a_constraint_says_what_it_is_and_until_when() {
+        let window = Constraint {
+            source: Source::Window,
+            floor: Some(8),
+            cap: Some(9),
+            hold: Some(Hold::Down),
+            until: Some(time(0)),
+            by: "the window".to_owned(),
+        };
+        let until = "until 2027-01-15T08:00:00Z";
+        assert_eq!(
+            window.in_words(),
+            format!("the window is open {until}: min_shards = 8, max_shards = 9, no scale-down")
+        );
+        assert_eq!(
+            window.holds_in_words(),
+            format!("the window holds it {until}")
+        );
+        assert_eq!(
+            window.names_floor(),
+            format!("min_shards of the window {until}")
+        );
+        assert_eq!(
+            window.names_cap(),
+            format!("max_shards of the window {until}")
+        );
+        assert_eq!(window.reason(), Reason::Window);
+        let codes = Hold::ALL.map(|hold| Hold::from_code(hold.code()));
+        assert_eq!(codes, Hold::ALL.map(Some));
+        assert_eq!(Hold::from_code("sideways"), None);
+        for (source, reason, code) in [
+            (Source::Bounds, Reason::Paused, "bounds"),
+            (Source::Pause, Reason::Paused, "pause"),
+            (Source::MuteRule, Reason::Muted, "mute_rule"),
+        ] {
+            let other = Constraint {
+                source,
+                ..window.clone()
+            };
+            let seen = (other.reason(), source.code(), other.in_words());
+            assert_eq!(seen, (reason, code, "the window".to_owned()));
+        }
     }
 }

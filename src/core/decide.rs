@@ -46,7 +46,7 @@ pub fn decide(
     facts: &Facts,
     now: Timestamp,
 ) -> Verdict {
-    let constraints = in_force(subscription, facts);
+    let constraints = in_force(subscription, facts, now);
     let judge = Judge {
         subscription,
         trigger,
@@ -63,7 +63,7 @@ pub fn decide(
 
 /// Whether the alarm in ALARM may have the stream resharded, as far as the alarm itself shows.
 pub fn may_reshard(subscription: &Subscription, facts: &Facts, now: Timestamp) -> bool {
-    let constraints = in_force(subscription, facts);
+    let constraints = in_force(subscription, facts, now);
     let in_force = InForce::of(&constraints);
     facts
         .firing()
@@ -71,8 +71,10 @@ pub fn may_reshard(subscription: &Subscription, facts: &Facts, now: Timestamp) -
 }
 
 /// Every constraint on the stream that is known.
-fn in_force(subscription: &Subscription, facts: &Facts) -> Vec<Constraint> {
+pub fn in_force(subscription: &Subscription, facts: &Facts, now: Timestamp) -> Vec<Constraint> {
     let mut constraints = vec![Constraint::bounds(subscription)];
+    let windows = subscription.windows.iter();
+    constraints.extend(windows.filter_map(|window| window.constraint(now)));
     constraints.extend(facts.switches.iter().flat_map(|it| it.in_force.clone()));
     constraints
 }
@@ -146,10 +148,10 @@ impl<'a> Judge<'a> {
         // What never took effect needs no repair and does not count toward the daily limit.
         let never_applied = |row: &Scaling| settlements.iter().any(|it| it.scaling == *row);
         recent.scalings.retain(|row| !never_applied(row));
-        let up_is_firing = firing.is_some_and(|(direction, _)| direction == Direction::Up);
         let judged = match (switched_off, firing) {
-            _ if n < self.in_force.floor.shards && !up_is_firing => {
-                act::keep_minimum(self, pair.up, &recent, n)
+            (off, _) if n < self.in_force.floor.shards => {
+                let firing = firing.filter(|_| off.is_none());
+                act::reach_floor(self, firing, pair.up, &recent, n)
             }
             (Some(hold), _) => Ok(hold.into()),
             (None, Some(firing)) => act::follow_alarm(self, firing, &recent, n),
@@ -297,7 +299,20 @@ fn switched_off(
         );
         return Some(Decision::hold(Reason::AtMinShards, detail));
     }
-    (!alarm.actions_enabled).then(|| paused(alarm, now))
+    if !alarm.actions_enabled {
+        return Some(paused(alarm, now));
+    }
+    let window = in_force.window(direction)?;
+    let detail = no_scaling(direction, window);
+    Some(Decision::hold(window.reason(), detail))
+}
+
+fn no_scaling(direction: Direction, by: &Constraint) -> String {
+    let what = match direction {
+        Direction::Up => "scale-up",
+        Direction::Down => "scale-down",
+    };
+    format!("no {what}: {}", by.holds_in_words())
 }
 
 fn floor_name(floor: Limit<'_>) -> String {

@@ -26,3 +26,4 @@ pub mod scaling;
 mod scene;
 pub mod subscription;
 pub mod trigger;
+pub mod window;

@@ -50,8 +50,12 @@ reasons! {
     NoAlarm = "no_alarm",
     /// An alarm breaks the contract.
     Contract = "contract",
-    /// The alarm's actions are disabled.
+    /// The alarm's actions are disabled, or a person paused the stream.
     Paused = "paused",
+    /// A window asks for more shards.
+    Scheduled = "scheduled",
+    /// A window of the configuration holds this direction.
+    Window = "window",
     /// A CloudWatch alarm mute rule mutes the alarm.
     Muted = "muted",
     /// The stream is not there.

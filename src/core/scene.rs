@@ -1,5 +1,7 @@
 //! One stream with everything about it read, for the decision's tests and benchmarks.
 
+use std::sync::Arc;
+
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, GapFill, State},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Switches, Traffic},
@@ -36,6 +38,7 @@ pub fn subscription() -> Subscription {
         saving: Permille::new(300),
         max_iterator_age: None,
         reads: false,
+        windows: Arc::default(),
     }
 }
 

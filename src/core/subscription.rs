@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::AlarmNames;
+use crate::{alarm::AlarmNames, window::Window};
 
 /// An AWS account and Region; the SDK's own provider chain fills in what is `None`.
 ///
@@ -57,6 +57,8 @@ pub struct Subscription {
     pub max_iterator_age: Option<Duration>,
     /// Whether bytes read by consumers count as usage.
     pub reads: bool,
+    /// Those of every stream and its own; thousands of streams share those of every stream.
+    pub windows: Arc<[Window]>,
 }
 
 /// How a target shard count is chosen.

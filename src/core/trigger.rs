@@ -10,6 +10,8 @@ pub enum Trigger {
     Alarm,
     /// Its audit is due, whatever its alarms say.
     Audit,
+    /// A window with a floor opened, or the stream has not reached its floor yet.
+    Schedule,
     /// A scaling was left open, by this process or another.
     ///
     /// The scaling is `None` where two accounts subscribe the stream's name in one Region: which of
@@ -32,7 +34,7 @@ impl Trigger {
     pub fn open_scaling(&self) -> Option<&Scaling> {
         match self {
             Self::Recovery(scaling) => scaling.as_deref(),
-            Self::Alarm | Self::Audit => None,
+            Self::Alarm | Self::Audit | Self::Schedule => None,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     config::Config,
 };
 use autoscaler_core::datetime::format_datetime;
+use autoscaler_core::pause::Pause;
 use autoscaler_core::scaling::{Outcome, RecentScalings, Scaling};
 
 use row::Row;
@@ -51,6 +52,8 @@ pub struct ScalingLog {
     spool: Mutex<Spool>,
     /// Scalings known to be open, by stream ARN.
     open: Mutex<BTreeMap<String, Scaling>>,
+    /// The pauses as they were read last.
+    paused: Mutex<Vec<Pause>>,
     retention: SignedDuration,
     host: String,
     sequence: AtomicU64,
@@ -88,6 +91,7 @@ impl ScalingLog {
             table,
             spool: Mutex::new(spool),
             open: Mutex::new(open),
+            paused: Mutex::default(),
             retention,
             host,
             sequence: AtomicU64::new(0),

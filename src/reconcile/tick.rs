@@ -5,6 +5,7 @@ mod memory;
 mod notices;
 mod stream;
 mod upkeep;
+mod windows;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,6 +37,7 @@ use crate::{
 use memory::Memory;
 use stream::StreamOutcome;
 use upkeep::Upkeep;
+use windows::{Windows, look_again};
 
 /// How long a tick of the daemon waits for the upkeep of the scaling log after it has started
 /// streams.
@@ -50,6 +52,7 @@ pub struct Autoscaler {
     context: Arc<Context>,
     groups: Vec<Group>,
     memory: Memory,
+    windows: Windows,
     /// Reports list every subscription, not only those with something to report.
     report_all: bool,
     /// Streams being worked on. Work may outlast a tick, because rewriting alarms is slow by quota
@@ -101,7 +104,10 @@ impl Autoscaler {
             mode: PollMode::default(),
         };
         let groups = accounts.into_iter().map(group).collect();
+        let ids = context.subscription_ids();
+        let windows = Windows::new(ids.map(|id| (id, context.subscription(id))));
         Self {
+            windows,
             context,
             groups,
             memory: Memory::default(),
@@ -156,6 +162,8 @@ impl Autoscaler {
             self.inspect_all();
         }
         self.reap(now);
+        self.memory
+            .take_changes(&self.windows.changes(self.memory.last_tick, now), now);
         self.start_upkeep(now);
         self.poll_and_start(now, term, deadline).await;
         let grace = deadline.min(Instant::now() + upkeep_grace);
@@ -344,6 +352,10 @@ impl Autoscaler {
                     self.memory.overdue.insert(id);
                 }
                 report.seen.watched = self.memory.note_failure(id, self.key(id), &decision);
+                // A dry run would climb for ever.
+                let again = look_again(&trigger, &decision, now);
+                let again = again.filter(|_| !self.context.dry_run);
+                self.memory.scheduled.extend(again.map(|at| (id, at)));
                 self.report_stream(id, report, now);
                 if let Some(unread) = mute_rules {
                     let account = &self.context.subscription(id).account;

@@ -140,7 +140,8 @@ defaults.alarm_name = "{stream}-direction}"       => defaults.alarm_name: unbala
 const UNKNOWN: &str = r#"
 shedule = "0 * * * * *"        => shedule: did you mean `schedule`?
 region = "eu-west-1"           => region: goes under [aws] or under [[streams]]
-max_shards = 5                 => max_shards: goes under [defaults] or under [[streams]]
+max_shards = 5                 => max_shards: goes under [defaults] or under [[windows]] or under [[streams]]
+timezone = "UTC"               => timezone: goes under [[windows]]
 qqqqqq = 1                     => qqqqqq: known here: schedule, audit_interval
 defalts = {}                   => defalts: did you mean `defaults`?
 aws.regoin = "eu-west-1"       => aws.regoin: did you mean `region`?
@@ -172,6 +173,95 @@ name = "a"\nreads = 1                             => streams[1].reads: expected 
 name = "a"\nreserved_scale_ups = 11               => streams[1].reserved_scale_ups: from 0 to 10
 name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: invalid role ARN
 "#;
+
+/// Windows, each with what is wrong with it alone.
+const WINDOWS: &str = r#"
+for = "1h", hold = "up" => .when: neither `when` nor `at` | write when =
+when = "0 0 7 * * *", at = "2026-11-27T06:00:00Z", for = "1h", hold = "up" => .at: either `when` or `at`, this one has both
+at = "2026-11-27T06:00:00Z", hold = "up" => .for: no `for` | say how long it is open
+at = "2026-11-27T06:00:00Z", for = "1h" => : changes nothing | set min_shards, max_shards or hold
+at = "2026-11-27", for = "1h", hold = "up" => .at: invalid time "2026-11-27" | write date, time and offset
+at = 2026-11-27T06:00:00Z, for = "1h", hold = "up" => .at: expected a string, found a date
+when = "30 7 * * *", for = "1h", hold = "up" => .when: expected 6 fields, found 5 | the seconds come first
+when = "0 30 25 * * *", for = "1h", hold = "up" => .when: hour 25 is out of range 0-23
+when = "0 0 0 30 2 *", for = "1h", hold = "up" => .when: never fires
+when = "0 0 7 * * *", for = "0s", hold = "up" => .for: longer than 0s
+when = "0 0 7 * * *", for = "1h", hold = "up", timezone = "Europe/Berln" => .timezone: there is no time zone "Europe/Berln" | did you mean "Europe/Berlin"?
+when = "0 0 7 * * *", for = "1h", hold = "up", timezone = "" => .timezone: there is no time zone "" | expected a name such as
+when = "0 0 7 * * *", for = "1h", hold = "sideways" => .hold: must be "up" or "down" or "both", is "sideways"
+when = "0 0 7 * * *", for = "1h", min_shards = 0 => .min_shards: from 1 to 10000
+when = "0 0 7 * * *", for = "1h", min_shards = 9, max_shards = 8 => .min_shards: min_shards is 9, above max_shards, which is 8
+when = "0 0 7 * * *", for = "1h", hold = "up", ahead = "-5m" => .ahead: invalid duration
+when = "0 0 7 * * *", for = "1h", hold = "up", ahed = "5m" => .ahed: did you mean `ahead`?
+"#;
+
+#[test]
+fn windows_are_checked() {
+    let with_all = |window: &str| format!("windows = [{{ {window} }}]\n{MINIMAL}");
+    let with_own = |window: &str| format!("{MINIMAL}\nwindows = [{{ {window} }}]");
+    for line in WINDOWS.lines().filter(|it| !it.is_empty()) {
+        let (window, rest) = line.split_once(" => ").unwrap();
+        let (key, fragment) = rest.split_once(": ").unwrap();
+        for (text, path) in [
+            (with_all(window), "windows[0]"),
+            (with_own(window), "streams[0].windows[0]"),
+        ] {
+            let key = format!("{path}{key}");
+            check_problems(line, Config::from_toml(&text), &[(&key, fragment)]);
+        }
+    }
+    let floor = "at = \"2026-11-27T06:00:00Z\", for = \"1h\", min_shards = 9";
+    check(
+        &format!("max_shards = 8\nwindows = [{{ {floor} }}]"),
+        &[(
+            "streams[0].windows[0].min_shards",
+            "min_shards is 9, above max_shards of the stream, which is 8 | lower it, or set a higher",
+        )],
+    );
+    check(
+        &format!(
+            "[[windows]]\n{}\n[defaults]\nmax_shards = 8",
+            floor.replace(", ", "\n")
+        ),
+        &[(
+            "windows[0].min_shards",
+            "above defaults.max_shards, which is 8",
+        )],
+    );
+    check(
+        "windows = [\"night\"]",
+        &[(
+            "streams[0].windows[0]",
+            "expected a table, found the string",
+        )],
+    );
+    check(
+        "windows = \"night\"",
+        &[(
+            "streams[0].windows",
+            "expected an array of tables, found the string \"night\" | write windows = [{ when",
+        )],
+    );
+    check(
+        "[windows]\nhold = \"up\"",
+        &[(
+            "windows",
+            "expected an array of tables, found a table | each window starts with [[windows]]",
+        )],
+    );
+    // Everything that is wrong is told at once.
+    check(
+        "[[windows]]\nwhen = \"x\"\ntimezone = \"Mars\"\nmin_shards = 3\nmax_shards = 2\n[[windows]]\nhold = \"up\"",
+        &[
+            ("windows[0].for", "no `for`"),
+            ("windows[0].min_shards", "above max_shards"),
+            ("windows[0].timezone", "no time zone"),
+            ("windows[0].when", "expected 6 fields"),
+            ("windows[1].for", "no `for`"),
+            ("windows[1].when", "neither `when` nor `at`"),
+        ],
+    );
+}
 
 #[test]
 fn values_out_of_range_are_refused() {

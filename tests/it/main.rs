@@ -36,4 +36,5 @@ mod systemd;
 mod tick;
 mod uneven_keys;
 mod waits;
+mod windows;
 mod world;

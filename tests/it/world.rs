@@ -32,7 +32,12 @@ pub struct World {
 impl World {
     /// An empty Region with a log table, at noon of a fixed day. Tokio's time has to be paused.
     pub fn new() -> Self {
-        let start: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        Self::at("2026-11-22T12:00:00Z")
+    }
+
+    /// The same, at another time.
+    pub fn at(start: &str) -> Self {
+        let start: Timestamp = start.parse().expect("a time");
         let clock = Clock::simulated(start, 1);
         let sandbox = Sandbox::new(clock.reader());
         let place = sandbox.region(REGION);

@@ -187,7 +187,7 @@ fn configuration(to: &mut dyn io::Write) -> io::Result<()> {
 
 fn header(table: &Table) -> String {
     match table.name {
-        "streams" => "[[streams]]".to_owned(),
+        array @ ("streams" | "windows") => format!("[[{array}]]"),
         name => format!("[{name}]"),
     }
 }

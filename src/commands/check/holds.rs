@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What a person can do about each reason that is reported.
-const FIXES: [(Reason, Severity, &str); 4] = [
+const FIXES: [(Reason, Severity, &str); 6] = [
     (
         Reason::AtMaxShards,
         Severity::Warning,
@@ -27,6 +27,16 @@ const FIXES: [(Reason, Severity, &str); 4] = [
         Reason::DailyLimit,
         Severity::Warning,
         "ask AWS Support for more UpdateShardCount calls a day; until a slot frees, nothing can reshard it",
+    ),
+    (
+        Reason::Paused,
+        Severity::Warning,
+        "end it with `kinesis-autoscaler resume`, or enable the alarm's actions, if the stream may grow",
+    ),
+    (
+        Reason::Window,
+        Severity::Info,
+        "remove the window's hold, if the stream may grow",
     ),
     (
         Reason::Muted,
@@ -76,6 +86,10 @@ async fn hold(
     let Decision::Hold { reason, detail, .. } = conclusion.decision else {
         return None;
     };
+    if reason == Reason::Paused && conclusion.shards.is_none() {
+        // Disabled actions are reported with the alarm.
+        return None;
+    }
     let (_, severity, fix) = FIXES.iter().find(|(known, ..)| *known == reason)?;
     let message = format!("its scale-up is held ({}): {detail}", reason.code());
     let label = facts.stream_name(subscription);

@@ -10,7 +10,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{AlarmRow, ConstraintRow, LastScaling, Row, Status};
+use super::{AlarmRow, ConstraintRow, LastScaling, NextWindow, Row, Status};
 use crate::{
     aws::{self, Kind, STREAMS_PER_CALL},
     commands::subscriptions,
@@ -88,11 +88,15 @@ pub async fn gather(context: &Arc<Context>) -> Status {
         let stream = gathered.facts.stream.found();
         let arn = stream.map_or("", |stream| &stream.arn);
         let paused = pauses.iter().filter(|pause| pause.holds(arn, now));
-        let mut constraints: Vec<Constraint> = paused.map(Pause::constraint).collect();
+        let windows = subscription.windows.iter();
+        let windows = windows.filter_map(|window| window.constraint(now));
+        let mut constraints: Vec<Constraint> = windows.collect();
+        constraints.extend(paused.map(Pause::constraint));
         constraints.extend(muted.get(&id).into_iter().flatten().cloned());
         let row = row(context, subscription, gathered, now).await;
         streams.push(Row {
             constraints: constraints.iter().map(ConstraintRow::from).collect(),
+            next_window: NextWindow::of(&subscription.windows, now),
             ..row
         });
     }
@@ -412,6 +416,7 @@ async fn row(
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         constraints: Vec::new(),
+        next_window: None,
         last_scaling: last.map(|row| LastScaling {
             at: row.at,
             shards_before: row.from,

@@ -13,7 +13,7 @@ use crate::{
     },
     reconcile::lease::{Host, Role},
 };
-use autoscaler_core::limits::CALLS_PER_DAY;
+use autoscaler_core::{datetime::at, limits::CALLS_PER_DAY};
 
 /// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
@@ -331,11 +331,15 @@ fn rejected(row: &Row) -> String {
     format!("; {hour} rejected in the last hour, {day} in 24 h{hot}")
 }
 
-/// What limits the stream beside its bounds, unless the reason says so already.
+/// What limits the stream beside its bounds, unless the reason says so already; and what will.
 fn constraints(row: &Row) -> String {
     let others = row.constraints.iter();
     let others = others.filter(|it| !row.detail.contains(&it.detail));
-    others.map(|it| format!("; {}", it.detail)).collect()
+    let mut text: String = others.map(|it| format!("; {}", it.detail)).collect();
+    if let Some(next) = &row.next_window {
+        text += &format!("; {} opens at {}", next.detail, at(next.opens_at));
+    }
+    text
 }
 
 fn story(row: &Row, now: Timestamp) -> String {

@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::consumers::highest_age;
-use super::{Judge, RECHECK, SLOW_RECHECK, Stop, concluded, floor_name, paused};
+use super::{Judge, RECHECK, SLOW_RECHECK, Stop, concluded, floor_name, no_scaling, paused};
 use crate::{
     alarm::{Alarm, Direction},
-    constraints::Constraint,
+    constraints::{Constraint, Source},
     datetime::{after, at},
     decision::{Action, Conclusion, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
@@ -42,8 +42,26 @@ pub(super) fn follow_alarm(
     }
 }
 
-/// Scales a stream that has fewer shards than `min_shards` up to them, in steps that AWS allows.
-pub(super) fn keep_minimum(
+/// Scales a stream that has fewer shards than its floor: as far as a firing scale-up alarm asks
+/// for, or at least up to the floor, whatever keeps the alarm's scaling back.
+pub(super) fn reach_floor(
+    judge: Judge<'_>,
+    firing: Option<(Direction, &Alarm)>,
+    up_alarm: &Alarm,
+    recent: &RecentScalings,
+    n: u32,
+) -> Result<Conclusion, Stop> {
+    if let Some(firing @ (Direction::Up, _)) = firing {
+        let followed = concluded(follow_alarm(judge, firing, recent, n))?;
+        if followed.decision.action().is_some() {
+            return Ok(followed);
+        }
+    }
+    keep_minimum(judge, up_alarm, recent, n)
+}
+
+/// Scales a stream up to its floor, in steps that AWS allows.
+fn keep_minimum(
     judge: Judge<'_>,
     up_alarm: &Alarm,
     recent: &RecentScalings,
@@ -64,18 +82,25 @@ fn reach_minimum(
     }
     budget(CALLS_PER_DAY, recent, judge.now)?;
     switches(judge, Direction::Up)?;
-    let min = judge.in_force.floor;
-    let to = min.shards.min(n.saturating_mul(2));
-    let detail = format!(
-        "the stream has {n} shards, fewer than {} = {}",
-        floor_name(min),
-        min.shards
-    );
-    Ok(Decision::act(
-        Action::ScaleUp { to },
-        Reason::BelowMin,
-        detail,
-    ))
+    let floor = judge.in_force.floor;
+    let min = floor.shards;
+    let to = min.min(n.saturating_mul(2));
+    let window = floor.from.filter(|from| from.source == Source::Window);
+    let (reason, detail) = match window {
+        Some(window) => (
+            Reason::Scheduled,
+            format!(
+                "the stream has {n} shards, and {} asks for at least {min}{}",
+                window.by,
+                window.until()
+            ),
+        ),
+        None => (
+            Reason::BelowMin,
+            format!("the stream has {n} shards, fewer than min_shards = {min}"),
+        ),
+    };
+    Ok(Decision::act(Action::ScaleUp { to }, reason, detail))
 }
 
 /// What was judged, with the count that the stream should have.
@@ -223,13 +248,10 @@ fn switches(judge: Judge<'_>, direction: Direction) -> Result<(), Stop> {
         let detail = format!("no scale-down while pauses cannot be read: {why}");
         return Err(Decision::hold(Reason::LogUnavailable, detail).into());
     }
-    let Some(by) = judge.in_force.hold(direction) else {
+    let Some(by) = judge.in_force.switch(direction) else {
         return Ok(());
     };
-    let detail = match direction {
-        Direction::Up => format!("no scale-up: {}", by.by),
-        Direction::Down => format!("no scale-down: {}", by.by),
-    };
+    let detail = no_scaling(direction, by);
     let recheck = match direction {
         Direction::Up => RESUMED_WITHIN,
         Direction::Down => RECHECK,

@@ -15,6 +15,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 mod adaptive;
+mod constraints;
 mod holds;
 
 use crate::scene::{ARN, ago, down, now, row, scene, subscription, up};

@@ -7,7 +7,7 @@ use autoscaler_core::{
 };
 use jiff::Timestamp;
 
-use super::ScalingLog;
+use super::{ScalingLog, lock};
 use crate::aws::{self, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Value, Write};
 
 /// The hash key of the pauses.
@@ -23,7 +23,15 @@ impl ScalingLog {
         let items = self.table.query(PAUSE, FIRST).await?;
         let pauses = items.iter().filter_map(from_item);
         // DynamoDB may take days to delete an expired item.
-        Ok(pauses.filter(|pause| now < pause.until).collect())
+        let pauses: Vec<Pause> = pauses.filter(|pause| now < pause.until).collect();
+        lock(&self.paused).clone_from(&pauses);
+        Ok(pauses)
+    }
+
+    /// The same, as they were read last.
+    pub fn known_pauses(&self, now: Timestamp) -> Vec<Pause> {
+        let pauses = lock(&self.paused).clone();
+        pauses.into_iter().filter(|it| now < it.until).collect()
     }
 
     /// Begins a pause, in place of an earlier one of the same stream.

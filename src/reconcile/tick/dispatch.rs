@@ -214,8 +214,17 @@ impl Autoscaler {
     fn due(&self, now: Timestamp) -> Candidates {
         let mut due = self.recoveries();
         let all = self.context.config.subscriptions.len();
+        let known = |id: &SubscriptionId| id.index() < all;
+        let scheduled = self.memory.scheduled.iter();
+        let scheduled = scheduled.filter(|(id, at)| known(id) && **at <= now);
+        for (id, _) in scheduled.take(OVERDUE_PER_TICK) {
+            due.entry(*id).or_insert_with(|| Candidate {
+                trigger: Trigger::Schedule,
+                facts: Facts::default(),
+            });
+        }
         let overdue = self.memory.overdue.iter().copied();
-        let overdue = overdue.filter(|id| id.index() < all).take(OVERDUE_PER_TICK);
+        let overdue = overdue.filter(known).take(OVERDUE_PER_TICK);
         let mut turns: Vec<SubscriptionId> = overdue.collect();
         if let Some(interval) = self.context.config.audit_interval {
             let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
@@ -375,6 +384,9 @@ impl Autoscaler {
         work.sort_by_key(|(id, candidate)| (candidate.facts.priority(), *id));
         for (id, Candidate { trigger, facts }) in work {
             self.memory.overdue.remove(&id);
+            if trigger == Trigger::Schedule {
+                self.memory.scheduled.remove(&id);
+            }
             let subscription = self.context.subscription(id);
             let stream = facts.stream_name(subscription).to_owned();
             let region = &self.context.clients_of(subscription).region;

@@ -13,7 +13,10 @@ use autoscaler_core::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::notices::{Notice, Notices};
+use super::{
+    notices::{Notice, Notices},
+    windows::Changes,
+};
 use crate::reconcile::{lease::LeaseTerm, state_file};
 
 /// Where `--once` saves state for the next run, in the state directory.
@@ -28,6 +31,8 @@ pub(super) struct Memory {
     pub open_read_at: Option<Timestamp>,
     /// Streams whose due inspection has not taken place yet.
     pub overdue: BTreeSet<SubscriptionId>,
+    /// Streams that have yet to reach a floor, and from when on they are to be looked at.
+    pub scheduled: BTreeMap<SubscriptionId, Timestamp>,
     /// Streams that this process has inspected.
     pub inspected: BTreeSet<SubscriptionId>,
     /// Why the scaling log cannot work until a person fixes it.
@@ -63,6 +68,8 @@ struct Saved {
     #[serde(default)]
     overdue: BTreeSet<SubscriptionId>,
     #[serde(default)]
+    scheduled: BTreeMap<SubscriptionId, Timestamp>,
+    #[serde(default)]
     notices: BTreeMap<String, Notice>,
     #[serde(default)]
     failures: BTreeMap<String, LastingFailure>,
@@ -82,6 +89,16 @@ impl Memory {
         Self {
             overdue: std::mem::take(&mut self.overdue),
             ..Self::default()
+        }
+    }
+
+    /// Takes note of windows that have opened or closed: of floors that are to be reached, and of
+    /// holds that have to be judged anew.
+    pub fn take_changes(&mut self, changes: &Changes, now: Timestamp) {
+        self.scheduled
+            .extend(changes.raised.iter().map(|id| (*id, now)));
+        for id in &changes.changed {
+            self.held.remove(id);
         }
     }
 
@@ -186,6 +203,7 @@ impl Memory {
         };
         self.last_tick = Some(saved.last_tick).filter(|at| *at <= now);
         self.overdue = saved.overdue.clone();
+        self.scheduled = saved.scheduled.clone();
         self.notices.restore(saved.notices.clone());
         self.failures = saved.failures.clone();
         let open_read_at = saved.open_read_at.take();
@@ -203,6 +221,7 @@ impl Memory {
             last_tick,
             open_read_at: self.open_read_at.filter(|_| nothing_is_open),
             overdue: self.overdue.clone(),
+            scheduled: self.scheduled.clone(),
             notices: self.notices.logged().clone(),
             failures: self.failures.clone(),
         };
@@ -224,6 +243,7 @@ fn is_inconclusive(reason: Reason) -> bool {
             | Reason::InProgress
             | Reason::Standby
             | Reason::Paused
+            | Reason::Window
             | Reason::AtMinShards
     )
 }

@@ -128,7 +128,13 @@ async fn keep_up(context: Arc<Context>, delivers: bool, reads: bool) -> UpkeepRe
         false => None,
     };
     let open_read = match reads {
-        true => Some(scaling_log.refresh_open().await),
+        true => {
+            if context.config.metrics.is_some() {
+                // Only the metrics show pauses of streams that nothing asks to scale.
+                let _ = scaling_log.pauses(context.clock.now()).await;
+            }
+            Some(scaling_log.refresh_open().await)
+        }
         false => None,
     };
     UpkeepResult {
