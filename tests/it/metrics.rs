@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use autoscaler_core::{
+    constraints::Hold,
+    pause::{Pause, Paused},
+};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
     config,
@@ -923,11 +927,57 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Pauses every stream for ten minutes.
+async fn pause_all(process: &Process, world: &World) {
+    let now = world.clock.now();
+    let pause = Pause {
+        of: Paused::All,
+        hold: Hold::Both,
+        owner: "ann".to_owned(),
+        reason: "test".to_owned(),
+        since: now,
+        until: now + SignedDuration::from_mins(10),
+    };
+    let written = process.context.scaling_log.pause(&pause).await;
+    written.expect("the table takes it");
+    let read = process.context.scaling_log.pauses(now).await;
+    assert_eq!(read.expect("the table is there"), [pause]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_floor_of_an_open_window_and_the_rest_of_a_pause_are_told() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let window = "[[windows]]\nat = \"2026-11-22T12:10:00Z\"\nfor = \"1h\"\nmin_shards = 2\n\
+        [metrics]\n";
+    let mut process = Process::new(&world, &format!("{window}{}", named(&["orders"]))).await;
+    process.tick().await;
+    let text = process.text();
+    lacks(&text, "kinesis_autoscaler_window_floor{");
+    lacks(&text, "kinesis_autoscaler_paused{");
+    pause_all(&process, &world).await;
+    world.pass(SignedDuration::from_mins(4)).await;
+    process.tick().await;
+    let labels = "{stream=\"orders\",region=\"eu-west-1\"} ";
+    let text = process.text();
+    let paused = format!("kinesis_autoscaler_paused{labels}");
+    let seconds = text.lines().find_map(|line| line.strip_prefix(&paused));
+    let seconds: f64 = seconds.expect("a line").parse().expect("a number");
+    assert!((350.0..=360.0).contains(&seconds), "{seconds}");
+    world.pass(SignedDuration::from_mins(8)).await;
+    process.tick().await;
+    let text = process.text();
+    has(&text, &[&format!("window_floor{labels}2")]);
+    lacks(&text, "kinesis_autoscaler_paused{");
+}
+
 /// What rules and dashboards can speak of, by type.
 async fn exposed() -> BTreeMap<String, String> {
     let world = World::new();
     world.stream("orders", 2);
-    let mut process = Process::new(&world, &named(&["orders"])).await;
+    let window = "[[windows]]\nat = \"2026-11-22T12:00:00Z\"\nfor = \"1h\"\nmin_shards = 2\n";
+    let mut process = Process::new(&world, &format!("{window}{}", named(&["orders"]))).await;
+    pause_all(&process, &world).await;
     process.tick().await;
     families(&process.metrics.exposition(Format::Text), Format::Text)
 }

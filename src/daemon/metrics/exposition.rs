@@ -16,7 +16,9 @@ pub(super) fn encode(state: &State, format: Format) -> String {
     program(state, &mut page);
     calls(state, &mut page);
     let now = state.context.clock.now();
-    state.streams.encode(&mut page, state.ticks.ended(), now);
+    let pauses = state.context.scaling_log.known_pauses(now);
+    let streams = &state.streams;
+    streams.encode(&mut page, state.ticks.ended(), now, &pauses);
     page.finish()
 }
 

@@ -1,8 +1,14 @@
 //! What is known of each stream.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
-use autoscaler_core::{decide::calls_left, reason::Reason, subscription::Subscription};
+use autoscaler_core::{
+    decide::calls_left,
+    pause::{Pause, Paused},
+    reason::Reason,
+    subscription::Subscription,
+    window::Window,
+};
 use jiff::Timestamp;
 
 use super::page::{Kind, Page, label};
@@ -27,6 +33,8 @@ pub(super) struct Streams(BTreeMap<Key, Stream>);
 struct Stream {
     /// `None` until a subscription by alarm was read.
     name: Option<String>,
+    region: String,
+    windows: Arc<[Window]>,
     min_shards: u32,
     max_shards: u32,
     watched: bool,
@@ -59,6 +67,8 @@ impl Streams {
             let key = Key::new(subscription, context);
             let mut stream = before.remove(&key).unwrap_or_default();
             stream.name = subscription.stream.clone().or(stream.name);
+            stream.region.clone_from(&key.region);
+            stream.windows = subscription.windows.clone();
             stream.min_shards = subscription.min_shards;
             stream.max_shards = subscription.max_shards;
             // The pair may be another one now.
@@ -89,13 +99,14 @@ impl Streams {
     }
 
     /// Adds the series of every stream, as of the tick of this number.
-    pub fn encode(&self, page: &mut Page, tick: u64, now: Timestamp) {
+    pub fn encode(&self, page: &mut Page, tick: u64, now: Timestamp, pauses: &[Pause]) {
         let labelled = self.0.iter().map(|(key, it)| (key.labels(it), it));
         let mut streams = Labelled(labelled.collect());
         // Two subscriptions of the same stream would be the same series twice.
         streams.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         streams.0.dedup_by(|(one, _), (other, _)| one == other);
         streams.gauges(page, tick, now);
+        streams.limits(page, now, pauses);
         streams.counters(page);
     }
 
@@ -172,6 +183,19 @@ impl Stream {
             usage: report.seen.usage.or(self.asked.usage),
             rejected: report.seen.rejected.or(self.asked.rejected),
         };
+    }
+
+    /// How long the stream is still paused.
+    fn paused_seconds(&self, pauses: &[Pause], now: Timestamp) -> Option<f64> {
+        let ours = |pause: &&Pause| match &pause.of {
+            Paused::All => true,
+            Paused::Stream { name, arn } => {
+                self.name.as_ref() == Some(name) && arn.split(':').nth(3) == Some(&self.region)
+            }
+        };
+        let left = pauses.iter().filter(ours).map(|it| it.until);
+        let left = left.map(|until| until.duration_since(now).as_secs_f64());
+        left.reduce(f64::max)
     }
 
     /// What is asked of the stream, unless it is at rest since.
@@ -259,6 +283,26 @@ impl<'a> Labelled<'a> {
             let left = calls_left(it.calls.as_ref()?.iter().copied(), now);
             Some(left as f64)
         });
+    }
+
+    /// What people have set for a time.
+    fn limits(&self, page: &mut Page, now: Timestamp, pauses: &[Pause]) {
+        // Thousands of streams share their windows.
+        let known: RefCell<BTreeMap<usize, Option<u32>>> = RefCell::default();
+        let floor = |windows: &[Window]| {
+            let constraints = windows.iter().filter_map(|it| it.constraint(now));
+            constraints.filter_map(|it| it.floor).max()
+        };
+        let help = "min_shards of the open windows; absent while none is open";
+        self.gauge(page, "window_floor", help, |it| {
+            let key = it.windows.as_ptr().addr();
+            let mut known = known.borrow_mut();
+            let floor = known.entry(key).or_insert_with(|| floor(&it.windows));
+            floor.map(f64::from)
+        });
+        let help = "Seconds until the pause of the stream ends, as of the last reading of the log table; \
+                    absent while it is not paused";
+        self.gauge(page, "paused", help, |it| it.paused_seconds(pauses, now));
     }
 
     fn counters(&self, page: &mut Page) {
