@@ -331,7 +331,7 @@ pub struct Pause {
     #[arg(long = "for", value_name = "TIME", value_parser = pause_length)]
     pub length: Duration,
 
-    /// Why, for whoever wonders
+    /// Why; `status` and `history` show it
     #[arg(long, value_name = "TEXT", value_parser = pause_reason)]
     pub reason: String,
 
