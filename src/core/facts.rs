@@ -199,10 +199,32 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::{alarm, scene, subscription};
+    use crate::scene::{ago, alarm, scene, subscription};
 
     const UP: &str = "orders-scale-up-alarm";
     const DOWN: &str = "orders-scale-down-alarm";
+
+    #[test]
+    fn rejected_records_are_counted_since_a_time_where_all_were_read() {
+        for (complete, since, expected) in [
+            (true, 900, Some(7)),
+            (true, 600, Some(7)),
+            (true, 599, Some(4)),
+            (true, 0, Some(0)),
+            (false, 900, None),
+        ] {
+            let points = vec![(ago(300), 4.0), (ago(600), 3.0)];
+            let traffic = Traffic {
+                rejected: Series { points, complete },
+                ..Traffic::default()
+            };
+            assert_eq!(
+                traffic.rejected_since(ago(since)),
+                expected,
+                "{since} s ago"
+            );
+        }
+    }
 
     #[test]
     fn statuses_are_called_as_aws_does() {

@@ -656,6 +656,73 @@ fn nothing_is_read_that_an_earlier_rule_makes_unnecessary() {
 }
 
 #[test]
+fn a_missing_alarm_is_told_apart_from_a_missing_stream() {
+    let unread = Facts {
+        down: Fetched::Missing,
+        stream: Fetched::Unread,
+        ..up(4)
+    };
+    let verdict = decide(&subscription(), &Trigger::Alarm, &unread, now());
+    assert_eq!(verdict, Verdict::Need(Fact::Stream));
+    let missing = Facts {
+        stream: Fetched::Missing,
+        ..unread.clone()
+    };
+    let decision = decided(&subscription(), &missing);
+    assert_eq!(decision.reason(), Reason::StreamMissing);
+    let detail = decision.detail();
+    assert!(detail.contains("and then its alarms"), "{detail}");
+    let found = Facts {
+        stream: up(4).stream,
+        ..unread
+    };
+    let decision = decided(&subscription(), &found);
+    assert_eq!(decision.reason(), Reason::Contract);
+}
+
+#[test]
+fn the_detail_of_a_decision_names_what_it_rests_on() {
+    let mut without_a_time = up(4);
+    if let Fetched::Found(alarm) = &mut without_a_time.up {
+        alarm.state_updated_at = None;
+    }
+    let mut below = up(4);
+    below.up = scene(4, State::Ok, State::Ok, 0.0).up;
+    let at_least_6 = Subscription {
+        min_shards: 6,
+        ..subscription()
+    };
+    for (subscription, facts, told) in [
+        (
+            subscription(),
+            up(4),
+            "orders-scale-up-alarm has been in ALARM since 2026-11-22T11:59:00Z; ",
+        ),
+        (
+            subscription(),
+            without_a_time,
+            "orders-scale-up-alarm is in ALARM; ",
+        ),
+        (
+            subscription(),
+            down(1, 0.0),
+            "the minimum is 1 (min_shards)",
+        ),
+        (at_least_6, below, "fewer than min_shards = 6"),
+    ] {
+        let conclusion = concluded(&subscription, &Trigger::Audit, &facts);
+        let detail = conclusion.decision.detail();
+        assert!(detail.contains(told), "{told:?}: {detail}");
+        let stream = facts.stream.found();
+        assert_eq!(
+            conclusion.shards,
+            stream.map(|it| it.open_shards),
+            "{detail}"
+        );
+    }
+}
+
+#[test]
 fn an_alarm_may_reshard_unless_it_is_switched_off() {
     let may = |facts: &Facts| may_reshard(&subscription(), facts, now());
     assert!(may(&up(4)) && may(&down(4, 0.0)));
