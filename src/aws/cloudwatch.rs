@@ -1,5 +1,7 @@
-//! CloudWatch: alarm states, whole alarms, their rewriting, and the incoming traffic of streams.
+//! CloudWatch: alarm states, whole alarms, their rewriting, and the metrics of streams.
 
+mod history;
+mod metrics;
 mod mute_rules;
 mod settings;
 
@@ -16,13 +18,14 @@ use aws_sdk_cloudwatch::{
     primitives::DateTime,
     types::{
         Dimension, EvaluationState as SdkEvaluationState, Metric, MetricAlarm, MetricDataQuery,
-        MetricDataResult, MetricStat, StateValue, StatusCode,
+        MetricStat, StateValue,
     },
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use self::history::History;
 use super::{
     Error, Operation, PreSendCheck,
     rate_limit::RateLimiters,
@@ -31,19 +34,10 @@ use super::{
 };
 use autoscaler_core::{
     alarm::{Alarm, EvaluationState, GapFill, State},
-    facts::{Series, Traffic},
-    limits::{ALARMS_PER_CALL, METRICS_PER_CALL},
+    limits::ALARMS_PER_CALL,
 };
 
-/// What is read of a stream's traffic, by the prefix of the query's id.
-const TRAFFIC: [(&str, &str); 3] = [
-    ("bytes", "IncomingBytes"),
-    ("records", "IncomingRecords"),
-    ("rejected", "WriteProvisionedThroughputExceeded"),
-];
-/// Streams whose traffic one GetMetricData call reads.
-pub const STREAMS_PER_CALL: usize = METRICS_PER_CALL / TRAFFIC.len();
-
+pub use self::metrics::{Extra, STREAMS_PER_CALL, StreamMetrics, Window};
 pub use self::mute_rules::MuteRule;
 
 /// The dimension that names the stream of a Kinesis metric.
@@ -55,6 +49,7 @@ pub struct CloudWatch {
     client: Client,
     limiters: RateLimiters,
     known_fields: KnownFields,
+    history: History,
 }
 
 /// An alarm with everything that a rewrite has to keep.
@@ -85,6 +80,7 @@ impl CloudWatch {
             client: Client::from_conf(config),
             limiters,
             known_fields,
+            history: History::default(),
         }
     }
 
@@ -211,149 +207,6 @@ impl CloudWatch {
         })?;
         Ok(())
     }
-
-    /// Reads the stream's incoming bytes and records as sums over `period_seconds`, from `start` up
-    /// to `end`, which is excluded.
-    pub async fn traffic(
-        &self,
-        stream: &str,
-        start: Timestamp,
-        end: Timestamp,
-        period_seconds: i32,
-    ) -> Result<Traffic, Error> {
-        let all = self
-            .traffic_of(&[stream], start, end, period_seconds)
-            .await?;
-        Ok(all.into_iter().next().unwrap_or_default())
-    }
-
-    /// Reads the highest iterator age of each minute from `start` up to `end`, in milliseconds.
-    pub async fn iterator_ages(
-        &self,
-        stream: &str,
-        start: Timestamp,
-        end: Timestamp,
-    ) -> Result<Series, Error> {
-        let metric = "GetRecords.IteratorAgeMilliseconds";
-        let query = metric_query("ages", metric, stream, 60, "Maximum");
-        let request = self
-            .client
-            .get_metric_data()
-            .metric_data_queries(query)
-            .start_time(DateTime::from_secs(start.as_second()))
-            .end_time(DateTime::from_secs(end.as_second()));
-        // Minutes of a quarter of an hour fit on one page.
-        let reply = Box::pin(request.send())
-            .await
-            .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
-        let mut ages = Series::default();
-        for result in reply.metric_data_results() {
-            add(&mut ages, result);
-        }
-        Ok(ages)
-    }
-
-    /// Reads the traffic of up to [`STREAMS_PER_CALL`] streams with one call for each page; the
-    /// result has the order of `streams`.
-    pub async fn traffic_of(
-        &self,
-        streams: &[&str],
-        start: Timestamp,
-        end: Timestamp,
-        period_seconds: i32,
-    ) -> Result<Vec<Traffic>, Error> {
-        let queries: Vec<MetricDataQuery> = streams
-            .iter()
-            .enumerate()
-            .flat_map(|(number, stream)| {
-                TRAFFIC.map(|(id, metric)| {
-                    metric_query(
-                        &format!("{id}{number}"),
-                        metric,
-                        stream,
-                        period_seconds,
-                        "Sum",
-                    )
-                })
-            })
-            .collect();
-        let empty = Traffic {
-            from: start,
-            period_seconds: i64::from(period_seconds),
-            ..Traffic::default()
-        };
-        let mut traffic = vec![empty; streams.len()];
-        let mut next = None;
-        loop {
-            let request = self
-                .client
-                .get_metric_data()
-                .set_metric_data_queries(Some(queries.clone()))
-                .start_time(DateTime::from_secs(start.as_second()))
-                .end_time(DateTime::from_secs(end.as_second()))
-                .set_next_token(next.take());
-            let reply = Box::pin(request.send())
-                .await
-                .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
-            for result in reply.metric_data_results() {
-                if let Some(series) = series_of(&mut traffic, result.id().unwrap_or_default()) {
-                    add(series, result);
-                }
-            }
-            next = reply
-                .next_token()
-                .filter(|token| !token.is_empty())
-                .map(ToOwned::to_owned);
-            if next.is_none() {
-                return Ok(traffic);
-            }
-        }
-    }
-}
-
-/// The series that the result of the query `id` belongs to.
-fn series_of<'a>(traffic: &'a mut [Traffic], id: &str) -> Option<&'a mut Series> {
-    let number = id.trim_start_matches(|c: char| c.is_ascii_lowercase());
-    let one = traffic.get_mut(number.parse::<usize>().ok()?)?;
-    match &id[..id.len() - number.len()] {
-        "bytes" => Some(&mut one.bytes),
-        "records" => Some(&mut one.records),
-        "rejected" => Some(&mut one.rejected),
-        _ => None,
-    }
-}
-
-fn add(series: &mut Series, result: &MetricDataResult) {
-    let times = result.timestamps().iter().map(timestamp);
-    series.points.extend(
-        times
-            .zip(result.values())
-            .filter_map(|(at, value)| Some((at?, *value))),
-    );
-    // The last page of a query that was answered whole is Complete.
-    series.complete =
-        *result.status_code().unwrap_or(&StatusCode::Complete) == StatusCode::Complete;
-}
-
-fn metric_query(
-    id: &str,
-    metric: &str,
-    stream: &str,
-    period_seconds: i32,
-    statistic: &str,
-) -> MetricDataQuery {
-    let dimension = Dimension::builder().name(STREAM_NAME).value(stream).build();
-    let metric = Metric::builder()
-        .namespace("AWS/Kinesis")
-        .metric_name(metric)
-        .dimensions(dimension)
-        .build();
-    let stat = MetricStat::builder()
-        .metric(metric)
-        .period(period_seconds)
-        .stat(statistic)
-        .build();
-    MetricDataQuery::builder().id(id).metric_stat(stat).build()
 }
 
 fn put_request(
@@ -441,8 +294,8 @@ impl Definition {
 
 fn gap_fill(queries: &[MetricDataQuery]) -> GapFill {
     let expressions: Vec<&str> = queries.iter().filter_map(|it| it.expression()).collect();
-    let has = |id| queries.iter().any(|query| query.id() == Some(id));
-    GapFill::of(&expressions, has("incomingBytes"), has("incomingRecords"))
+    let has = |id: &str| queries.iter().any(|query| query.id() == Some(id));
+    GapFill::of(&expressions, has)
 }
 
 fn dimensions(query: &MetricDataQuery) -> &[Dimension] {

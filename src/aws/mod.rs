@@ -23,7 +23,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use autoscaler_core::subscription::Account;
 use aws_config::SdkConfig;
 
-pub use cloudwatch::{CloudWatch, Definition, MuteRule, Rewrite, STREAMS_PER_CALL};
+pub use cloudwatch::{
+    CloudWatch, Definition, Extra, MuteRule, Rewrite, STREAMS_PER_CALL, StreamMetrics, Window,
+};
 pub use connect::ConnectError;
 pub use dynamodb::{
     Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,

@@ -15,7 +15,7 @@ pub use plan::{Budget, OutOfRange, Plan, budget, steps, target};
 
 use self::work::Work;
 use crate::{
-    aws::{self, RegionClients},
+    aws::{self, Extra, RegionClients},
     cli::{self, Output},
     commands::{
         pause::user,
@@ -30,7 +30,7 @@ use crate::{
         context::Context,
         execute,
         execution::Execution,
-        inspect::{InspectError, Reader},
+        inspect::{self, InspectError, Reader},
     },
 };
 use autoscaler_core::{
@@ -303,16 +303,10 @@ async fn usage_warning(
     if to >= n {
         return None;
     }
-    let now = context.clock.now();
-    let start = now
-        .saturating_sub(jiff::SignedDuration::from_hours(24))
-        .ok()?;
-    let period = autoscaler_core::limits::PERIOD_SECONDS;
-    let traffic = clients
-        .cloudwatch
-        .traffic(stream, start, now, period)
-        .await
-        .ok()?;
+    let window = inspect::last_day(context.clock.now());
+    let extra = Extra::default();
+    let traffic = clients.cloudwatch.traffic(stream, extra, window);
+    let traffic = traffic.await.ok()?;
     let used = shards_used(&traffic);
     (used > f64::from(to)).then(|| {
         format!("the last 24 h used up to {used:.2} shards, so that {to} would throttle writers")

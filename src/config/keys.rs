@@ -14,6 +14,7 @@ use std::{
 use autoscaler_core::{
     alarm::AlarmNames,
     constraints::Hold,
+    policy::demand::Share,
     subscription::{Account, Permille, Policy, Subscription},
     window::{Recurrence, Window},
 };
@@ -241,9 +242,10 @@ macro_rules! stream_settings {
                 account: Account,
                 reads: bool,
                 windows: Arc<[Window]>,
+                throttle_share: Share,
             ) -> Subscription {
                 let Self { $($field),+ } = self;
-                Subscription { stream, alarms, account, reads, windows, $($field),+ }
+                Subscription { stream, alarms, account, reads, windows, throttle_share, $($field),+ }
             }
         }
     };

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use autoscaler_core::{
     alarm::AlarmNames,
+    policy::demand::Share,
     subscription::{Account, Subscription},
     window::Window,
 };
@@ -150,8 +151,9 @@ impl Reading<'_> {
         let alarms = self.alarms(&entry)?;
         let account = account(&entry.account, home);
         let (stream, reads) = (entry.identity.name, entry.reads.reads);
+        let share = Share::of_ratio(self.globals.design.throttle_share);
         let settings = entry.settings;
-        Some(settings.subscription(stream, alarms, account, reads, windows))
+        Some(settings.subscription(stream, alarms, account, reads, windows, share))
     }
 
     fn keys(&mut self, entry: &mut Entry) {

@@ -150,20 +150,28 @@ pub struct Alarm {
 pub struct GapFill {
     pub bytes: bool,
     pub records: bool,
+    pub outgoing: bool,
 }
 
 impl GapFill {
-    /// Reads an alarm's expressions. A metric that the alarm lacks takes the rule of the other one.
-    pub fn of(expressions: &[&str], has_bytes: bool, has_records: bool) -> Self {
+    /// Reads an alarm's expressions; `has` tells the ids of its queries. A metric that the alarm
+    /// lacks takes the rule of one that it has.
+    pub fn of(expressions: &[&str], has: impl Fn(&str) -> bool) -> Self {
         let fills = |id: &str| {
             let filled = format!("FILL({id},0)");
             let compact = |text: &&str| text.split_whitespace().collect::<String>();
             expressions.iter().any(|it| compact(it).contains(&filled))
         };
-        let (bytes, records) = (fills("incomingBytes"), fills("incomingRecords"));
+        let rule = |id: &str, other: &str| fills(if has(id) { id } else { other });
+        let bytes = rule("incomingBytes", "incomingRecords");
         Self {
-            bytes: if has_bytes { bytes } else { records },
-            records: if has_records { records } else { bytes },
+            bytes,
+            records: rule("incomingRecords", "incomingBytes"),
+            outgoing: if has("outgoing") {
+                fills("outgoing")
+            } else {
+                bytes
+            },
         }
     }
 }

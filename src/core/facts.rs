@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     alarm::{Alarm, Direction, State},
@@ -46,6 +47,8 @@ pub struct Facts {
     pub iterator_ages: Option<Series>,
     /// What people have switched off; read only when the stream is about to be scaled.
     pub switches: Option<Switches>,
+    /// What earlier ticks saw of a resharding.
+    pub sightings: Sightings,
 }
 
 /// What people have switched off for one direction, outside of the configuration.
@@ -63,6 +66,37 @@ pub struct Switches {
 pub struct Unread {
     pub error: String,
     pub hint: Option<String>,
+}
+
+/// When the stream was seen while it was resharded, and after that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sightings {
+    /// The last time that its status was not ACTIVE.
+    pub busy_at: Option<Timestamp>,
+    /// The first time after that at which it was ACTIVE.
+    pub active_at: Option<Timestamp>,
+}
+
+impl Sightings {
+    /// Adds what a look at `now` has shown.
+    pub fn add(&mut self, status: StreamStatus, now: Timestamp) {
+        match status {
+            StreamStatus::Active => {
+                self.active_at.get_or_insert(now);
+            }
+            StreamStatus::Updating | StreamStatus::Creating | StreamStatus::Deleting => {
+                *self = Self {
+                    busy_at: Some(now),
+                    active_at: None,
+                };
+            }
+        }
+    }
+
+    /// Adds that a resharding was begun at `now`.
+    pub fn reshards(&mut self, now: Timestamp) {
+        self.add(StreamStatus::Updating, now);
+    }
 }
 
 /// What DescribeStreamSummary tells.
@@ -116,6 +150,8 @@ pub struct Traffic {
     pub records: Series,
     /// Records that the stream rejected for want of throughput.
     pub rejected: Series,
+    /// Bytes that consumers read, where these count as usage.
+    pub outgoing: Option<Series>,
 }
 
 impl Traffic {

@@ -16,6 +16,9 @@ pub const MAX_SHARDS: u32 = 10_000;
 /// Bytes that one shard accepts per second: 1 MiB.
 pub const SHARD_BYTES_PER_SECOND: u64 = 1_048_576;
 
+/// Bytes that consumers can read from one shard per second: 2 MiB.
+pub const SHARD_READ_BYTES_PER_SECOND: u64 = 2 * SHARD_BYTES_PER_SECOND;
+
 /// Records that one shard accepts per second.
 pub const SHARD_RECORDS_PER_SECOND: u64 = 1_000;
 

@@ -30,7 +30,7 @@ pub struct Input {
     pub created_at: Option<Timestamp>,
     /// When the last scaling was asked for.
     pub scaled_at: Option<Timestamp>,
-    /// When the stream was seen to be ACTIVE after its last scaling.
+    /// When the stream was ACTIVE again after its last resharding, as far as that is known.
     pub active_since: Option<Timestamp>,
     /// UpdateShardCount calls that AWS still allows today.
     pub calls_left: usize,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use autoscaler_core::{
     alarm::{Alarm, AlarmNames, GapFill, State},
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Switches, Traffic},
+    policy::demand::Share,
     scaling::{Outcome, RecentScalings, Scaling},
     subscription::{Account, Permille, Policy, Subscription},
 };
@@ -39,6 +40,7 @@ pub fn subscription() -> Subscription {
         max_iterator_age: None,
         reads: false,
         windows: Arc::default(),
+        throttle_share: Share(5_000),
     }
 }
 
@@ -58,6 +60,7 @@ pub fn alarm(name: &str, state: State, count: u32) -> Alarm {
         fills_gaps: GapFill {
             bytes: true,
             records: true,
+            outgoing: true,
         },
         unknown_fields: Vec::new(),
     }
@@ -86,10 +89,10 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
             bytes: series(used * SHARD_BYTES),
             records: series(0.0),
             rejected: series(0.0),
+            outgoing: None,
         }),
-        iterator_ages: None,
         switches: Some(Switches::default()),
-        alarms_read_at: None,
+        ..Facts::default()
     }
 }
 

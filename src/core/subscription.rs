@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{alarm::AlarmNames, window::Window};
+use crate::{alarm::AlarmNames, policy::demand::Share, window::Window};
 
 /// An AWS account and Region; the SDK's own provider chain fills in what is `None`.
 ///
@@ -59,6 +59,9 @@ pub struct Subscription {
     pub reads: bool,
     /// Those of every stream and its own; thousands of streams share those of every stream.
     pub windows: Arc<[Window]>,
+    /// The adaptive policy doubles a stream when more than this share of its records was rejected;
+    /// zero ignores rejections.
+    pub throttle_share: Share,
 }
 
 /// How a target shard count is chosen.

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use crate::{
-    aws::{self, Kind, MuteRule, RegionClients},
+    aws::{self, Extra, Kind, MuteRule, RegionClients, Window},
     reconcile::context::Context,
 };
 
@@ -53,12 +53,37 @@ pub fn needs_pair(
     decide(subscription, trigger, facts, now) == Verdict::Need(Fact::Pair)
 }
 
-/// The start of the last 24 h of traffic, aligned to a period so that the first sum is complete.
-pub fn traffic_start(now: Timestamp) -> Timestamp {
+/// The last 24 h of traffic, aligned to a period so that the first sum is complete.
+pub fn last_day(now: Timestamp) -> Window {
     let period = i64::from(PERIOD_SECONDS);
     let day_before = after(now, SignedDuration::from_hours(-24));
     let start = day_before.as_second().div_euclid(period) * period;
-    Timestamp::from_second(start).unwrap_or(now)
+    Window {
+        from: Timestamp::from_second(start).unwrap_or(now),
+        until: now,
+        period_seconds: PERIOD_SECONDS,
+    }
+}
+
+/// The metrics that a decision in this direction is made on; `None` if it needs none.
+fn metrics_needed(
+    subscription: &Subscription,
+    direction: Direction,
+    now: Timestamp,
+) -> Option<(Extra, Window)> {
+    let reads = policy_of(subscription).reads(direction, now)?;
+    let extra = Extra {
+        rejected: reads.rejected,
+        outgoing: subscription.reads,
+        iterator_ages: direction == Direction::Down && subscription.max_iterator_age.is_some(),
+    };
+    let window = Window {
+        from: window_start(reads),
+        until: now,
+        // A period is 60 or 300 s.
+        period_seconds: i32::try_from(reads.period.seconds()).unwrap_or(PERIOD_SECONDS),
+    };
+    Some((extra, window))
 }
 
 /// Why a stream could not be decided on.
@@ -184,25 +209,23 @@ impl Reader<'_> {
                 let (recent, _) = recent.await;
                 facts.scalings = Some(recent);
             }
-            Fact::Traffic => {
+            // One call reads both.
+            Fact::Traffic | Fact::Consumers => {
                 let direction = facts.firing().map_or(Direction::Down, |(it, _)| it);
-                let policy = policy_of(self.subscription);
-                let Some(reads) = policy.reads(direction, self.now) else {
+                let Some((extra, window)) = metrics_needed(self.subscription, direction, self.now)
+                else {
                     return Ok(());
                 };
                 let name = facts.stream_name(self.subscription);
-                let (start, period) = (window_start(reads), reads.period.seconds());
-                // A period is 60 or 300 s.
-                let period = i32::try_from(period).unwrap_or(PERIOD_SECONDS);
-                let cloudwatch = &clients.cloudwatch;
-                let traffic = cloudwatch.traffic(name, start, self.now, period);
-                facts.traffic = Some(traffic.await?);
-            }
-            Fact::Consumers => {
-                let name = facts.stream_name(self.subscription);
-                let start = after(self.now, -CONSUMERS_OVER);
-                let ages = clients.cloudwatch.iterator_ages(name, start, self.now);
-                facts.iterator_ages = Some(ages.await?);
+                let wanted = [(name, extra)];
+                let read = clients.cloudwatch.metrics_of(&wanted, window).await?;
+                let read = read.into_iter().next().unwrap_or_default();
+                facts.traffic = Some(read.traffic);
+                facts.iterator_ages = read.iterator_ages.map(|mut ages| {
+                    let since = after(self.now, -CONSUMERS_OVER);
+                    ages.points.retain(|(at, _)| *at >= since);
+                    ages
+                });
             }
             Fact::Switches(direction) => {
                 facts.switches = Some(self.switches(direction, facts).await?);

@@ -343,10 +343,14 @@ impl Autoscaler {
                     id,
                     polled,
                     trigger,
+                    sightings,
                     decision,
                     mut report,
                     mute_rules,
                 } = outcome;
+                if let Some(sightings) = sightings {
+                    self.memory.sightings.insert(self.key(id), sightings);
+                }
                 let postponed = matches!(decision.reason(), Reason::InProgress | Reason::Standby);
                 if postponed && trigger.needs_inspection() {
                     self.memory.overdue.insert(id);

@@ -87,6 +87,7 @@ fn traffic(seconds: i64, period: i64) -> Traffic {
         bytes: series(&|i| second(i) * period as f64),
         records: series(&|i| second(i) * period as f64 / 2_000.0),
         rejected: series(&|_| 0.0),
+        outgoing: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 
 use autoscaler_core::{
     alarm::AlarmNames,
+    policy::demand::Share,
     subscription::{Account, Permille, Policy, Subscription},
 };
 use kinesis_autoscaler::config::{
@@ -88,6 +89,7 @@ fn orders() -> Subscription {
         max_iterator_age: None,
         reads: false,
         windows: Arc::default(),
+        throttle_share: Share(5_000),
     }
 }
 
@@ -235,6 +237,7 @@ fn every_key_is_read() {
             max_iterator_age: None,
             reads: false,
             windows: Arc::default(),
+            throttle_share: Share(0),
         }
     );
     assert_eq!(clicks.stream, None);

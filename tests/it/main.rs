@@ -17,6 +17,7 @@ mod exhaustion;
 mod history;
 mod holds;
 mod hosts;
+mod judgement;
 mod lease;
 mod metrics;
 mod package;

@@ -11,12 +11,13 @@ use super::{
     finding::{Finding, Severity},
 };
 use crate::{
-    aws::{Kind, Operation, RegionClients, TTL_ATTRIBUTE},
+    aws::{Extra, Kind, Operation, RegionClients, TTL_ATTRIBUTE, Window},
     config::Config,
-    reconcile::context::Context,
+    reconcile::{context::Context, inspect},
 };
 use autoscaler_core::{
-    limits::{MAX_SHARDS, PERIOD_SECONDS},
+    datetime::after,
+    limits::MAX_SHARDS,
     partition::partition,
     policy::original::step_up,
     subscription::{Account, Subscription},
@@ -109,12 +110,12 @@ pub async fn clients(
     let region = &clients.region;
     let now = context.clock.now();
     if let Some(stream) = metric_of {
-        let start = now
-            .saturating_sub(SignedDuration::from_mins(15))
-            .unwrap_or(now);
-        let traffic = clients
-            .cloudwatch
-            .traffic(stream, start, now, PERIOD_SECONDS);
+        let window = Window {
+            from: after(now, SignedDuration::from_mins(-15)),
+            ..inspect::last_day(now)
+        };
+        let extra = Extra::default();
+        let traffic = clients.cloudwatch.traffic(stream, extra, window);
         if let Err(error) = traffic.await {
             trouble.note(account, region, &error, stream);
         }

@@ -1,4 +1,4 @@
-//! Reads every subscription within the quotas: 50 pairs and the metrics of 166 streams with a call,
+//! Reads every subscription within the quotas: 50 pairs and the metrics of 100 streams with a call,
 //! the rest concurrently.
 
 use autoscaler_core::priority::Priority;
@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{AlarmRow, ConstraintRow, LastScaling, NextWindow, Row, Status};
 use crate::{
-    aws::{self, Kind, STREAMS_PER_CALL},
+    aws::{self, Extra, Kind, STREAMS_PER_CALL, StreamMetrics},
     commands::subscriptions,
     output::progress::Progress,
     reconcile::{
@@ -269,7 +269,7 @@ async fn mute_rules(context: &Arc<Context>) -> BTreeMap<SubscriptionId, Vec<Cons
     subscriptions::each(ids, read, || ()).await
 }
 
-type TrafficReads = JoinSet<(Vec<SubscriptionId>, Result<Vec<Traffic>, aws::Error>)>;
+type TrafficReads = JoinSet<(Vec<SubscriptionId>, Result<Vec<StreamMetrics>, aws::Error>)>;
 
 fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
     let named = |id: SubscriptionId| {
@@ -281,20 +281,24 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
     let mut reads = JoinSet::new();
     for (account, ids) in batches(context, STREAMS_PER_CALL, named) {
         let context = context.clone();
-        let names: Vec<String> = ids
+        let wanted: Vec<(String, Extra)> = ids
             .iter()
             .map(|id| {
-                let facts = &all[id.index()].facts;
-                facts.stream_name(context.subscription(*id)).to_owned()
+                let subscription = context.subscription(*id);
+                let name = all[id.index()].facts.stream_name(subscription).to_owned();
+                let extra = Extra {
+                    rejected: true,
+                    outgoing: subscription.reads,
+                    iterator_ages: false,
+                };
+                (name, extra)
             })
             .collect();
         reads.spawn(async move {
-            let now = context.clock.now();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let wanted: Vec<(&str, Extra)> = wanted.iter().map(|(it, of)| (&**it, *of)).collect();
             let cloudwatch = &context.aws.clients(&account).cloudwatch;
-            let start = inspect::traffic_start(now);
-            let traffic = cloudwatch.traffic_of(&names, start, now, PERIOD_SECONDS);
-            (ids, traffic.await)
+            let window = inspect::last_day(context.clock.now());
+            (ids, cloudwatch.metrics_of(&wanted, window).await)
         });
     }
     reads
@@ -303,9 +307,9 @@ fn spawn_traffic(context: &Arc<Context>, all: &[Gathered]) -> TrafficReads {
 async fn take_traffic(mut reads: TrafficReads, all: &mut [Gathered]) {
     while let Some(read) = reads.join_next().await {
         match read {
-            Ok((ids, Ok(traffic))) => {
-                for (id, traffic) in ids.into_iter().zip(traffic) {
-                    all[id.index()].facts.traffic = Some(traffic);
+            Ok((ids, Ok(metrics))) => {
+                for (id, metrics) in ids.into_iter().zip(metrics) {
+                    all[id.index()].facts.traffic = Some(metrics.traffic);
                 }
             }
             Ok((ids, Err(error))) => {
@@ -457,7 +461,11 @@ fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
 /// Usage of `shards` now, and at the busiest time of the last 24 h; `None`, never zero, for missing
 /// or partial data.
 fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>, Option<f64>) {
-    let Some(traffic) = traffic.filter(|it| it.bytes.complete && it.records.complete) else {
+    let complete = |it: &&Traffic| {
+        let outgoing = it.outgoing.as_ref();
+        it.bytes.complete && it.records.complete && outgoing.is_none_or(|it| it.complete)
+    };
+    let Some(traffic) = traffic.filter(complete) else {
         return (None, None);
     };
     let period = SignedDuration::from_secs(i64::from(PERIOD_SECONDS));
@@ -475,7 +483,11 @@ fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>
     };
     let now = newest.and_then(|newest| {
         let mut then = traffic.clone();
-        for series in [&mut then.bytes, &mut then.records] {
+        let outgoing = then.outgoing.iter_mut();
+        for series in [&mut then.bytes, &mut then.records]
+            .into_iter()
+            .chain(outgoing)
+        {
             series.points.retain(|(at, _)| *at == newest);
         }
         of(&then)

@@ -2,12 +2,17 @@
 
 use crate::{
     facts::{Series, Traffic},
-    limits::{PERIOD_SECONDS, SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND},
+    limits::{
+        PERIOD_SECONDS, SHARD_BYTES_PER_SECOND, SHARD_READ_BYTES_PER_SECOND,
+        SHARD_RECORDS_PER_SECOND,
+    },
 };
 
 /// What one shard takes in a period.
 const BYTES_PER_SHARD: u64 = SHARD_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
 const RECORDS_PER_SHARD: u64 = SHARD_RECORDS_PER_SECOND * PERIOD_SECONDS as u64;
+/// What consumers can read from one shard in a period.
+const READ_PER_SHARD: u64 = SHARD_READ_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
 
 /// Shards used at the busiest time, to tell people.
 pub fn shards_used(traffic: &Traffic) -> f64 {
@@ -18,6 +23,8 @@ pub fn shards_used(traffic: &Traffic) -> f64 {
             .map(|(_, sum)| *sum)
             .fold(0.0, f64::max)
     };
+    let read = traffic.outgoing.as_ref().map_or(0.0, peak);
     (peak(&traffic.bytes) / BYTES_PER_SHARD as f64)
         .max(peak(&traffic.records) / RECORDS_PER_SHARD as f64)
+        .max(read / READ_PER_SHARD as f64)
 }

@@ -7,7 +7,7 @@ use super::{
     demand::{Demand, Share},
     original::{self, known_demand, no_data},
     peak::{Fade, Peak},
-    traffic::{Answer, DataError, Period},
+    traffic::{Answer, DataError, Period, Sums},
 };
 use crate::{
     alarm::Direction,
@@ -27,8 +27,6 @@ const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const KEPT_CALLS: usize = 3;
 /// The last minutes, with the delay of CloudWatch before them.
 const RECENT: SignedDuration = SignedDuration::from_mins(10);
-/// Where nobody has seen the end of a scaling, it is over by then.
-const SCALED_BY: SignedDuration = SignedDuration::from_mins(10);
 const RECHECK: SignedDuration = SignedDuration::from_mins(5);
 
 /// The settings of the policy.
@@ -111,11 +109,9 @@ impl Minutes {
     /// `None` if the traffic cannot be read.
     fn read(input: &Input) -> Option<Self> {
         let traffic = &input.recent;
-        traffic
-            .check(&[&traffic.bytes, &traffic.records], input.now)
-            .ok()?;
-        let last = |sums: &[Option<u64>]| sums.iter().rposition(Option::is_some);
-        let newest = last(&traffic.bytes.sums).max(last(&traffic.records.sums))?;
+        traffic.check(traffic.used(), input.now).ok()?;
+        let last = |metric: &Sums| metric.sums.iter().rposition(Option::is_some);
+        let newest = traffic.used().filter_map(last).max()?;
         if traffic.start_of(newest) < after(input.now, -RECENT) {
             return None;
         }
@@ -128,18 +124,20 @@ impl Minutes {
             sum(&traffic.bytes.sums, first),
             sum(&traffic.records.sums, first),
         );
-        let active = input
-            .active_since
-            .or(input.scaled_at.map(|scaled| after(scaled, SCALED_BY)));
+        let read = traffic.outgoing.as_ref().map(|it| sum(&it.sums, first));
+        let demand = Demand::of(bytes, records, 180);
         let counts_from = (first..=newest)
-            .find(|i| active.is_none_or(|active| traffic.start_of(*i) >= active))
+            .find(|i| {
+                let active = input.active_since;
+                active.is_none_or(|active| traffic.start_of(*i) >= active)
+            })
             .unwrap_or(newest + 1);
         let rejected = match traffic.rejected.answer {
             Answer::NotANumber => 0,
             Answer::Whole | Answer::Partial => sum(&traffic.rejected.sums, counts_from),
         };
         Some(Self {
-            demand: Demand::of(bytes, records, 180),
+            demand: demand.max(Demand::of_reads(read.unwrap_or(0), 180)),
             records,
             rejected,
         })
@@ -164,8 +162,7 @@ struct Needs {
 impl Needs {
     fn read(policy: &Adaptive, input: &Input) -> Result<Self, DataError> {
         let (traffic, now) = (&input.history, input.now);
-        let metrics = [&traffic.bytes, &traffic.records, &traffic.rejected];
-        traffic.check(&metrics, now)?;
+        traffic.check(traffic.used().chain([&traffic.rejected]), now)?;
         let period = traffic.period.seconds();
         let fade = Fade::new(period.unsigned_abs(), policy.memory_seconds);
         let newest = traffic.index(now);

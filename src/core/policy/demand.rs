@@ -1,6 +1,8 @@
 //! Demand in shards, as an exact fixed-point number.
 
-use crate::limits::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
+use crate::limits::{
+    SHARD_BYTES_PER_SECOND, SHARD_READ_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND,
+};
 
 /// Demand in units of which one shard takes [`Demand::ONE_SHARD`]. The unit is chosen so that every
 /// sum of bytes or records over a period that divides an hour converts without rounding.
@@ -17,6 +19,13 @@ impl Share {
     pub const fn percent(percent: u32) -> Self {
         Self(percent * 10_000)
     }
+
+    /// The nearest share to a ratio from 0 to 1; only 0 becomes zero.
+    pub fn of_ratio(ratio: f64) -> Self {
+        // The cast saturates.
+        let millionths = (ratio * 1e6).round() as u32;
+        Self(millionths.max(u32::from(ratio > 0.0)).min(Self::WHOLE.0))
+    }
 }
 
 impl Demand {
@@ -27,6 +36,15 @@ impl Demand {
         let bytes = bytes.saturating_mul(SHARD_RECORDS_PER_SECOND / 8);
         let records = records.saturating_mul(SHARD_BYTES_PER_SECOND / 8);
         Self(bytes.max(records).saturating_mul(3600 / seconds.max(1)))
+    }
+
+    /// The demand of consumers that read `bytes` in `seconds`, which divide an hour; rounded up to
+    /// one unit.
+    pub fn of_reads(bytes: u64, seconds: u64) -> Self {
+        const BYTE: u64 = Demand::ONE_SHARD / SHARD_BYTES_PER_SECOND / 3600;
+        const WIDER: u64 = SHARD_READ_BYTES_PER_SECOND / SHARD_BYTES_PER_SECOND;
+        let units = u128::from(bytes) * u128::from(BYTE) * u128::from(3600 / seconds.max(1));
+        Self(u64::try_from(units.div_ceil(u128::from(WIDER))).unwrap_or(u64::MAX))
     }
 
     /// The least number of shards that carry this demand at `fill` of their capacity.

@@ -13,13 +13,16 @@ use crate::{
     alarm::{Alarm, Direction},
     datetime::after,
     decide::calls_left,
-    facts::{self, Facts, Series},
+    facts::{self, Facts, Series, Sightings},
     scaling::RecentScalings,
     subscription::{self, Permille, Subscription},
 };
 
 /// Beyond this a sum is no traffic. Every whole number below it is exact in floating point.
 const MAX_SUM: f64 = 9_007_199_254_740_992.0;
+
+/// How long a scaling takes at most, where nobody has seen its end.
+const SCALED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The policy that a subscription names, with its settings.
 pub fn policy_of(subscription: &Subscription) -> Box<dyn Policy + Send + Sync> {
@@ -30,7 +33,7 @@ pub fn policy_of(subscription: &Subscription) -> Box<dyn Policy + Send + Sync> {
             memory_seconds: subscription.memory.as_secs().max(1),
             fill: share(subscription.fill),
             saving: share(subscription.saving),
-            ..Adaptive::default()
+            throttle_share: subscription.throttle_share,
         }),
     }
 }
@@ -51,7 +54,7 @@ pub fn input(
         recent: Traffic::default(),
         created_at: None,
         scaled_at: recent.calls().max(),
-        active_since: None,
+        active_since: active_since(facts.sightings, recent, now),
         calls_left: calls_left(recent.calls(), now),
     };
     let Some(reads) = policy.reads(direction, now) else {
@@ -64,6 +67,22 @@ pub fn input(
         Direction::Down => input.history = traffic,
     }
     Ok(input)
+}
+
+/// When the stream was ACTIVE again after its last resharding; `None` if none is known of.
+///
+/// It is the first time that it was seen so. Where nobody looked in time, a scaling is taken to end
+/// within [`SCALED_WITHIN`].
+fn active_since(
+    Sightings { busy_at, active_at }: Sightings,
+    recent: &RecentScalings,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let scaled_at = recent.calls().max();
+    let began = scaled_at.max(busy_at)?;
+    let seen = active_at.filter(|at| *at >= began).unwrap_or(now);
+    let assumed = scaled_at.map(|at| after(at, SCALED_WITHIN)).max(busy_at);
+    Some(assumed.map_or(seen, |assumed| seen.min(assumed)))
 }
 
 /// Where a window that begins at `from` starts to be read: at the start of a period, so that the
@@ -91,7 +110,10 @@ fn window(read: &facts::Traffic, reads: Reads, down: Option<&Alarm>, now: Timest
     let bytes = sums(&read.bytes, fills.bytes);
     let records = sums(&read.records, fills.records);
     let rejected = sums(&read.rejected, true);
-    (traffic.bytes, traffic.records, traffic.rejected) = (bytes, records, rejected);
+    let outgoing = read.outgoing.as_ref();
+    let outgoing = outgoing.map(|it| sums(it, fills.outgoing));
+    (traffic.bytes, traffic.records) = (bytes, records);
+    (traffic.rejected, traffic.outgoing) = (rejected, outgoing);
     traffic
 }
 
@@ -120,4 +142,49 @@ fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) 
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_active_since_it_was_seen_so_or_ten_minutes_after_its_scaling() {
+        let at = |minute: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
+        let check = |scaled: Option<i64>, busy: Option<i64>, active: Option<i64>, expected| {
+            let sightings = Sightings {
+                busy_at: busy.map(at),
+                active_at: active.map(at),
+            };
+            let recent = RecentScalings {
+                unreadable: scaled
+                    .map(|minute| crate::scaling::UnreadableRow {
+                        stream_name: String::new(),
+                        stream_arn: String::new(),
+                        at: Some(at(minute)),
+                    })
+                    .into_iter()
+                    .collect(),
+                ..RecentScalings::default()
+            };
+            let found = active_since(sightings, &recent, at(100));
+            assert_eq!(found, Option::map(expected, at), "{sightings:?}");
+        };
+        // Nothing is known of any resharding.
+        check(None, None, None, None);
+        check(None, None, Some(50), None);
+        // Only the row is known.
+        check(Some(50), None, None, Some(60));
+        check(Some(95), None, None, Some(100));
+        check(Some(50), None, Some(40), Some(60));
+        // Its end was seen.
+        check(Some(50), Some(53), Some(54), Some(54));
+        check(Some(50), None, Some(54), Some(54));
+        check(Some(50), Some(63), Some(64), Some(64));
+        // It lasted, and nobody looked when it ended.
+        check(Some(50), Some(63), None, Some(63));
+        check(Some(50), Some(53), Some(90), Some(60));
+        // Somebody else resharded it.
+        check(None, Some(53), Some(54), Some(54));
+    }
 }

@@ -76,7 +76,7 @@ pub(super) fn no_data(error: DataError, now: Timestamp) -> Verdict {
 
 fn day_peak(input: &Input) -> Result<Demand, DataError> {
     let traffic = &input.history;
-    traffic.check(&[&traffic.bytes, &traffic.records], input.now)?;
+    traffic.check(traffic.used(), input.now)?;
     let first = traffic.index(after(input.now, -DAY));
     (first..=traffic.index(input.now)).try_fold(Demand::default(), |peak, i| {
         Ok(peak.max(known_demand(traffic, i, input)?))

@@ -33,6 +33,7 @@ fn input(n: u32, hundredths: u64) -> Input {
         bytes: sums(Some(SHARD_BYTES * hundredths / 100)),
         records: sums(Some(0)),
         rejected: sums(None),
+        outgoing: None,
     };
     Input {
         now: now(),
@@ -125,6 +126,7 @@ fn the_adaptive_policy_grows_to_twice_the_demand_or_doubles_when_throttled() {
         bytes: minutes(8 * SHARD_BYTES / 5),
         records: minutes(1000),
         rejected: minutes(0),
+        outgoing: None,
     };
     assert_eq!(target(policy.scale_up(&busy)), Ok(16));
     busy.recent.rejected = minutes(10);

@@ -58,6 +58,8 @@ pub struct Traffic {
     pub bytes: Sums,
     pub records: Sums,
     pub rejected: Sums,
+    /// What consumers read, where that counts as usage.
+    pub outgoing: Option<Sums>,
 }
 
 /// Why the traffic gives no answer.
@@ -89,15 +91,26 @@ impl Traffic {
     /// The demand of a period; `None` if it is unknown.
     pub fn demand(&self, i: usize) -> Option<Demand> {
         let seconds = self.period.seconds().unsigned_abs();
-        Some(Demand::of(
-            self.bytes.known(i)?,
-            self.records.known(i)?,
-            seconds,
-        ))
+        let written = Demand::of(self.bytes.known(i)?, self.records.known(i)?, seconds);
+        let Some(outgoing) = &self.outgoing else {
+            return Some(written);
+        };
+        Some(written.max(Demand::of_reads(outgoing.known(i)?, seconds)))
+    }
+
+    /// The metrics that make the demand.
+    pub fn used(&self) -> impl Iterator<Item = &Sums> {
+        [&self.bytes, &self.records]
+            .into_iter()
+            .chain(&self.outgoing)
     }
 
     /// Rejects an answer that is not whole, and one with points from after `now`.
-    pub fn check(&self, metrics: &[&Sums], now: Timestamp) -> Result<(), DataError> {
+    pub fn check<'a>(
+        &self,
+        metrics: impl IntoIterator<Item = &'a Sums>,
+        now: Timestamp,
+    ) -> Result<(), DataError> {
         for metric in metrics {
             match metric.answer {
                 Answer::Whole => {}

@@ -382,12 +382,14 @@ impl Autoscaler {
     fn start(&mut self, candidates: Candidates, now: Timestamp, term: Option<LeaseTerm>) {
         let mut work: Vec<(SubscriptionId, Candidate)> = candidates.into_iter().collect();
         work.sort_by_key(|(id, candidate)| (candidate.facts.priority(), *id));
-        for (id, Candidate { trigger, facts }) in work {
+        for (id, Candidate { trigger, mut facts }) in work {
             self.memory.overdue.remove(&id);
             if trigger == Trigger::Schedule {
                 self.memory.scheduled.remove(&id);
             }
             let subscription = self.context.subscription(id);
+            let seen = self.memory.sightings.get(&self.key(id));
+            facts.sightings = seen.copied().unwrap_or_default();
             let stream = facts.stream_name(subscription).to_owned();
             let region = &self.context.clients_of(subscription).region;
             let account = subscription.account.name();

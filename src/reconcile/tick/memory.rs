@@ -7,7 +7,11 @@ use std::{
 };
 
 use autoscaler_core::{
-    alarm::Alarm, decision::Decision, facts::Facts, reason::Reason, subscription::SubscriptionId,
+    alarm::Alarm,
+    decision::Decision,
+    facts::{Facts, Sightings},
+    reason::Reason,
+    subscription::SubscriptionId,
     trigger::Trigger,
 };
 use jiff::Timestamp;
@@ -38,6 +42,8 @@ pub(super) struct Memory {
     /// Why the scaling log cannot work until a person fixes it.
     pub scaling_log_error: Option<String>,
     pub notices: Notices,
+    /// What was seen of the reshardings of streams whose policy asks for it.
+    pub sightings: BTreeMap<String, Sightings>,
     held: HashMap<SubscriptionId, Held>,
     failures: BTreeMap<String, LastingFailure>,
 }
@@ -73,6 +79,8 @@ struct Saved {
     notices: BTreeMap<String, Notice>,
     #[serde(default)]
     failures: BTreeMap<String, LastingFailure>,
+    #[serde(default)]
+    sightings: BTreeMap<String, Sightings>,
 }
 
 fn write(state_dir: &Path, saved: &Saved) -> bool {
@@ -206,6 +214,7 @@ impl Memory {
         self.scheduled = saved.scheduled.clone();
         self.notices.restore(saved.notices.clone());
         self.failures = saved.failures.clone();
+        self.sightings = saved.sightings.clone();
         let open_read_at = saved.open_read_at.take();
         if write(state_dir, &saved) {
             self.open_read_at = open_read_at.filter(|at| *at <= now);
@@ -224,6 +233,7 @@ impl Memory {
             scheduled: self.scheduled.clone(),
             notices: self.notices.logged().clone(),
             failures: self.failures.clone(),
+            sightings: self.sightings.clone(),
         };
         write(state_dir, &saved);
     }
@@ -232,6 +242,7 @@ impl Memory {
     pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
         self.notices.forget_unknown(keys);
         self.failures.retain(|key, _| keys.contains(key));
+        self.sightings.retain(|key, _| keys.contains(key));
     }
 }
 

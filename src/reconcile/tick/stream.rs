@@ -7,9 +7,9 @@ use autoscaler_core::{
     datetime::after,
     decide::{decide, may_reshard},
     decision::{Action, Conclusion, Decision, Verdict},
-    facts::{Facts, Unread},
+    facts::{Facts, Sightings, Unread},
     reason::Reason,
-    subscription::SubscriptionId,
+    subscription::{Policy, Subscription, SubscriptionId},
     trigger::Trigger,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -23,7 +23,7 @@ use crate::{
         inspect::{InspectError, Reader},
         lease::LeaseTerm,
         lease_guard::LeaseGuard,
-        report::{Seen, StreamReport},
+        report::{Done, Seen, StreamReport},
     },
 };
 
@@ -34,6 +34,8 @@ pub(super) struct StreamOutcome {
     /// The alarms in ALARM, as they were polled.
     pub polled: Vec<Alarm>,
     pub trigger: Trigger,
+    /// What was seen of its reshardings, as far as its policy asks for that.
+    pub sightings: Option<Sightings>,
     /// What a later tick may recall: the decision, or the hold in which its execution ended.
     pub decision: Decision,
     pub report: StreamReport,
@@ -68,15 +70,33 @@ pub(super) async fn reconcile(
         }
     };
     let report = stream.report(&facts, &conclusion, execution.as_ref());
+    let sightings = sightings(context.subscription(id), &facts, &report, now);
     let held = execution.and_then(|execution| execution.replacement());
     StreamOutcome {
         id,
         polled,
         trigger,
+        sightings,
         decision: held.unwrap_or(conclusion.decision),
         report,
         mute_rules: facts.switches.map(|switches| switches.mute_rules_unread),
     }
+}
+
+fn sightings(
+    subscription: &Subscription,
+    facts: &Facts,
+    report: &StreamReport,
+    now: Timestamp,
+) -> Option<Sightings> {
+    let stream = facts.stream.found()?;
+    let asked_for = subscription.policy == Policy::Adaptive;
+    let mut sightings = facts.sightings;
+    sightings.add(stream.status, now);
+    if matches!(report.action, Done::ScaleUp | Done::ScaleDown) {
+        sightings.reshards(now);
+    }
+    asked_for.then_some(sightings)
 }
 
 struct Stream<'a> {

@@ -50,6 +50,7 @@ fn recent(bytes: &[Option<u64>], records: u64, rejected: u64) -> Traffic {
         },
         records: each(records),
         rejected: each(rejected),
+        outgoing: None,
     }
 }
 
