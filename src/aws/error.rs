@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
 use self::cause::Cause;
+pub use self::cause::increase as shard_quota_hint;
 pub use self::operation::Operation;
 use super::{credentials::Unusable, rate_limit::RateLimiter, text, transport::Failure};
 

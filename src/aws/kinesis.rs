@@ -11,8 +11,9 @@ use aws_sdk_kinesis::{
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use tokio::time::Instant;
 
-use super::{Error, Operation, PreSendCheck, text::clean};
+use super::{Error, Operation, PreSendCheck, Room, shard_room::ShardRoom, text::clean};
 use crate::aws::rate_limit::{RateLimiters, SemaphorePermit};
 use autoscaler_core::facts::{StreamStatus, StreamSummary};
 
@@ -25,6 +26,7 @@ pub struct Kinesis {
     client: Client,
     limiters: RateLimiters,
     call_timeout: Duration,
+    room: ShardRoom,
 }
 
 impl Kinesis {
@@ -41,6 +43,7 @@ impl Kinesis {
             client: Client::from_conf(config),
             limiters,
             call_timeout,
+            room: ShardRoom::default(),
         }
     }
 
@@ -133,6 +136,18 @@ impl Kinesis {
                 .slowing(&self.limiters.update_shard_count)
         })?;
         Ok(())
+    }
+
+    /// Takes room for `more` shards in the account's quota; `None` where AWS has to be asked, because
+    /// it refused nothing lately.
+    pub async fn take_room(&self, more: u32) -> Option<Room> {
+        self.room.take(more).await
+    }
+
+    /// Takes room for `more` shards after AWS refused a scale-up that was sent at `sent`.
+    pub async fn take_room_after_refusal(&self, more: u32, sent: Instant) -> Result<Room, Error> {
+        let read = self.shard_limit();
+        self.room.take_after_refusal(more, sent, read).await
     }
 
     /// Reads the account's shard limit and how many shards are open (DescribeLimits).

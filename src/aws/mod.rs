@@ -14,6 +14,7 @@ mod kinesis;
 mod meter;
 mod pre_send_check;
 mod rate_limit;
+mod shard_room;
 mod text;
 mod transport;
 mod unknown_fields;
@@ -30,11 +31,12 @@ pub use connect::ConnectError;
 pub use dynamodb::{
     Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,
 };
-pub use error::{Error, Kind, Operation};
+pub use error::{Error, Kind, Operation, shard_quota_hint};
 pub use kinesis::Kinesis;
 pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
+pub use shard_room::Room;
 pub use transport::{Transport, TransportError};
 
 /// The services of one account in one Region, with their limiters.

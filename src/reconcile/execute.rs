@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use autoscaler_core::{
     alarm::{Alarm, ContractError, Direction, actions_after_rewrite},
+    datetime::after,
     decide::SEND_WITHIN,
     decision::{Action, Conclusion, Decision},
     facts::{Facts, Fetched, StreamStatus, StreamSummary},
@@ -20,7 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::{
-    aws::{self, Definition, Kind, RegionClients, Rewrite, SemaphorePermit},
+    aws::{
+        self, Definition, Kind, RegionClients, Rewrite, Room, SemaphorePermit, shard_quota_hint,
+    },
     output::error::chain,
     reconcile::{
         context::Context,
@@ -201,6 +204,15 @@ impl Executor<'_> {
             Ok(false) => return Execution::Stale,
             Err(error) => return Execution::Refused(read_failed(&error)),
         }
+        let wanted = to.saturating_sub(self.stream.open_shards);
+        if wanted > 0
+            && conclusion.resumes.is_none()
+            && let Some(room) = kinesis.take_room(wanted).await
+            && room.more < wanted
+        {
+            return self.scale_into(room, to, conclusion).await;
+        }
+        let sent = Instant::now();
         let row = match &conclusion.resumes {
             Some(row) => row.clone(),
             None => match self.open_intent(direction, to, conclusion).await {
@@ -211,7 +223,20 @@ impl Executor<'_> {
         match self.carry_out(row, to).await {
             Ok(execution) => execution,
             Err((row, error)) if error.kind == Kind::AccountLimit => {
-                self.scale_within_quota(row, &error, conclusion).await
+                let room = kinesis.take_room_after_refusal(wanted, sent).await;
+                match room.ok().filter(|room| (1..wanted).contains(&room.more)) {
+                    Some(room) => {
+                        let fits = format!("{} more shards fit and are asked for", room.more);
+                        let note = Some(format!("{error} ({fits} instead)"));
+                        close(self.context, row, Outcome::NotApplied, note).await;
+                        kinesis
+                            .acquire_update_shard_count(self.priority(), None)
+                            .await;
+                        self.scale_into(room, to, conclusion).await
+                    }
+                    // Without permission to read the limit, the refusal stands, too.
+                    None => self.refused(row, &error, &conclusion.decision).await,
+                }
             }
             Err((row, error)) => self.refused(row, &error, &conclusion.decision).await,
         }
@@ -236,39 +261,40 @@ impl Executor<'_> {
         })
     }
 
-    /// Scales up by as much as fits after the account's shard quota refused the original target,
-    /// under a new intent.
-    async fn scale_within_quota(
-        &self,
-        row: Scaling,
-        error: &aws::Error,
-        conclusion: &Conclusion,
-    ) -> Execution {
-        let kinesis = &self.clients.kinesis;
-        let (from, wanted) = (self.stream.open_shards, row.to);
-        let room = kinesis.shard_limit().await;
-        let most = room.map(|(limit, open)| from.saturating_add(limit.saturating_sub(open)));
-        // Without permission to read the limit, the refusal stands.
-        let Some(to) = most.ok().filter(|most| (from + 1..wanted).contains(most)) else {
-            return self.refused(row, error, &conclusion.decision).await;
-        };
-        let note = format!("{error} ({to} shards fit and are asked for instead)");
-        close(self.context, row, Outcome::NotApplied, Some(note)).await;
+    /// Scales up by as much as fits into the account's shard quota, which `wanted` shards do not,
+    /// under an intent of its own. Where nothing fits, AWS is not asked.
+    async fn scale_into(&self, room: Room, wanted: u32, conclusion: &Conclusion) -> Execution {
+        let (from, limit) = (self.stream.open_shards, room.limit);
+        let lacking = wanted.saturating_sub(from).saturating_sub(room.more);
+        let hint = shard_quota_hint(limit.saturating_add(lacking), limit);
+        if room.more == 0 {
+            let error = format!(
+                "{wanted} shards do not fit into the account's shard quota of {limit}, which is used up"
+            );
+            let failure = Decision::fail(Reason::AccountLimit, error, hint);
+            let retry = after(self.context.clock.now(), RETRY_REFUSED_AFTER);
+            return Execution::Refused(failure.until(retry));
+        }
+        let to = from.saturating_add(room.more);
         let row = match self.open_intent(Direction::Up, to, conclusion).await {
             Ok(row) => row,
             Err(not_sent) => return not_sent,
         };
-        kinesis
-            .acquire_update_shard_count(self.priority(), None)
-            .await;
+        let sent = Instant::now();
         match self.carry_out(row, to).await {
             Ok(execution) => {
-                let hint = error.hint().unwrap_or_default();
                 let detail = format!("{wanted} shards do not fit into the account's quota; {hint}");
                 let action = Action::ScaleUp { to };
                 execution.reduced_to(Decision::act(action, Reason::AccountLimit, detail))
             }
-            Err((row, error)) => self.refused(row, &error, &conclusion.decision).await,
+            Err((row, error)) => {
+                if error.kind == Kind::AccountLimit {
+                    let kinesis = &self.clients.kinesis;
+                    // Only to have it known that nothing is left.
+                    let _ = kinesis.take_room_after_refusal(0, sent).await;
+                }
+                self.refused(row, &error, &conclusion.decision).await
+            }
         }
     }
 

@@ -270,13 +270,17 @@ fn shard_quota_hint(message: &str) -> String {
     };
     let current = after("shard count for the account");
     let more = after("resulted from this request");
-    let ask = "request an increase of `Shards per Region` for Amazon Kinesis Data Streams in Service Quotas";
     match (current, after("imit:"), more) {
-        (Some(current), Some(limit), Some(more)) => format!(
-            "{ask}: this needs {} shards, and the quota is {limit}",
-            current.saturating_add(more)
-        ),
-        (_, Some(limit), _) => format!("{ask}: the quota is {limit}"),
-        _ => format!("{ask} (`kinesis-autoscaler check` compares it with max_shards)"),
+        (Some(current), Some(limit), Some(more)) => increase(current.saturating_add(more), limit),
+        (_, Some(limit), _) => format!("{ASK}: the quota is {limit}"),
+        _ => format!("{ASK} (`kinesis-autoscaler check` compares it with max_shards)"),
     }
+}
+
+const ASK: &str =
+    "request an increase of `Shards per Region` for Amazon Kinesis Data Streams in Service Quotas";
+
+/// What to ask AWS for where the account needs `shards` shards.
+pub fn increase(shards: u32, limit: u32) -> String {
+    format!("{ASK}: this needs {shards} shards, and the quota is {limit}")
 }
