@@ -5,6 +5,7 @@
 //! thousands of bytes: they are boxed where a stream's task makes the call, because in a storm ten
 //! thousand tasks wait.
 
+mod answer_time;
 mod cloudwatch;
 mod connect;
 mod credentials;

@@ -7,6 +7,7 @@ mod account;
 mod adaptive;
 mod finding;
 mod holds;
+mod hot;
 mod pair;
 mod unsubscribed;
 mod usage;
@@ -122,6 +123,14 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
             ..finding
         }));
     }
+    for (id, finding) in hot::of(context, looked.sizes()).await {
+        let region = subscriptions::region(context, context.subscription(id));
+        all.push(Finding {
+            stream: Some(finding.subject.clone()),
+            region: Some(region.to_owned()),
+            ..finding
+        });
+    }
     for (account, clients) in context.aws.all_clients() {
         let Some((sized, name)) = looked.of_account(account) else {
             continue;
@@ -160,6 +169,16 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
+    /// Name and open shards of each stream whose count is stable.
+    fn sizes(&self) -> BTreeMap<SubscriptionId, (String, u32)> {
+        let size = |(id, name): (&SubscriptionId, &String)| {
+            let summary = self.summaries.get(id)?.as_ref().ok()?;
+            let stable = summary.status == StreamStatus::Active && !summary.on_demand;
+            stable.then(|| (*id, (name.clone(), summary.open_shards)))
+        };
+        self.names.iter().filter_map(size).collect()
+    }
+
     /// Streams that two entries subscribe. If an entry names an alarm, the configuration alone does
     /// not show this.
     fn twice(&self) -> Vec<Finding> {

@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod check;
 pub mod history;
+mod hot_shard;
 pub mod pattern;
 pub mod pause;
 pub mod provision;

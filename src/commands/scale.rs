@@ -375,6 +375,7 @@ async fn current(context: &Context, id: SubscriptionId) -> Result<Current, Failu
         context,
         subscription: context.subscription(id),
         now: context.clock.now(),
+        shared: None,
     };
     let inspected = reader.inspect(&Trigger::Recovery(None), &mut facts).await;
     let conclusion = inspected.map_err(|error| match error {

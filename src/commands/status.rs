@@ -75,6 +75,8 @@ pub struct Row {
     /// Records that were rejected in the last hour because the throughput was exceeded.
     pub rejected_1h: Option<u64>,
     pub rejected_24h: Option<u64>,
+    /// Those of them that were rejected while less than half of the shards was used.
+    pub rejected_at_low_usage_24h: Option<u64>,
     pub scale_up_alarm: AlarmRow,
     pub scale_down_alarm: AlarmRow,
     /// What limits it beside its own bounds: windows, pauses and mute rules.
@@ -85,6 +87,10 @@ pub struct Row {
     pub scalings_left: Option<usize>,
     /// Rows of the last 24 h whose shard counts could not be read; they count toward the limit.
     pub unreadable_rows: usize,
+    /// How the target is chosen: `original` or `adaptive`.
+    pub policy: &'static str,
+    /// When a hold is judged again, unless its alarms change before.
+    pub next_look: Option<Timestamp>,
     /// What the next tick would do, in the codes of its report.
     pub action: &'static str,
     pub target: Option<u32>,
@@ -95,6 +101,13 @@ pub struct Row {
     pub log_error: Option<String>,
     /// Why the metrics could not be read, where the next tick does not need them.
     pub metrics_error: Option<String>,
+}
+
+impl Row {
+    /// Whether it rejects records although its shards have room.
+    pub fn has_hot_shard(&self) -> bool {
+        self.rejected_at_low_usage_24h.is_some_and(|n| n > 0)
+    }
 }
 
 /// One alarm of a pair.

@@ -15,7 +15,7 @@ mod usage;
 use jiff::{SignedDuration, Timestamp};
 
 pub use inquiry::{Inquiry, ReadTwice};
-pub use usage::shards_used;
+pub use usage::{rejected_at_low_usage, shards_used};
 
 use crate::{
     alarm::{Alarm, AlarmContract, ContractError, Direction},
@@ -162,6 +162,14 @@ impl<'a> Judge<'a> {
             settlements,
             ..concluded(judged)?
         })
+    }
+
+    /// Asks for metrics, unless a hold that was decided by them still stands.
+    fn need_metrics(self, fact: Fact) -> Stop {
+        match &self.facts.standing {
+            Some(hold) => hold.clone().into(),
+            None => Stop::Need(fact),
+        }
     }
 
     fn broken(self, error: &ContractError) -> Stop {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     alarm::{Alarm, Direction, State},
     constraints::Constraint,
+    decision::Decision,
     priority::Priority,
     scaling::RecentScalings,
     subscription::Subscription,
@@ -47,8 +48,13 @@ pub struct Facts {
     pub iterator_ages: Option<Series>,
     /// What people have switched off; read only when the stream is about to be scaled.
     pub switches: Option<Switches>,
+    /// How far this host's clock is ahead of AWS's, by the answer with the metrics.
+    pub clock_ahead: SignedDuration,
     /// What earlier ticks saw of a resharding.
     pub sightings: Sightings,
+    /// A hold of an earlier tick that still stands for the same alarms: what it was based on need not
+    /// be read again.
+    pub standing: Option<Decision>,
 }
 
 /// What people have switched off for one direction, outside of the configuration.
@@ -167,7 +173,15 @@ impl Traffic {
     }
 }
 
+/// A clock that is further off shows another time's traffic.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
 impl Facts {
+    /// How far the clock is ahead, if metrics cannot be judged by it.
+    pub fn clock_off(&self) -> Option<SignedDuration> {
+        Some(self.clock_ahead).filter(|ahead| ahead.abs() > CLOCK_TOLERANCE)
+    }
+
     /// The stream's name, from the subscription or from an alarm that was read.
     pub fn stream_name<'a>(&'a self, subscription: &'a Subscription) -> &'a str {
         let from_alarm = || {

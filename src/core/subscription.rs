@@ -74,6 +74,16 @@ pub enum Policy {
     Adaptive,
 }
 
+impl Policy {
+    /// The name that the configuration has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
 /// A ratio in whole thousandths, which compares exactly and is computed with in integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permille(u32);

@@ -20,8 +20,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use crate::{
-    aws::{self, Extra, Kind, MuteRule, RegionClients, Window},
-    reconcile::context::Context,
+    aws::{self, Extra, Kind, MuteRule, RegionClients, StreamMetrics, Window},
+    reconcile::{context::Context, shared_metrics::SharedMetrics},
 };
 
 /// The period over which the consumers' iterator age is judged.
@@ -66,7 +66,7 @@ pub fn last_day(now: Timestamp) -> Window {
 }
 
 /// The metrics that a decision in this direction is made on; `None` if it needs none.
-fn metrics_needed(
+pub(super) fn metrics_needed(
     subscription: &Subscription,
     direction: Direction,
     now: Timestamp,
@@ -111,6 +111,8 @@ pub struct Reader<'a> {
     pub context: &'a Context,
     pub subscription: &'a Subscription,
     pub now: Timestamp,
+    /// Metrics that are read for several streams at once.
+    pub shared: Option<&'a SharedMetrics>,
 }
 
 impl Reader<'_> {
@@ -184,6 +186,23 @@ impl Reader<'_> {
         Ok(ours.map(Pause::constraint).collect())
     }
 
+    /// Reads metrics of a stream, together with those of others where that is possible.
+    async fn metrics(
+        &self,
+        stream: &str,
+        extra: Extra,
+        window: Window,
+    ) -> Result<StreamMetrics, aws::Error> {
+        let cloudwatch = &self.context.clients_of(self.subscription).cloudwatch;
+        if let Some(shared) = self.shared
+            && let Some(read) = shared.take(cloudwatch, stream, window).await
+        {
+            return read;
+        }
+        let read = cloudwatch.metrics_of(&[(stream, extra)], window).await?;
+        Ok(read.into_iter().next().unwrap_or_default())
+    }
+
     /// Reads one fact into `facts`.
     pub async fn read(&self, fact: Fact, facts: &mut Facts) -> Result<(), aws::Error> {
         let clients = self.context.aws.clients(&self.subscription.account);
@@ -217,10 +236,9 @@ impl Reader<'_> {
                     return Ok(());
                 };
                 let name = facts.stream_name(self.subscription);
-                let wanted = [(name, extra)];
-                let read = clients.cloudwatch.metrics_of(&wanted, window).await?;
-                let read = read.into_iter().next().unwrap_or_default();
+                let read = self.metrics(name, extra, window).await?;
                 facts.traffic = Some(read.traffic);
+                facts.clock_ahead = read.clock_ahead;
                 facts.iterator_ages = read.iterator_ages.map(|mut ages| {
                     let since = after(self.now, -CONSUMERS_OVER);
                     ages.points.retain(|(at, _)| *at >= since);

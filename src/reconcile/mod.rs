@@ -10,6 +10,7 @@ pub mod lease_guard;
 pub mod poll;
 pub mod report;
 pub mod scaling_log;
+pub mod shared_metrics;
 pub mod spool;
 pub mod state_file;
 pub mod tick;

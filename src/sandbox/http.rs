@@ -86,22 +86,21 @@ impl Sandbox {
                 let answer = self.apply(&request, false);
                 let id = self.answered(call, &answer);
                 sleep(delay).await;
-                return Ok(wire::respond(
-                    request.service,
-                    &request.operation,
-                    id,
-                    &answer,
-                ));
+                return Ok(self.respond(&request, id, &answer));
             }
             Fault::PartialPage => self.apply(&request, true),
         };
         let id = self.answered(call, &answer);
-        Ok(wire::respond(
-            request.service,
-            &request.operation,
-            id,
-            &answer,
-        ))
+        Ok(self.respond(&request, id, &answer))
+    }
+
+    /// The response, with the time as AWS has it.
+    fn respond(&self, request: &Request, id: u64, answer: &Answer) -> HttpResponse {
+        let mut response = wire::respond(request.service, &request.operation, id, answer);
+        let date = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        // A date has no character that a header cannot have.
+        let _ = response.headers_mut().try_insert("date", date);
+        response
     }
 
     fn call_of(&self, request: &Request) -> Call {
@@ -112,6 +111,7 @@ impl Sandbox {
             service: request.service.name(),
             operation: request.operation.clone(),
             resource: request.resource(),
+            metrics: request.metrics(),
             outcome: String::new(),
         }
     }

@@ -100,6 +100,8 @@ pub struct Call {
     pub operation: String,
     /// The stream, alarm, table, topic or role.
     pub resource: Option<String>,
+    /// The metrics that GetMetricData asks for, which is what AWS bills.
+    pub metrics: usize,
     /// `ok` or the error's code. A fault that drops the response precedes it, as in `HangAfter:
     /// ok`; a fault that drops the request stands alone. Empty while faults are decided.
     pub outcome: String,

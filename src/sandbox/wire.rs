@@ -125,6 +125,15 @@ impl Request {
         })
     }
 
+    /// Returns the number of metrics that GetMetricData asks for.
+    pub(crate) fn metrics(&self) -> usize {
+        let queries = self
+            .input
+            .get("MetricDataQueries")
+            .and_then(Value::as_array);
+        queries.map_or(0, Vec::len)
+    }
+
     /// Returns the stream, alarm, table, topic or role that the request names.
     pub(crate) fn resource(&self) -> Option<String> {
         let text = |member| self.input.get(member).and_then(Value::as_str);

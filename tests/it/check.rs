@@ -363,6 +363,41 @@ async fn an_adaptive_stream_is_held_against_the_numbers_of_its_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_rejects_records_at_low_usage_has_a_hot_shard() {
+    let world = good();
+    let hot = Traffic::constant(Load::of_shards(1.5)).hot_key(1.0);
+    world.place.set_traffic("orders", hot);
+    world.pass(SignedDuration::from_mins(60)).await;
+    let found = examine(&world, STREAMS).await;
+    let finding = found.all.iter().find(|it| it.rule == "hot_shard");
+    let finding = finding.unwrap_or_else(|| panic!("{:#?}", found.all));
+    println!("{} {}: {}", finding.subject, finding.message, finding.fix);
+    assert!(
+        finding
+            .message
+            .starts_with("it rejects records at so low a usage")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_of_an_adaptive_stream_must_not_lead_to_its_scale_up_threshold() {
+    let world = good();
+    let fill = |fill: &str| {
+        format!("[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"\nfill = {fill}\n")
+    };
+    for (value, flaps) in [
+        ("0.55", false),
+        ("0.74", false),
+        ("0.75", true),
+        ("0.9", true),
+    ] {
+        let found = examine(&world, &fill(value)).await;
+        let flapping = found.all.iter().find(|it| it.rule == "flapping");
+        assert_eq!(flapping.is_some(), flaps, "{value}: {:#?}", found.all);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn provisioned_streams_that_nothing_subscribes_are_listed() {
     let world = good();
     world.place.create_stream("stray", 2);

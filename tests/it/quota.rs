@@ -100,7 +100,6 @@ async fn streams_that_meet_the_shard_quota_at_once_share_what_is_left_by_priorit
     }
     world.place.set_shard_limit(431);
     world.pass(SignedDuration::from_mins(10)).await;
-    names.iter().for_each(|name| world.fire(name, "scale-up"));
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut autoscaler = world.start(&named(&all)).await;
     world.sandbox.enforce_quotas(true);
@@ -134,11 +133,6 @@ async fn streams_that_meet_the_shard_quota_at_once_share_what_is_left_by_priorit
 
     // Five minutes later the quota still has no room: one more refusal in all.
     world.pass(SignedDuration::from_mins(6)).await;
-    for name in &names {
-        if world.shards(name) == 2 {
-            world.fire(name, "scale-up");
-        }
-    }
     world.sandbox.reset_calls();
     tick(&mut autoscaler).await;
     assert_eq!(sent(&world), 1);

@@ -482,6 +482,48 @@ async fn rejected_records_are_counted_and_at_low_usage_called_a_hot_shard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_rejects_records_at_low_usage_is_said_to_have_a_hot_shard() {
+    let world = World::new();
+    world.stream("orders", 10);
+    let hot = Traffic::constant(Load::of_shards(3.5)).hot_key(0.3);
+    world.place.set_traffic("orders", hot);
+    world.pass(SignedDuration::from_mins(120)).await;
+    let found = status(&world, &named(&["orders"])).await;
+    let orders = row(&found, "orders");
+    assert!(orders.rejected_at_low_usage_24h > Some(0), "{orders:#?}");
+    let text = found.to_text(None);
+    println!("{text}");
+    let says = "it rejects records at so low a usage that a shard is hot";
+    assert!(text.contains(says), "{text}");
+    assert!(text.contains("split that shard"), "{text}");
+    // Rejected because all shards are full: more of them would help.
+    let full = Traffic::constant(Load::of_shards(12.0));
+    world.place.set_traffic("orders", full);
+    let found = status(&world, &named(&["orders"])).await;
+    assert_eq!(row(&found, "orders").rejected_at_low_usage_24h, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_of_an_adaptive_stream_and_its_next_look_are_shown() {
+    let world = World::new();
+    world.stream("orders", 7);
+    let steady = Traffic::constant(Load::of_shards(2.3));
+    world.place.set_traffic("orders", steady);
+    world.pass(SignedDuration::from_mins(120)).await;
+    world.fire("orders", "scale-down");
+    let config = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"\n";
+    let found = status(&world, config).await;
+    let orders = row(&found, "orders");
+    assert_eq!((orders.policy, orders.reason), ("adaptive", "at_target"));
+    let look = orders.next_look.expect("its peak fades by a law");
+    // From 2.3 shards to what 4 shards carry at 55 % takes 46 min; looks are at half-hours.
+    assert_eq!(look.to_string(), "2026-11-22T15:00:00Z");
+    let text = found.to_text(None);
+    let says = "; adaptive, next look 2026-11-22T15:00:00Z";
+    assert!(text.contains(says), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_alarm_without_data_does_not_read_like_the_reason_no_data() {
     let world = World::new();
     world.stream("orders", 2);

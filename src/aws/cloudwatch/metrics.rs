@@ -8,10 +8,10 @@ use aws_sdk_cloudwatch::{
     primitives::DateTime,
     types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{CloudWatch, STREAM_NAME, timestamp};
-use crate::aws::{Error, Operation};
+use crate::aws::{Error, Operation, answer_time::AnswerTime};
 
 /// What can be read of a stream: the prefix of the query's id, the metric, its statistic.
 const MEASURES: [(&str, &str, &str); 5] = [
@@ -48,6 +48,8 @@ pub struct Extra {
 pub struct StreamMetrics {
     pub traffic: Traffic,
     pub iterator_ages: Option<Series>,
+    /// How far the window's end is ahead of the time at which AWS answered.
+    pub clock_ahead: SignedDuration,
 }
 
 impl StreamMetrics {
@@ -61,6 +63,7 @@ impl StreamMetrics {
         Self {
             traffic,
             iterator_ages: extra.iterator_ages.then(Series::default),
+            clock_ahead: SignedDuration::ZERO,
         }
     }
 
@@ -153,9 +156,15 @@ impl CloudWatch {
                 .start_time(DateTime::from_secs(window.from.as_second()))
                 .end_time(DateTime::from_secs(window.until.as_second()))
                 .set_next_token(next.take());
+            let answer_time = AnswerTime::default();
+            let request = request.customize().interceptor(answer_time.clone());
             let reply = Box::pin(request.send())
                 .await
                 .map_err(|error| Error::from_sdk(Operation::GetMetricData, error))?;
+            if let Some(answered) = answer_time.get() {
+                let ahead = window.until.duration_since(answered);
+                metrics.iter_mut().for_each(|it| it.clock_ahead = ahead);
+            }
             for result in reply.metric_data_results() {
                 if let Some(series) = series_of(&mut metrics, result.id().unwrap_or_default()) {
                     add(series, result);

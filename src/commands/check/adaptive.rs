@@ -1,6 +1,6 @@
 //! What the alarms of a stream with the adaptive policy should look like. Pure.
 
-use autoscaler_core::alarm::Settings;
+use autoscaler_core::{alarm::Settings, subscription::Subscription};
 
 use super::finding::{Finding, Severity};
 
@@ -41,4 +41,35 @@ pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Fin
         );
         add(down, message);
     }
+}
+
+/// A scale-up leaves half of the shards unused, whatever the threshold.
+const UP_LEAVES: f64 = 0.5;
+
+/// Reports thresholds at which a scaling of the policy calls for the opposite one.
+///
+/// The scale-down threshold alone cannot: it only asks for a decision, and the policy holds as long
+/// as the remembered peak needs the shards.
+pub fn flapping(subscription: &Subscription, up: &Settings, found: &mut Vec<Finding>) {
+    let Some(threshold) = up.threshold.filter(|_| up.fires_above() == Some(true)) else {
+        return;
+    };
+    let fill = f64::from(subscription.fill.get()) / 1000.0;
+    let (message, fix) = match () {
+        () if threshold <= UP_LEAVES => (
+            format!(
+                "its threshold of {threshold} is not above {UP_LEAVES}, the usage that a scale-up leads to: it fires again"
+            ),
+            "raise the threshold, for example to 0.75",
+        ),
+        () if fill >= threshold => (
+            format!(
+                "its threshold of {threshold} is not above fill = {fill}, the usage that a scale-down leads to: it fires soon after"
+            ),
+            "lower `fill` below the threshold, for example to 0.55",
+        ),
+        () => return,
+    };
+    let (rule, name) = ("flapping", &up.alarm_name);
+    found.push(Finding::new(Severity::Warning, rule, name, message, fix));
 }

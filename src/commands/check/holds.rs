@@ -81,6 +81,7 @@ async fn hold(
         context,
         subscription,
         now: context.clock.now(),
+        shared: None,
     };
     let conclusion = reader.inspect(&Trigger::Alarm, &mut facts).await.ok()?;
     let Decision::Hold { reason, detail, .. } = conclusion.decision else {

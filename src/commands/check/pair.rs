@@ -74,6 +74,9 @@ pub fn judge(
         let judged = terms.len() == 2 && sound;
         if subscription.policy == Policy::Adaptive {
             adaptive::numbers(up.settings, down.settings, judged, &mut found);
+            if judged {
+                adaptive::flapping(subscription, up.settings, &mut found);
+            }
             return found;
         }
         windows(up.settings, down.settings, sound, &mut found);

@@ -13,7 +13,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{AlarmRow, ConstraintRow, LastScaling, NextWindow, Row, Status};
 use crate::{
     aws::{self, Extra, Kind, STREAMS_PER_CALL, StreamMetrics},
-    commands::subscriptions,
+    commands::{hot_shard, subscriptions},
     output::progress::Progress,
     reconcile::{
         context::Context,
@@ -27,7 +27,7 @@ use autoscaler_core::{
     alarm::{Alarm, Direction},
     constraints::Constraint,
     datetime::after,
-    decide::{Inquiry, calls_left, shards_used},
+    decide::{Inquiry, calls_left, rejected_at_low_usage, shards_used},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, Traffic},
     limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
@@ -99,6 +99,9 @@ pub async fn gather(context: &Arc<Context>) -> Status {
             next_window: NextWindow::of(&subscription.windows, now),
             ..row
         });
+    }
+    if streams.iter().any(Row::has_hot_shard) {
+        hints.insert(hot_shard::REMEDIES.to_owned());
     }
     if streams
         .iter()
@@ -206,6 +209,7 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         context,
         subscription,
         now: context.clock.now(),
+        shared: None,
     };
     if let Err(error) = reader.read(Fact::Stream, &mut gathered.facts).await {
         gathered.errors.insert(Fact::Stream, error);
@@ -342,6 +346,7 @@ async fn conclude(
         context,
         subscription,
         now,
+        shared: None,
     };
     let mut inquiry = Inquiry::new(subscription, &trigger);
     loop {
@@ -417,6 +422,10 @@ async fn row(
         usage_peak_24h,
         rejected_1h: rejected(1),
         rejected_24h: rejected(24),
+        rejected_at_low_usage_24h: rejected(24)
+            .zip(stream)
+            .zip(facts.traffic.as_ref())
+            .map(|((_, stream), traffic)| rejected_at_low_usage(traffic, stream.open_shards)),
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         constraints: Vec::new(),
@@ -429,6 +438,8 @@ async fn row(
         }),
         scalings_left: recent.map(|recent| calls_left(recent.calls(), now)),
         unreadable_rows: recent.map_or(0, |recent| recent.unreadable.len()),
+        policy: subscription.policy.name(),
+        next_look: decision.recheck_at(),
         action: Done::from(decision.action()).code(),
         target: decision.action().map(Action::target),
         reason: decision.reason().code(),

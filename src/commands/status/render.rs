@@ -7,21 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{AlarmRow, Row, Status};
 use crate::{
+    commands::hot_shard,
     output::{
         names::{Named, distinct_names},
         table::{self, counted, wrap},
     },
     reconcile::lease::{Host, Role},
 };
-use autoscaler_core::{datetime::at, limits::CALLS_PER_DAY};
+use autoscaler_core::{datetime::at, limits::CALLS_PER_DAY, subscription::Policy};
 
 /// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
 /// From here on a row of figures has room for the reason beside it.
 const WIDE: u16 = 180;
-/// Rejected records at a lower peak of usage are those of a hot shard, which more shards would not
-/// help.
-const LOW_USAGE: f64 = 0.5;
 const BAR: usize = 10;
 const SHORT_BAR: usize = 5;
 const LEAST_NAME: usize = 6;
@@ -303,7 +301,12 @@ fn notes(row: &Row) -> String {
             counted(n, "row")
         ),
     };
-    fix(row) + &unevaluated(row) + &unreadable + &rejected(row) + &constraints(row)
+    fix(row)
+        + &unevaluated(row)
+        + &unreadable
+        + &rejected(row)
+        + &policy(row)
+        + &constraints(row)
 }
 
 /// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
@@ -317,6 +320,17 @@ fn unevaluated(row: &Row) -> String {
     alarms.into_iter().filter_map(note).collect()
 }
 
+/// `; adaptive, next look 2026-11-26T06:00:00Z`, for a stream that does not have the default policy.
+fn policy(row: &Row) -> String {
+    if row.policy == Policy::default().name() {
+        return String::new();
+    }
+    let look = row
+        .next_look
+        .map(|look| format!(", next look {}", at(look)));
+    format!("; {}{}", row.policy, look.unwrap_or_default())
+}
+
 /// `; 12 records rejected in the last hour, 340 in 24 h`, and what that means at low usage.
 fn rejected(row: &Row) -> String {
     let day = row.rejected_24h.unwrap_or(0);
@@ -324,9 +338,9 @@ fn rejected(row: &Row) -> String {
         return String::new();
     }
     let hour = counted(row.rejected_1h.unwrap_or(0), "record");
-    let hot = match row.usage_peak_24h.is_some_and(|peak| peak < LOW_USAGE) {
-        true => " at low usage: a shard is hot, so spread the partition keys",
-        false => "",
+    let hot = match row.has_hot_shard() {
+        true => format!(": it {}", hot_shard::MEANING),
+        false => String::new(),
     };
     format!("; {hour} rejected in the last hour, {day} in 24 h{hot}")
 }

@@ -224,7 +224,9 @@ fn down(
     let reserved = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
     budget(CALLS_PER_DAY.saturating_sub(reserved), recent, now)?;
     consumers_keep_up(judge)?;
-    let (wanted, detail) = match wanted(judge, Direction::Down, recent, n)? {
+    let wanted = wanted(judge, Direction::Down, recent, n)?;
+    clock_is_right(judge)?;
+    let (wanted, detail) = match wanted {
         Verdict::Scale { to, detail } => (to, detail),
         hold => return Err(held(hold).into()),
     };
@@ -271,7 +273,7 @@ fn wanted(
 ) -> Result<Verdict, Stop> {
     let policy = policy_of(judge.subscription);
     let input = input(&*policy, direction, judge.facts, recent, n, judge.now)
-        .map_err(|_| Stop::Need(Fact::Traffic))?;
+        .map_err(|_| judge.need_metrics(Fact::Traffic))?;
     Ok(match direction {
         Direction::Up => policy.scale_up(&input),
         Direction::Down => policy.scale_down(&input),
@@ -284,7 +286,7 @@ fn consumers_keep_up(judge: Judge<'_>) -> Result<(), Stop> {
         return Ok(());
     };
     let ages = judge.facts.iterator_ages.as_ref();
-    let highest = highest_age(ages.ok_or(Stop::Need(Fact::Consumers))?);
+    let highest = highest_age(ages.ok_or_else(|| judge.need_metrics(Fact::Consumers))?);
     let Some(age) = highest.filter(|age| *age > max) else {
         return Ok(());
     };
@@ -295,6 +297,23 @@ fn consumers_keep_up(judge: Judge<'_>) -> Result<(), Stop> {
         max.as_secs()
     );
     Err(Decision::hold(Reason::ConsumersBehind, detail)
+        .until(after(judge.now, RECHECK))
+        .into())
+}
+
+/// Rule 9: by a wrong clock the window is another, which may lack the peaks that count.
+fn clock_is_right(judge: Judge<'_>) -> Result<(), Stop> {
+    let Some(ahead) = judge.facts.clock_off() else {
+        return Ok(());
+    };
+    let minutes = ahead.abs().as_mins();
+    let side = if ahead.is_positive() { "fast" } else { "slow" };
+    let detail = format!(
+        "the clock of this host is {minutes} min {side} by the time of AWS's answer, so the traffic \
+         of the last days cannot be judged; set the clock (`timedatectl` shows whether it is \
+         synchronized)"
+    );
+    Err(Decision::hold(Reason::NoData, detail)
         .until(after(judge.now, RECHECK))
         .into())
 }

@@ -1,5 +1,7 @@
 //! Shards used, for people; policies decide in whole numbers.
 
+use jiff::Timestamp;
+
 use crate::{
     facts::{Series, Traffic},
     limits::{
@@ -13,6 +15,26 @@ const BYTES_PER_SHARD: u64 = SHARD_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
 const RECORDS_PER_SHARD: u64 = SHARD_RECORDS_PER_SECOND * PERIOD_SECONDS as u64;
 /// What consumers can read from one shard in a period.
 const READ_PER_SHARD: u64 = SHARD_READ_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
+
+/// Above this usage more shards help against rejected records; below it a shard is hot.
+pub const HOT_BELOW: f64 = 0.5;
+
+/// The records that were rejected in periods in which less than half of `shards` was used.
+pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32) -> u64 {
+    let used_in = |period: Timestamp| {
+        let of = |series: &Series| {
+            let points = series.points.iter().filter(|(at, _)| *at == period);
+            points.map(|(_, sum)| *sum).fold(0.0, f64::max)
+        };
+        (of(&traffic.bytes) / BYTES_PER_SHARD as f64)
+            .max(of(&traffic.records) / RECORDS_PER_SHARD as f64)
+    };
+    let limit = f64::from(shards) * HOT_BELOW;
+    let rejected = traffic.rejected.points.iter();
+    let at_low_usage = rejected.filter(|(at, sum)| *sum > 0.0 && used_in(*at) < limit);
+    // The cast saturates.
+    at_low_usage.map(|(_, sum)| *sum).sum::<f64>() as u64
+}
 
 /// Shards used at the busiest time, to tell people.
 pub fn shards_used(traffic: &Traffic) -> f64 {

@@ -27,7 +27,10 @@ const QUIET: SignedDuration = SignedDuration::from_hours(1);
 const KEPT_CALLS: usize = 3;
 /// The last minutes, with the delay of CloudWatch before them.
 const RECENT: SignedDuration = SignedDuration::from_mins(10);
-const RECHECK: SignedDuration = SignedDuration::from_mins(5);
+/// A look reads metrics, which cost money. All streams are looked at by the same half-hours, so that
+/// one call reads the metrics of many.
+const LOOK_SECONDS: i64 = 30 * 60;
+const SOON: SignedDuration = SignedDuration::from_mins(1);
 
 /// The settings of the policy.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +98,15 @@ impl Policy for Adaptive {
             Err(error) => no_data(error, input.now),
         }
     }
+}
+
+/// The first look that is not before `at`.
+fn next_look(at: Timestamp) -> Timestamp {
+    let looks = at
+        .as_second()
+        .saturating_add(LOOK_SECONDS - 1)
+        .div_euclid(LOOK_SECONDS);
+    Timestamp::from_second(looks.saturating_mul(LOOK_SECONDS)).unwrap_or(Timestamp::MAX)
 }
 
 /// The last three minutes of which there is traffic.
@@ -224,7 +236,7 @@ impl Adaptive {
             recheck_at,
         };
         if half > allowed {
-            return hold(Reason::AtTarget, None);
+            return hold(Reason::AtTarget, Some(after(now, QUIET)));
         }
         let quiet_from = input
             .scaled_at
@@ -236,7 +248,7 @@ impl Adaptive {
             let opens = fades.max(needs.season_blocks_until).max(quiet);
             return hold(
                 Reason::AtTarget,
-                Some(opens.unwrap_or(now).max(after(now, RECHECK))),
+                Some(next_look(opens.unwrap_or(now).max(after(now, SOON)))),
             );
         }
         if quiet.is_some() {

@@ -12,6 +12,10 @@ use crate::{alarm::Direction, datetime::after, reason::Reason};
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// CloudWatch publishes metrics late; until then a period may be missing.
 pub(super) const PUBLISHED_AFTER: SignedDuration = SignedDuration::from_mins(20);
+/// Data that is missing for this long is not expected any more, and holds until it is out of the
+/// window.
+const LOST_AFTER: SignedDuration = SignedDuration::from_hours(3);
+const RECHECK_LOST: SignedDuration = SignedDuration::from_hours(1);
 /// When a hold for want of data is judged again.
 const RECHECK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -67,10 +71,14 @@ pub fn step_up(n: u32) -> u32 {
 }
 
 pub(super) fn no_data(error: DataError, now: Timestamp) -> Verdict {
+    let wait = match error {
+        DataError::Missing(at) if now.duration_since(at) > LOST_AFTER => RECHECK_LOST,
+        _ => RECHECK,
+    };
     Verdict::Hold {
         reason: Reason::NoData,
         detail: error.to_string(),
-        recheck_at: Some(after(now, RECHECK)),
+        recheck_at: Some(after(now, wait)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use autoscaler_core::{
@@ -32,6 +33,7 @@ use crate::{
         inspect,
         lease::LeaseTerm,
         poll::{self, Firing, PollMode},
+        shared_metrics::SharedMetrics,
     },
 };
 
@@ -73,6 +75,8 @@ struct Reads {
     waiting: BTreeMap<GroupId, Waiting>,
     now: Timestamp,
     term: Option<LeaseTerm>,
+    /// What the streams of each group may need of CloudWatch's metrics.
+    metrics: BTreeMap<GroupId, Arc<SharedMetrics>>,
 }
 
 impl Autoscaler {
@@ -147,6 +151,10 @@ impl Autoscaler {
             let Candidate { trigger, facts } = candidate;
             inspect::needs_pair(subscription, trigger, facts, reads.now)
         };
+        let streams = candidates.iter();
+        let streams = streams.map(|(id, it)| (self.context.subscription(*id), &it.facts));
+        let metrics = Arc::new(SharedMetrics::of(streams, reads.now));
+        reads.metrics.insert(group, metrics);
         let waiting: Candidates = candidates.extract_if(.., needs_pair).collect();
         let mut queue: Vec<SubscriptionId> = waiting.keys().copied().collect();
         queue.sort_by_key(|id| Reverse((waiting.get(id).map(|it| it.facts.priority()), *id)));
@@ -155,7 +163,7 @@ impl Autoscaler {
             queue,
         };
         reads.waiting.insert(group, waiting);
-        self.start(candidates, reads.now, reads.term);
+        self.start(group, candidates, reads);
         self.read_more_pairs(group, reads);
     }
 
@@ -176,7 +184,7 @@ impl Autoscaler {
                         ready.insert(id, candidate);
                     }
                 }
-                self.start(ready, reads.now, reads.term);
+                self.start(group, ready, reads);
                 self.read_more_pairs(group, reads);
             }
             // After one call failed, the others would fail, too.
@@ -281,7 +289,12 @@ impl Autoscaler {
                 }
                 false => self.memory.recall(*id, trigger, facts, now),
             };
-            let Some(decision) = held else { return true };
+            let Some(decision) = held else {
+                if *trigger == Trigger::Audit {
+                    facts.standing = self.memory.standing(*id, facts, now);
+                }
+                return true;
+            };
             let mut report = self.stream_report(*id, &decision);
             let name = facts.stream_name(self.context.subscription(*id));
             report.stream = (!name.is_empty()).then(|| name.to_owned());
@@ -379,7 +392,8 @@ impl Autoscaler {
     }
 
     /// Starts a task for each stream, the most urgent first.
-    fn start(&mut self, candidates: Candidates, now: Timestamp, term: Option<LeaseTerm>) {
+    fn start(&mut self, group: GroupId, candidates: Candidates, reads: &Reads) {
+        let (now, term) = (reads.now, reads.term);
         let mut work: Vec<(SubscriptionId, Candidate)> = candidates.into_iter().collect();
         work.sort_by_key(|(id, candidate)| (candidate.facts.priority(), *id));
         for (id, Candidate { trigger, mut facts }) in work {
@@ -394,7 +408,8 @@ impl Autoscaler {
             let region = &self.context.clients_of(subscription).region;
             let account = subscription.account.name();
             let span = tracing::error_span!("stream", stream, region, account);
-            let task = stream::reconcile(self.context.clone(), id, trigger, facts, now, term);
+            let (context, metrics) = (self.context.clone(), reads.metrics.get(&group).cloned());
+            let task = stream::reconcile(context, id, trigger, facts, now, term, metrics);
             let task = self.under_way.spawn(task.instrument(span)).id();
             self.tasks.insert(task, id);
         }
@@ -408,6 +423,7 @@ impl Reads {
             waiting: BTreeMap::new(),
             now,
             term,
+            metrics: BTreeMap::new(),
         }
     }
 }

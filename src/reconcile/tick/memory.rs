@@ -125,6 +125,17 @@ impl Memory {
         (unchanged && !trigger.needs_inspection()).then(|| held.decision.clone())
     }
 
+    /// The hold that still stands, if it was decided by metrics and the alarms in ALARM are just as
+    /// they were.
+    pub fn standing(&self, id: SubscriptionId, facts: &Facts, now: Timestamp) -> Option<Decision> {
+        let decision = self.recall(id, &Trigger::Alarm, facts, now)?;
+        let by_metrics = matches!(
+            decision.reason(),
+            Reason::AtTarget | Reason::NoData | Reason::Cooldown | Reason::ConsumersBehind
+        );
+        by_metrics.then_some(decision)
+    }
+
     /// Remembers a hold until its `recheck_at`.
     pub fn remember(
         &mut self,

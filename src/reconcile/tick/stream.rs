@@ -24,6 +24,7 @@ use crate::{
         lease::LeaseTerm,
         lease_guard::LeaseGuard,
         report::{Done, Seen, StreamReport},
+        shared_metrics::SharedMetrics,
     },
 };
 
@@ -51,6 +52,7 @@ pub(super) async fn reconcile(
     mut facts: Facts,
     now: Timestamp,
     term: Option<LeaseTerm>,
+    metrics: Option<Arc<SharedMetrics>>,
 ) -> StreamOutcome {
     let polled = facts.alarms_in_alarm();
     let mut stream = Stream {
@@ -58,6 +60,7 @@ pub(super) async fn reconcile(
         id,
         now,
         term,
+        metrics: metrics.as_deref(),
     };
     let (conclusion, permit) = stream.inspect(&trigger, &mut facts).await;
     let execution = match context.dry_run {
@@ -104,6 +107,7 @@ struct Stream<'a> {
     id: SubscriptionId,
     now: Timestamp,
     term: Option<LeaseTerm>,
+    metrics: Option<&'a SharedMetrics>,
 }
 
 impl Stream<'_> {
@@ -138,6 +142,7 @@ impl Stream<'_> {
             context: self.context,
             subscription,
             now: self.now,
+            shared: self.metrics,
         };
         let inspected = Box::pin(reader.inspect(trigger, facts)).await;
         let conclusion = inspected.unwrap_or_else(|error| failed(&error).into());
