@@ -301,12 +301,7 @@ fn notes(row: &Row) -> String {
             counted(n, "row")
         ),
     };
-    fix(row)
-        + &unevaluated(row)
-        + &unreadable
-        + &rejected(row)
-        + &policy(row)
-        + &constraints(row)
+    fix(row) + &unevaluated(row) + &unreadable + &rejected(row) + &policy(row) + &constraints(row)
 }
 
 /// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
