@@ -107,7 +107,9 @@ fn the_throttle_signal_raises_usage_to_one_where_records_are_rejected() {
 
 #[test]
 fn conditions_take_scalars_and_series() {
-    let cases: [(&str, [Option<f64>; 5]); 8] = [
+    let cases: [(&str, [Option<f64>; 5]); 10] = [
+        ("a > 1 && b == 0", [s(0.0), s(0.0), X, s(1.0), X]),
+        ("a <= 2", [s(1.0), s(1.0), X, s(0.0), X]),
         ("IF(1, a, b)", [s(1.0), s(2.0), X, s(4.0), X]),
         ("IF(0, a)", [X; 5]),
         ("IF(a >= 2, 7, 8)", [s(8.0), s(7.0), X, s(7.0), X]),
@@ -165,6 +167,13 @@ fn what_is_not_supported_is_named() {
         let error = eval(text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn an_expression_may_be_nested_to_a_hundred_levels() {
+    let nested = |levels| format!("{}k{}", "(".repeat(levels), ")".repeat(levels));
+    assert_eq!(eval(&nested(99)), Ok(Value::Scalar(2.0)));
+    assert!(eval(&nested(100)).is_err());
 }
 
 #[test]
