@@ -191,6 +191,36 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_named_by_its_role_or_its_profile() {
+        let account = |profile: Option<&str>, role: Option<&str>| Account {
+            region: None,
+            profile: profile.map(Into::into),
+            role_arn: role.map(Into::into),
+        };
+        let role = "arn:aws:iam::123456789012:role/x";
+        for (account, name, called) in [
+            (account(None, None), None, &["default"][..]),
+            (account(Some("p"), None), Some("p"), &["p"]),
+            (
+                account(Some("p"), Some(role)),
+                Some("123456789012"),
+                &["123456789012", role, "p"],
+            ),
+            (account(None, Some("x")), Some("x"), &["x"]),
+            (
+                account(None, Some("arn:aws:iam:::x")),
+                Some("arn:aws:iam:::x"),
+                &["arn:aws:iam:::x"],
+            ),
+        ] {
+            assert_eq!(account.name(), name, "{account}");
+            assert_eq!(account.short_name(), name.unwrap_or("default"), "{account}");
+            assert!(called.iter().all(|it| account.is_called(it)), "{account}");
+            assert!(!account.is_called("another"), "{account}");
+        }
+    }
+
+    #[test]
     fn a_ratio_is_shown_as_the_configuration_has_it() {
         for (thousandths, text) in [(550, "0.55"), (1000, "1"), (5, "0.005"), (0, "0")] {
             let ratio = Permille::new(thousandths);

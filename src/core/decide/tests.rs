@@ -681,6 +681,47 @@ fn a_missing_alarm_is_told_apart_from_a_missing_stream() {
 }
 
 #[test]
+fn a_scale_down_waits_for_consumers_and_a_scale_up_does_not() {
+    let bounded = Subscription {
+        max_iterator_age: Some(std::time::Duration::from_secs(600)),
+        ..subscription()
+    };
+    let behind = |facts: Facts, seconds: f64| Facts {
+        iterator_ages: Some(Series {
+            points: vec![(ago(60), seconds * 1000.0)],
+            complete: true,
+        }),
+        ..facts
+    };
+    let shrinks = Some(Action::ScaleDown { to: 2 });
+    for (seconds, action, reason) in [
+        (0.0, shrinks, Reason::Alarm),
+        (600.0, shrinks, Reason::Alarm),
+        (601.0, None, Reason::ConsumersBehind),
+    ] {
+        check_with(&bounded, &behind(down(4, 0.0), seconds), action, reason);
+        check(&behind(down(4, 0.0), seconds), shrinks, Reason::Alarm);
+    }
+    let grows = Some(Action::ScaleUp { to: 6 });
+    check_with(&bounded, &behind(up(4), 9_999.0), grows, Reason::Alarm);
+    let verdict = decide(&bounded, &Trigger::Alarm, &down(4, 0.0), now());
+    assert_eq!(verdict, Verdict::Need(Fact::Consumers));
+}
+
+#[test]
+fn a_call_is_free_again_a_day_and_a_minute_after_its_row() {
+    for (age, action, reason) in [
+        (86_459, None, Reason::DailyLimit),
+        (86_460, Some(Action::ScaleUp { to: 6 }), Reason::Alarm),
+    ] {
+        let mut facts = up(4);
+        let rows = vec![row(ago(age), 2, 4, Outcome::Done); 10];
+        facts.scalings = Some(RecentScalings::complete(rows));
+        check(&facts, action, reason);
+    }
+}
+
+#[test]
 fn the_detail_of_a_decision_names_what_it_rests_on() {
     let mut without_a_time = up(4);
     if let Fetched::Found(alarm) = &mut without_a_time.up {

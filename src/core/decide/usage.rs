@@ -50,3 +50,30 @@ pub fn shards_used(traffic: &Traffic) -> f64 {
         .max(peak(&traffic.records) / RECORDS_PER_SHARD as f64)
         .max(read / READ_PER_SHARD as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{SHARD_BYTES, ago};
+
+    #[test]
+    fn the_busiest_time_of_bytes_or_records_is_what_is_used() {
+        let series = |sums: &[f64]| Series {
+            points: sums.iter().map(|sum| (ago(300), *sum)).collect(),
+            complete: true,
+        };
+        for (bytes, records, used) in [
+            (&[][..], &[][..], 0.0),
+            (&[1.0, 2.5, 0.5], &[2.0], 2.5),
+            (&[1.0, 2.5, 0.5], &[0.0, 3.0], 3.0),
+        ] {
+            let times = |shards: &[f64], one| shards.iter().map(|it| it * one).collect::<Vec<_>>();
+            let traffic = Traffic {
+                bytes: series(&times(bytes, SHARD_BYTES)),
+                records: series(&times(records, 300_000.0)),
+                ..Traffic::default()
+            };
+            assert_eq!(shards_used(&traffic), used, "{bytes:?} {records:?}");
+        }
+    }
+}

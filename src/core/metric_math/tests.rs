@@ -107,7 +107,18 @@ fn the_throttle_signal_raises_usage_to_one_where_records_are_rejected() {
 
 #[test]
 fn conditions_take_scalars_and_series() {
-    let cases: [(&str, [Option<f64>; 5]); 10] = [
+    let cases: [(&str, [Option<f64>; 5]); 12] = [
+        (
+            "FILL(b, LINEAR)",
+            [
+                s(10.0),
+                s(10.0 - 10.0 / 3.0),
+                s(10.0 - 20.0 / 3.0),
+                s(0.0),
+                X,
+            ],
+        ),
+        ("MAX(2 * [a, b])", [s(20.0), s(4.0), X, s(8.0), X]),
         ("a > 1 && b == 0", [s(0.0), s(0.0), X, s(1.0), X]),
         ("a <= 2", [s(1.0), s(1.0), X, s(0.0), X]),
         ("IF(1, a, b)", [s(1.0), s(2.0), X, s(4.0), X]),
@@ -174,6 +185,8 @@ fn an_expression_may_be_nested_to_a_hundred_levels() {
     let nested = |levels| format!("{}k{}", "(".repeat(levels), ")".repeat(levels));
     assert_eq!(eval(&nested(99)), Ok(Value::Scalar(2.0)));
     assert!(eval(&nested(100)).is_err());
+    let long = vec!["k"; 200].join(" + ");
+    assert_eq!(eval(&long), Ok(Value::Scalar(400.0)), "long is not deep");
 }
 
 #[test]
