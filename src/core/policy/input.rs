@@ -74,7 +74,7 @@ pub fn input(
 /// When the stream was ACTIVE again after its last resharding; `None` if none is known of.
 ///
 /// It is the first time that it was seen so. Where nobody looked in time, a scaling is taken to end
-/// within [`SCALED_WITHIN`].
+/// within [`SCALED_WITHIN`], or when it was last seen at work.
 fn active_since(
     Sightings { busy_at, active_at }: Sightings,
     recent: &RecentScalings,
@@ -82,9 +82,13 @@ fn active_since(
 ) -> Option<Timestamp> {
     let scaled_at = recent.calls().max();
     let began = scaled_at.max(busy_at)?;
-    let seen = active_at.filter(|at| *at >= began).unwrap_or(now);
-    let assumed = scaled_at.map(|at| after(at, SCALED_WITHIN)).max(busy_at);
-    Some(assumed.map_or(seen, |assumed| seen.min(assumed)))
+    let ends = scaled_at.map(|at| after(at, SCALED_WITHIN));
+    let lasted = busy_at.is_some_and(|busy| ends.is_none_or(|ends| busy >= ends));
+    let seen = active_at.filter(|at| *at >= began);
+    match seen {
+        Some(seen) if lasted => Some(seen),
+        seen => ends.max(busy_at).map(|end| end.min(seen.unwrap_or(now))),
+    }
 }
 
 /// Where a window that begins at `from` starts to be read: at the start of a period, so that the
