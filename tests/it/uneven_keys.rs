@@ -4,12 +4,16 @@ use std::iter::repeat_n;
 
 use autoscaler_sandbox::{Load, Pair, Traffic};
 use jiff::SignedDuration;
-use kinesis_autoscaler::commands::status::{Row, gather};
+use kinesis_autoscaler::commands::{
+    check::{self, Finding, Scope},
+    status::{Row, gather},
+};
 
 use crate::world::{World, tick};
 
 const ORIGINAL: &str = "[[streams]]\nname = \"orders\"\n";
 const ADAPTIVE: &str = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"\n";
+const HOT: &str = "rejects records at so low a usage that a shard is hot";
 /// The pairs that see what is rejected.
 const SEEING: [(Pair, &str); 2] = [(Pair::ThrottleSignal, ORIGINAL), (Pair::Adaptive, ADAPTIVE)];
 
@@ -87,6 +91,11 @@ impl Run {
         (status.streams.into_iter().next().expect("one row"), text)
     }
 
+    async fn findings(&self) -> Vec<Finding> {
+        let context = self.world.context(self.world.config(self.config), false);
+        check::examine(&context.await, Scope::Chosen).await.all
+    }
+
     /// Records rejected in the last hour and in 24 h.
     async fn rejected(&self) -> (u64, u64) {
         let (row, text) = self.status().await;
@@ -158,7 +167,30 @@ async fn a_hot_shard_is_reported_and_not_scaled_after() {
             let (hour, _) = run.rejected().await;
             assert!(hour > 0, "it still rejects records: {case:?}");
             let (_, text) = run.status().await;
-            assert!(text.contains("a shard is hot"), "{case:?}: {text}");
+            for told in [HOT, "aws kinesis split-shard"] {
+                assert!(text.contains(told), "{case:?}: {text}");
+            }
+            let found = run.findings().await;
+            let hot = found.iter().find(|it| it.rule == "hot_shard");
+            let hot = hot.unwrap_or_else(|| panic!("{case:?}: {found:#?}"));
+            assert!(hot.message.contains(HOT), "{hot:#?}");
+            assert!(hot.fix.contains("aws kinesis split-shard"), "{hot:#?}");
         }
     }
+}
+
+/// Its policy reads what is rejected, so that only streams that usage alone misses are missed.
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_stream_with_the_usual_pair_grows_by_usage_and_check_recommends_the_signal() {
+    let case = skewed((Pair::Usual, ADAPTIVE), 1.2);
+    let run = case.run(15 + 60 + 2).await;
+    assert_eq!(run.scale_ups, [20], "records are rejected, so it doubles");
+    let (hour, day) = run.rejected().await;
+    assert!(
+        day > 0 && hour == 0,
+        "{day} rejected, {hour} in the last hour"
+    );
+    let found = run.findings().await;
+    let recommends = |it: &&Finding| it.rule == "no_throttle_signal";
+    assert!(found.iter().any(|it| recommends(&it)), "{found:#?}");
 }
