@@ -1,5 +1,7 @@
 //! Runs what the command line asks for: one tick, the daemon, or a subcommand.
 
+mod backtest;
+
 use std::{
     fs::{File, Permissions, TryLockError},
     io::{self, IsTerminal},
@@ -17,7 +19,6 @@ use crate::{
     aws::{Aws, ConnectError, Transport},
     cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
-        backtest,
         check::{self, Findings},
         history, pause, provision,
         scale::{self, Consent},
@@ -98,11 +99,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Some(Command::Scale(args)) => {
-            let consent = match (args.yes || cli.dry_run, io::stdin().is_terminal()) {
-                (true, _) => Consent::Given,
-                (false, true) => Consent::Ask,
-                (false, false) => Consent::Impossible,
-            };
+            let consent = consent(args.yes || cli.dry_run);
             scale::run(
                 &manual_context(cli).await?.context,
                 args,
@@ -117,7 +114,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Resume(args)) => {
             pause::resume(&manual_context(cli).await?.context, args, cli.output).await
         }
-        Some(Command::Backtest(args)) => backtest::run(args, configured(cli)?, cli.output).await,
+        Some(Command::Backtest(args)) => backtest::run(cli, args).await,
         Some(Command::Status { streams }) => {
             status::run(
                 &manual_context_for(cli, &streams.names).await?.context,
@@ -131,12 +128,12 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// The configuration for a command that also works without one. A file that is named must exist.
-fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
-    let variable = std::env::var_os(CONFIG_VARIABLE);
-    let named = cli.config.is_some() || variable.as_ref().is_some_and(|it| !it.is_empty());
-    let there = named || cli.config_path(variable.as_deref()).exists();
-    (there && !cli.sandbox).then(|| load(cli)).transpose()
+fn consent(given: bool) -> Consent {
+    match (given, io::stdin().is_terminal()) {
+        (true, _) => Consent::Given,
+        (false, true) => Consent::Ask,
+        (false, false) => Consent::Impossible,
+    }
 }
 
 /// Checks the configuration without asking AWS.
@@ -187,7 +184,11 @@ fn world(cli: &Cli) -> Result<World, Failure> {
         let runs = matches!(cli.command, None | Some(Command::Scale(_)));
         return demo_world(cli.once || !runs, cli.set.clone());
     }
-    let config = load(cli)?;
+    network(load(cli)?)
+}
+
+/// AWS itself.
+fn network(config: Config) -> Result<World, Failure> {
     let transport = Transport::network(&Env::real(), config.ca_bundle.as_deref());
     let transport = transport.map_err(|error| {
         let hint = error.hint();

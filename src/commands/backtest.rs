@@ -6,88 +6,367 @@ mod args;
 mod candidates;
 mod demand;
 mod foresight;
+mod history;
 mod picture;
 mod plot;
+mod pool;
 mod render;
 mod replay;
 mod score;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tokio::sync::mpsc;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::task::JoinSet;
 
-pub use self::args::Backtest;
+pub use self::{args::Backtest, score::Row};
 use self::{
-    args::{Model, Prices},
+    args::Model,
     demand::Demand,
-    replay::Candidate,
+    history::{Bill, History, Source},
+    pool::Pool,
     score::{Outcome, Plan},
 };
 use crate::{
     cli::Output,
-    config::Config,
+    commands::{
+        scale::Consent,
+        subscriptions::{self, failed_call},
+    },
+    config::{Config, Prices},
     output::{
         error::{Exit, Failure, Report},
-        print,
-        progress::Progress,
-        terminal_width,
+        print, terminal_width,
     },
+    reconcile::context::Context,
 };
+
+/// What CloudWatch may cost without being asked about, in dollars.
+const ASK_FROM: f64 = 1.0;
+
+/// One stream with all that its replays need.
+#[derive(Debug)]
+struct Subject {
+    demand: Arc<Demand>,
+    start_shards: u32,
+    /// The stream as the configuration subscribes it.
+    configured: Option<Config>,
+    /// The stream's own alarms, where they were read.
+    alarms: Option<Vec<Value>>,
+    model: Model,
+    prices: Prices,
+    notes: Vec<String>,
+}
 
 /// What a backtest of one stream came to.
 #[derive(Debug)]
-pub struct Backtested {
-    demand: Arc<Demand>,
-    start_shards: u32,
+struct Backtested {
+    subject: Subject,
     outcomes: Vec<Outcome>,
-    model: Model,
-    prices: Prices,
     /// Rows that a signal has kept from being computed.
     missing: usize,
 }
 
-/// Runs every candidate over the demand, and prints what they came to.
+/// What remains of it once the demand is no longer needed.
+#[derive(Debug)]
+pub struct Finished {
+    pub stream: String,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub start_shards: u32,
+    pub rows: Vec<Row>,
+    pub advice: String,
+    /// What holds for this stream, and what for the whole run.
+    pub notes: Vec<String>,
+    pub model: Vec<String>,
+    /// Only for terminals.
+    plot: String,
+    /// Rows that a signal has kept from being computed.
+    pub missing: usize,
+}
+
+/// Replays the demand in a file.
 ///
 /// # Errors
 /// Where the demand or a variant is wrong, or the result cannot be written.
-pub async fn run(args: &Backtest, config: Option<Config>, output: Output) -> Result<Exit, Failure> {
-    let Some(file) = &args.demand else {
-        let report = Report::new("backtest needs a file with the demand on the stream")
-            .hint("give a CSV file with the columns time,bytes,records: --demand FILE.csv");
-        return Err(Failure::new(Exit::Usage, report));
-    };
-    let demand = demand::read_csv(file, stream_name(args, file), args.model.tries)?;
+pub async fn run_file(
+    file: &Path,
+    args: &Backtest,
+    config: Config,
+    subscribed: bool,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let demand = demand::read_csv(file, stream_name(args, file)?, args.model.tries)?;
     let start_shards = args
         .shards
-        .unwrap_or_else(|| first_guess(&demand, args.model.skew));
-    let candidates = candidates::all(args, config.as_ref(), &demand, start_shards)?;
-    let result = backtest(Arc::new(demand), start_shards, candidates, args).await?;
-    if let Some(path) = &args.svg {
-        write_svg(path, &result)?;
+        .unwrap_or_else(|| first_guess(&demand, args.model.skew()));
+    let own = |config: &Config| candidates::one_stream(config, &demand.stream);
+    let subject = Subject {
+        configured: subscribed.then(|| own(&config)).flatten(),
+        alarms: None,
+        start_shards,
+        demand: Arc::new(demand),
+        model: args.model.clone(),
+        prices: config.prices,
+        notes: Vec::new(),
+    };
+    let pool = Pool::new(subject.demand.days() * args.candidates());
+    let replay = backtest(subject, args, &pool, args.svg.clone());
+    tokio::pin!(replay);
+    let finished = tokio::select! {
+        finished = &mut replay => finished?,
+        // It returns with the rows that are ready.
+        () = pool.stop_at_signal() => replay.await?,
+    };
+    conclude(vec![finished], Vec::new(), output)
+}
+
+/// Replays the demand that CloudWatch has of the chosen streams.
+///
+/// # Errors
+/// Where nobody agrees to the costs, a variant is wrong, or no stream could be replayed.
+pub async fn run_history(
+    context: &Arc<Context>,
+    args: &Backtest,
+    output: Output,
+    consent: Consent,
+) -> Result<Exit, Failure> {
+    let (finished, failed) = replay_history(context, args, consent).await?;
+    conclude(finished, failed, output)
+}
+
+/// The same without printing: what is finished, and a report of each stream that could not be
+/// replayed.
+///
+/// # Errors
+/// Where nobody agrees to the costs, or a stream is not known.
+pub async fn replay_history(
+    context: &Arc<Context>,
+    args: &Backtest,
+    consent: Consent,
+) -> Result<(Vec<Finished>, Vec<Report>), Failure> {
+    let (sources, mut failed) = sources(context, args).await?;
+    let bill = Bill::of(args, sources.len(), &context.config.prices);
+    if !sources.is_empty() {
+        eprint!("{}", bill.text(args));
+        agree(&bill, consent)?;
     }
-    print(&match output {
-        Output::Json => render::json(std::slice::from_ref(&result)),
-        Output::Csv => render::csv(std::slice::from_ref(&result)),
-        Output::Text => render::text(&result, terminal_width()),
-    })?;
-    Ok(match result.missing {
-        0 => Exit::Done,
-        _ => Exit::Failed,
-    })
+    let pool = Pool::new(args.days as usize * args.candidates() * sources.len());
+    let mut waiting = sources.into_iter().enumerate();
+    let (mut tasks, mut finished) = (JoinSet::new(), BTreeMap::new());
+    let several = waiting.len() > 1;
+    loop {
+        // As many histories are in memory as there are cores.
+        while tasks.len() < pool.threads()
+            && !pool.stopped()
+            && let Some((number, source)) = waiting.next()
+        {
+            let (context, args, pool) = (context.clone(), args.clone(), pool.clone());
+            tasks.spawn(async move {
+                (
+                    number,
+                    one_of_many(&context, &source, &args, &pool, several).await,
+                )
+            });
+        }
+        tokio::select! {
+            joined = tasks.join_next() => match joined {
+                Some(Ok((number, Ok(one)))) => drop(finished.insert(number, one)),
+                Some(Ok((_, Err(failure)))) => failed.extend(failure.reports),
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                None => break,
+            },
+            () = pool.stop_at_signal(), if !pool.stopped() => {}
+        }
+    }
+    Ok((finished.into_values().collect(), failed))
+}
+
+async fn one_of_many(
+    context: &Context,
+    source: &Source,
+    args: &Backtest,
+    pool: &Pool,
+    several: bool,
+) -> Result<Finished, Failure> {
+    let history = history::read(context, source, args).await;
+    let history = history.map_err(|report| Failure::new(Exit::Failed, report))?;
+    let subject = Subject::of(context, source, args, history);
+    let svg = args.svg.as_ref().map(|path| match several {
+        true => of_stream(path, &source.name),
+        false => path.clone(),
+    });
+    backtest(subject, args, pool, svg).await
+}
+
+impl Subject {
+    fn of(context: &Context, source: &Source, args: &Backtest, history: History) -> Self {
+        let History {
+            demand,
+            alarms,
+            shards,
+            skew,
+            mut notes,
+        } = history;
+        let mut model = args.model.clone();
+        if let (None, Some(skew)) = (model.skew, skew) {
+            model.skew = Some(skew.ratio);
+            notes.push(format!(
+                "That load of the busiest shard is an estimate: in {} periods records were rejected \
+                 although the shards were not full. --skew sets another.",
+                skew.periods
+            ));
+        }
+        let shards = args.shards.or(shards);
+        Self {
+            configured: Some(Config {
+                subscriptions: vec![source.subscription.clone()],
+                ..context.config.clone()
+            }),
+            alarms,
+            start_shards: shards.unwrap_or_else(|| first_guess(&demand, model.skew())),
+            demand: Arc::new(demand),
+            model,
+            prices: context.config.prices.clone(),
+            notes,
+        }
+    }
+}
+
+/// The chosen streams that exist, and a report of each that does not.
+async fn sources(
+    context: &Context,
+    args: &Backtest,
+) -> Result<(Vec<Source>, Vec<Report>), Failure> {
+    let chosen = subscriptions::select(context, &args.streams.names).await?;
+    let pairs = subscriptions::pairs(context, &chosen, |_| ()).await;
+    let (mut named, mut failed) = (BTreeMap::new(), Vec::new());
+    for (id, pair) in &pairs {
+        let subscription = context.subscription(*id);
+        let region = subscriptions::region(context, subscription);
+        let name = subscription.stream.clone();
+        match pair {
+            Err(error) => failed.push(failed_call(subscription.label(), region, error.clone())),
+            Ok(pair) => named.extend(
+                name.or_else(|| pair.stream().map(str::to_owned))
+                    .map(|name| (*id, name)),
+            ),
+        }
+    }
+    let summaries = subscriptions::summaries(context, &named).await;
+    let mut sources = Vec::new();
+    for (id, summary) in summaries {
+        let subscription = context.subscription(id);
+        let name = named.remove(&id).unwrap_or_default();
+        match summary {
+            Ok(summary) => sources.push(Source {
+                subscription: subscription.clone(),
+                pair: pairs
+                    .get(&id)
+                    .and_then(|it| it.as_ref().ok())
+                    .cloned()
+                    .unwrap_or_default(),
+                name,
+                summary,
+            }),
+            Err(error) => {
+                let region = subscriptions::region(context, subscription);
+                failed.push(failed_call(&name, region, error));
+            }
+        }
+    }
+    Ok((sources, failed))
+}
+
+/// Asks before what costs more than a dollar.
+fn agree(bill: &Bill, consent: Consent) -> Result<(), Failure> {
+    if bill.dollars <= ASK_FROM {
+        return Ok(());
+    }
+    let costs = format!("CloudWatch would charge about ${:.2}", bill.dollars);
+    let hint = "add --yes to read the metrics all the same, or choose fewer streams with --stream";
+    match consent {
+        Consent::Given => Ok(()),
+        Consent::Impossible => {
+            let report = Report::new(format!("{costs}, and there is no terminal to ask on"));
+            Err(Failure::new(Exit::Usage, report.hint(hint)))
+        }
+        Consent::Ask => {
+            eprint!("{costs}. Go on? [y/N] ");
+            let mut answer = String::new();
+            let read = io::stdin().lock().read_line(&mut answer);
+            read.map_err(|error| Failure::new(Exit::Failed, error))?;
+            match answer.trim().to_ascii_lowercase().as_str() {
+                "y" | "yes" => Ok(()),
+                _ => Err(Failure::new(
+                    Exit::Failed,
+                    Report::new("nothing was read").hint(hint),
+                )),
+            }
+        }
+    }
+}
+
+/// Prints what is finished, and then what failed.
+fn conclude(finished: Vec<Finished>, failed: Vec<Report>, output: Output) -> Result<Exit, Failure> {
+    let complete = finished.iter().all(|it| it.missing == 0) && failed.is_empty();
+    if !finished.is_empty() {
+        print(&match output {
+            Output::Json => render::json(&finished),
+            Output::Csv => render::csv(&finished),
+            Output::Text => render::text(&finished, terminal_width()),
+        })?;
+    }
+    let failure = Failure {
+        exit: Exit::Failed,
+        reports: subscriptions::folded(failed),
+    };
+    match (complete, finished.is_empty()) {
+        (true, false) => Ok(Exit::Done),
+        (true, true) => Err(Failure::new(
+            Exit::Failed,
+            Report::new("there is no stream to replay"),
+        )),
+        (false, true) => Err(failure),
+        (false, false) => {
+            failure.print();
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 /// As it was given, else as the file is called.
-fn stream_name(args: &Backtest, file: &Path) -> String {
+fn stream_name(args: &Backtest, file: &Path) -> Result<String, Failure> {
+    let given = match args.streams.names.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => {
+            let report =
+                Report::new("--demand has the demand of one stream, and --stream names several");
+            return Err(Failure::new(Exit::Usage, report));
+        }
+    };
     let stem = || {
         file.file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
     };
-    let name = args.stream.clone().or_else(stem).unwrap_or_default();
+    let name = given.or_else(stem).unwrap_or_default();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    name.chars()
-        .map(|c| if allowed(c) { c } else { '-' })
-        .take(128)
-        .collect()
+    let name = name.chars().map(|c| if allowed(c) { c } else { '-' });
+    Ok(name.take(128).collect())
+}
+
+/// `pictures/backtest.svg` as `pictures/backtest-orders.svg`.
+fn of_stream(path: &Path, stream: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}-{stream}.{extension}"))
 }
 
 /// The first day's peak at half of the capacity.
@@ -97,94 +376,88 @@ fn first_guess(demand: &Demand, skew: f64) -> u32 {
     peak.unwrap_or(1).min(autoscaler_core::limits::MAX_SHARDS)
 }
 
-/// Runs the candidates on threads of their own, as many at a time as there are cores, until all are
-/// done or a signal comes.
+/// Replays every candidate, and draws the result.
 async fn backtest(
-    demand: Arc<Demand>,
-    start_shards: u32,
-    candidates: Vec<Candidate>,
+    subject: Subject,
     args: &Backtest,
-) -> Result<Backtested, Failure> {
-    let progress = Progress::steps(candidates.len());
-    let mut replayed: Vec<Option<Result<Plan, String>>> = vec![None; candidates.len()];
-    let mut plans = spawn(&demand, &candidates, &args.model);
-    loop {
-        let done = replayed.iter().flatten().count();
-        progress.say(format!("{done} of {} candidates", candidates.len()));
-        tokio::select! {
-            plan = plans.recv() => match plan {
-                Some((number, plan)) => replayed[number] = Some(plan),
-                None => break,
-            },
-            _ = tokio::signal::ctrl_c() => break,
-        }
-        progress.advance(1);
-    }
-    progress.end();
-    let missing = replayed.iter().filter(|plan| plan.is_none()).count();
-    let (model, prices) = (args.model.clone(), args.prices);
-    let mut outcomes = Vec::new();
-    for (candidate, plan) in candidates.iter().zip(replayed) {
-        if let Some(plan) = plan {
-            let plan = plan.map_err(|error| {
+    pool: &Pool,
+    svg: Option<PathBuf>,
+) -> Result<Finished, Failure> {
+    let candidates = candidates::all(args, &subject)?;
+    let plans = candidates.iter().map(|candidate| {
+        let (candidate, demand) = (candidate.clone(), subject.demand.clone());
+        let model = subject.model.clone();
+        pool.run(move |goes_on| replay::run(&candidate, &demand, &model, goes_on))
+    });
+    // All are queued before the first is awaited.
+    let plans: Vec<_> = plans.collect();
+    let (mut outcomes, mut missing) = (Vec::new(), 0);
+    for (candidate, plan) in candidates.iter().zip(plans) {
+        match plan.await.transpose() {
+            None => missing += 1,
+            Some(Err(error)) => {
                 let text = format!("the replay of {} failed: {error}", candidate.name);
-                Failure::new(Exit::Failed, Report::new(text))
-            })?;
-            outcomes.push(score::provisioned(
+                return Err(Failure::new(Exit::Failed, Report::new(text)));
+            }
+            Some(Ok(plan)) => outcomes.push(score::provisioned(
                 &candidate.name,
-                &demand,
+                &subject.demand,
                 plan,
-                &model,
-                &prices,
-            ));
+                &subject.model,
+                &subject.prices,
+            )),
         }
     }
-    outcomes.extend(bounds(&demand, &model, &prices));
-    Ok(Backtested {
-        demand,
-        start_shards,
+    outcomes.extend(bounds(&subject));
+    let result = Backtested {
+        subject,
         outcomes,
-        model,
-        prices,
         missing,
-    })
+    };
+    if let Some(path) = svg {
+        write_svg(&path, &result)?;
+    }
+    Ok(result.finished())
 }
 
-/// Starts the replays; each result comes with the number of its candidate.
-fn spawn(
-    demand: &Arc<Demand>,
-    candidates: &[Candidate],
-    model: &Model,
-) -> mpsc::UnboundedReceiver<(usize, Result<Plan, String>)> {
-    let (to, plans) = mpsc::unbounded_channel();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let work: Vec<(usize, Candidate)> = candidates.iter().cloned().enumerate().collect();
-    let work = Arc::new(std::sync::Mutex::new(work.into_iter()));
-    for _ in 0..cores.min(candidates.len()) {
-        let (work, to) = (work.clone(), to.clone());
-        let (demand, model) = (demand.clone(), model.clone());
-        // Detached: after a signal the process ends with what is done.
-        std::thread::spawn(move || {
-            let next = || work.lock().ok()?.next();
-            while let Some((number, candidate)) = next() {
-                let plan = replay::run(&candidate, &demand, &model);
-                if to.send((number, plan)).is_err() {
-                    break;
-                }
-            }
-        });
+impl Backtested {
+    fn finished(self) -> Finished {
+        let demand = &self.subject.demand;
+        Finished {
+            stream: demand.stream.clone(),
+            from: demand.start,
+            to: demand.time(demand.minutes.len()),
+            start_shards: self.subject.start_shards,
+            advice: advice::advice(&self),
+            notes: advice::notes(&self.subject),
+            model: advice::model(&self.subject),
+            plot: terminal_width().map_or_else(String::new, |width| {
+                plot::text(&self, render::columns(Some(width)))
+            }),
+            missing: self.missing,
+            rows: self.outcomes.into_iter().map(|it| it.row).collect(),
+        }
     }
-    plans
 }
 
 /// The rows that put the others into proportion.
-fn bounds(demand: &Demand, model: &Model, prices: &Prices) -> Vec<Outcome> {
+fn bounds(subject: &Subject) -> Vec<Outcome> {
+    let Subject {
+        demand,
+        model,
+        prices,
+        ..
+    } = subject;
     let minutes = demand.minutes.len();
-    let needs = (0..minutes).map(|minute| score::needed(demand.at(minute), model.skew));
+    let needs = (0..minutes).map(|minute| score::needed(demand.at(minute), model.skew()));
     let held = Plan::constant(needs.max().unwrap_or(1), minutes);
-    let known = foresight::plan(demand, model.skew);
-    let standard = [prices.stream_hour, prices.standard_in, prices.standard_out];
-    let advantage = [0.0, prices.advantage_in, prices.advantage_out];
+    let known = foresight::plan(demand, model.skew());
+    let standard = [
+        prices.stream_hour,
+        prices.standard_gb_in,
+        prices.standard_gb_out,
+    ];
+    let advantage = [0.0, prices.advantage_gb_in, prices.advantage_gb_out];
     vec![
         score::provisioned("held_at_peak", demand, held, model, prices),
         score::provisioned("foresight", demand, known, model, prices),

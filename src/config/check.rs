@@ -55,6 +55,7 @@ pub(super) fn config(
             .high_availability
             .then_some(globals.high_availability),
         metrics: present.metrics.then_some(globals.metrics),
+        prices: globals.prices,
         alarms: globals.design,
         ignore_fields: globals.replies.ignore_fields,
         subscriptions,

@@ -20,6 +20,14 @@ pub(super) fn profile(text: &str) -> Result<String, Complaint> {
     }
 }
 
+/// A text that is printed within a line.
+pub(super) fn line(text: &str) -> Result<String, Complaint> {
+    match text.chars().any(char::is_control) {
+        true => Err(wrong("must be one line without control characters")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 pub(super) fn region(text: &str) -> Result<String, Complaint> {
     let fits = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
     if !text.is_empty() && text.bytes().all(fits) {

@@ -23,7 +23,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Complaint, LogFormat, cron, format,
     kind::{
-        Choice, DAY, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period, Rate,
+        Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period, Rate,
         Ratio, Text, Texts, Thousandths, Whole, text,
     },
     settings::{Settings, settings},
@@ -196,6 +196,27 @@ settings! {
 }
 
 settings! {
+    /// What AWS charges, in dollars.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Prices {
+        /// Where and as of when the prices hold; `backtest` prints it beside them.
+        source: String = text(format::line), "us-east-1, September 2026".to_owned();
+        /// A shard for an hour, and a million PUT payload units of 25 KB.
+        shard_hour: f64 = Dollars, 0.015;
+        put_units_million: f64 = Dollars, 0.014;
+        /// On-demand Standard: a stream for an hour, and a GB written and read.
+        stream_hour: f64 = Dollars, 0.04;
+        standard_gb_in: f64 = Dollars, 0.08;
+        standard_gb_out: f64 = Dollars, 0.04;
+        /// On-demand Advantage: a GB written and read.
+        advantage_gb_in: f64 = Dollars, 0.032;
+        advantage_gb_out: f64 = Dollars, 0.016;
+        /// A thousand metrics that GetMetricData is asked for.
+        metrics_thousand: f64 = Dollars, 0.01;
+    }
+}
+
+settings! {
     #[derive(Debug)]
     pub(super) struct AlarmReplies {
         /// Fields in CloudWatch's replies that are not settings of an alarm. A field that this
@@ -312,6 +333,7 @@ pub(super) struct Globals {
     pub quotas: Quotas,
     pub high_availability: HighAvailability,
     pub metrics: Metrics,
+    pub prices: Prices,
     pub design: PairDesign,
     pub replies: AlarmReplies,
     pub reads: Reads,
@@ -372,6 +394,11 @@ impl Globals {
                 "metrics",
                 &["With this section, Prometheus can read metrics at http://<listen>/metrics."],
                 vec![&mut self.metrics],
+            ),
+            section(
+                "prices",
+                &["The prices that `kinesis-autoscaler backtest` computes costs with."],
+                vec![&mut self.prices],
             ),
             section(
                 "alarms",

@@ -216,6 +216,27 @@ impl Kind for Rate {
     }
 }
 
+/// A price.
+pub(super) struct Dollars;
+
+impl Kind for Dollars {
+    type Value = f64;
+
+    fn read(&self, written: &Written<'_>) -> Result<f64, Complaint> {
+        let number = number(written)?;
+        match number.is_finite() && number >= 0.0 {
+            true => Ok(number),
+            false => Err(wrong(format!(
+                "must be a finite number of dollars, 0 or more, is {number}"
+            ))),
+        }
+    }
+
+    fn show(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
 /// A number from 0 to 1.
 pub(super) struct Ratio {
     /// Whether 0 is in the range.

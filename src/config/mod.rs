@@ -35,7 +35,7 @@ use self::{
     streams::Streams,
 };
 pub use self::{
-    keys::{HighAvailability, Metrics, PairDesign, Quotas},
+    keys::{HighAvailability, Metrics, PairDesign, Prices, Quotas},
     layers::{CONFIG_VARIABLE, Overrides, Setting},
     problem::{Complaint, Error, Origin, Problem},
     read::nearest,
@@ -67,6 +67,8 @@ pub struct Config {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
+    /// What AWS charges; only `backtest` computes with it.
+    pub prices: Prices,
     /// The alarms that `alarms print` and `alarms create` make.
     pub alarms: PairDesign,
     /// Reply fields of DescribeAlarms that may be lost when an alarm is rewritten.

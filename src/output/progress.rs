@@ -25,6 +25,11 @@ impl Progress {
         Self::with("{bar:12} {wide_msg}", steps, "")
     }
 
+    /// A bar for work of so many simulated days, with the time that is left.
+    pub fn days(days: usize) -> Self {
+        Self::with("{bar:30} {percent} % {msg} {eta} left", days, "replayed,")
+    }
+
     fn with(template: &str, pieces: usize, what: &'static str) -> Self {
         if !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());

@@ -2,8 +2,20 @@
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
+use autoscaler_sandbox::{Load, Traffic};
+use jiff::SignedDuration;
+use kinesis_autoscaler::{
+    cli::{self, Cli},
+    commands::{
+        backtest::{Finished, replay_history},
+        scale::Consent,
+    },
+    output::error::{Failure, Report},
+};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::world::World;
 
 const SHARD_BYTES: f64 = 62_914_560.0;
 
@@ -181,6 +193,13 @@ fn wrong_input_is_told_with_its_place_and_a_hint() {
         (wave(), &["--variant", "min_shard=3"], 2, "min_shard"),
         (wave(), &["--variant", "fast"], 2, "--variant fast"),
         (wave(), &["--skew", "0.5"], 2, "--skew"),
+        (wave(), &["--days", "3"], 2, "--days"),
+        (
+            wave(),
+            &["--stream", "a", "--stream", "b"],
+            2,
+            "names several",
+        ),
     ] {
         let run = backtest(folder.path(), &demand, flags);
         assert_eq!(
@@ -216,4 +235,125 @@ fn without_a_demand_it_says_that_a_file_is_needed() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("--demand FILE.csv"), "{error}");
+}
+
+/// What a run over the history of the world's streams comes to.
+async fn history(
+    world: &World,
+    config: &str,
+    flags: &[&str],
+    consent: Consent,
+) -> Result<(Vec<Finished>, Vec<Report>), Failure> {
+    let words = ["kinesis-autoscaler", "backtest"];
+    let cli = Cli::try_from_args(words.iter().chain(flags)).expect("the flags are right");
+    let Some(cli::Command::Backtest(args)) = cli.command else {
+        panic!("it is a backtest");
+    };
+    let context = world.context(world.config(config), false).await;
+    replay_history(&context, &args, consent).await
+}
+
+fn told(report: &Report) -> String {
+    let mut text = Vec::new();
+    report.write(&mut text, false).expect("memory takes it");
+    String::from_utf8(text).expect("UTF-8")
+}
+
+const FLEET: &str = "[[streams]]\nname = \"uneven\"\n[[streams]]\nname = \"managed\"\n\
+    [[streams]]\nname = \"silent\"\n[[streams]]\nname = \"gone\"\n[[streams]]\nname = \"new\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn each_stream_of_a_fleet_is_replayed_or_its_trouble_is_told() {
+    let world = World::new();
+    let now = world.clock.now();
+    for stream in ["uneven", "silent", "new"] {
+        world.stream(stream, 4);
+    }
+    world.place.create_on_demand_stream("managed");
+    let constant = |used| Traffic::constant(Load::of_shards(used));
+    // 1.5 times the mean on the busiest shard: 4 shards take 2.67, and reject the rest for ever.
+    world.place.set_traffic("uneven", constant(2.8).skew(1.5));
+    world.place.set_traffic("managed", constant(1.0));
+    let young = now - SignedDuration::from_hours(3);
+    let before = now - SignedDuration::from_hours(24 * 16);
+    world
+        .place
+        .set_traffic("new", constant(1.0).gap(before, young));
+
+    let (finished, failed) = history(&world, FLEET, &["--days", "2"], Consent::Impossible)
+        .await
+        .expect("some can be replayed");
+    let names: Vec<&str> = finished.iter().map(|it| it.stream.as_str()).collect();
+    assert_eq!(names, ["uneven", "managed"]);
+    let notes = |number: usize| finished[number].notes.join("\n");
+    assert!(notes(0).contains("1.5 times the mean load"), "{}", notes(0));
+    assert!(notes(0).contains("without a pause"), "{}", notes(0));
+    assert!(notes(1).contains("on-demand mode"), "{}", notes(1));
+    for one in &finished {
+        let rows: Vec<&str> = one.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(
+            rows[..3],
+            ["configured", "original", "adaptive"],
+            "{}",
+            one.stream
+        );
+    }
+    // Its own pair has no throttle signal, and never fires below 75 % usage.
+    assert!(finished[0].rows[0].rejected_minutes_week > 9_000.0);
+    assert!(finished[0].rows[2].rejected_minutes_week < 100.0);
+
+    let failed: String = failed.iter().map(told).collect();
+    for says in [
+        "silent (eu-west-1)\ncaused by: CloudWatch has no data of the last 2 days",
+        "gone (eu-west-1)",
+        "new (eu-west-1)\ncaused by: the demand covers 3.0 h",
+    ] {
+        assert!(failed.contains(says), "{says:?} is not in {failed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_reading_and_costs_that_nobody_agreed_to_are_errors() {
+    let world = World::new();
+    world.stream("orders", 2);
+    let traffic = Traffic::constant(Load::of_shards(1.0));
+    world.place.set_traffic("orders", traffic);
+    let config = "[[streams]]\nname = \"orders\"\n";
+    world.sandbox.deny("cloudwatch:GetMetricData");
+    let (finished, failed) = history(&world, config, &["--days", "2"], Consent::Impossible)
+        .await
+        .expect("the denial is this stream's");
+    assert!(finished.is_empty());
+    let failed = told(&failed[0]);
+    assert!(failed.contains("cloudwatch:GetMetricData"), "{failed}");
+
+    let dear = format!("[prices]\nmetrics_thousand = 500\n{config}");
+    let refused = history(&world, &dear, &["--days", "63"], Consent::Impossible).await;
+    let refused = refused.expect_err("nobody has agreed");
+    assert_eq!(refused.exit as u8, 2);
+    let refused = told(&refused.reports[0]);
+    assert!(
+        refused.contains("about $1.50") && refused.contains("--yes"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_demo_streams_can_be_replayed_without_anything() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"))
+        .args(["--sandbox", "backtest", "--stream", "sens*", "--days", "2"])
+        .args(["--output", "json"])
+        .env_remove("KINESIS_AUTOSCALER_CONFIG")
+        .output()
+        .expect("the program runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    assert!(
+        error.contains("1 request to GetMetricData for 3 metrics"),
+        "{error}"
+    );
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(result["streams"][0]["stream"], "sensors");
+    assert_eq!(result["streams"][0]["start_shards"], 4);
+    row(&result, "configured");
 }

@@ -8,7 +8,7 @@ use autoscaler_core::{
     subscription::{Account, Permille, Policy, Subscription},
 };
 use kinesis_autoscaler::config::{
-    Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Quotas,
+    Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Prices, Quotas,
     commented_file, known_keys,
 };
 use proptest::prelude::*;
@@ -59,6 +59,17 @@ fn minimal() -> Config {
         },
         high_availability: None,
         metrics: None,
+        prices: Prices {
+            source: "us-east-1, September 2026".to_owned(),
+            shard_hour: 0.015,
+            put_units_million: 0.014,
+            stream_hour: 0.04,
+            standard_gb_in: 0.08,
+            standard_gb_out: 0.04,
+            advantage_gb_in: 0.032,
+            advantage_gb_out: 0.016,
+            metrics_thousand: 0.01,
+        },
         alarms: PairDesign {
             up_threshold: 0.75,
             down_threshold: 0.25,

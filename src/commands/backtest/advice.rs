@@ -1,7 +1,7 @@
 //! What follows from the rows, in one sentence, and what they rest on.
 
 use super::{
-    Backtested, args,
+    Backtested, Subject,
     foresight::BLOCK_MINUTES,
     score::{Outcome, RETRY_SHARE, Row, put_units_week},
 };
@@ -12,6 +12,8 @@ pub const HOURS_A_MONTH: f64 = 730.0;
 
 /// Less than this is no reason to change anything.
 const WORTH_IT: f64 = 0.95;
+/// Producers that are throttled for so long send less, or give up.
+const UNKNOWN_FROM_MINUTES: usize = 60;
 /// What an account with on-demand Advantage is billed for at least, in GB a week: 25 MB/s.
 const ADVANTAGE_LEAST_GB: f64 = 0.025 * 3600.0 * HOURS_A_WEEK;
 
@@ -22,7 +24,7 @@ pub fn advice(result: &Backtested) -> String {
         return "There is nothing to compare: no policy was replayed.".to_owned();
     };
     let today = &today.row;
-    let put_units = put_units_week(&result.demand, &result.prices);
+    let put_units = put_units_week(&result.subject.demand, &result.subject.prices);
     let paid = today.cost_week_usd + put_units;
     let ratio = |row: &Row| match row.peak_shards {
         Some(_) => (row.cost_week_usd + put_units) / paid,
@@ -78,45 +80,52 @@ fn minutes(row: &Row, today: &Row) -> String {
     }
 }
 
-/// What the result rests on, and what it cannot know; one sentence or two each.
-pub fn assumptions(result: &Backtested) -> Vec<String> {
-    let (model, prices, demand) = (&result.model, &result.prices, &result.demand);
-    let put_units = put_units_week(demand, prices);
-    let least = ADVANTAGE_LEAST_GB * prices.advantage_in;
+/// What every stream of a run is replayed with.
+pub fn model(subject: &Subject) -> Vec<String> {
+    let (model, prices) = (&subject.model, &subject.prices);
+    let least = ADVANTAGE_LEAST_GB * prices.advantage_gb_in;
     let resharding = match model.resharding {
         Some(time) => humantime::format_duration(time).to_string(),
         None => {
             "30 s for each 10 shards, 2 to 8 min, half as much again off AWS's 25 % grid".to_owned()
         }
     };
-    let mut all = vec![
+    vec![
         format!(
             "Resharding takes {resharding}; meanwhile the larger count is billed. Metrics can be \
-             read {} after their minute.",
-            humantime::format_duration(model.metric_delay)
-        ),
-        format!(
-            "The busiest shard has {} times the mean load. {:.0} % of the rejected records are \
-             sent again in the next minute.",
-            model.skew,
+             read {} after their minute. {:.0} % of the rejected records are sent again in the next \
+             minute.",
+            humantime::format_duration(model.metric_delay),
             RETRY_SHARE * 100.0
         ),
         format!(
-            "Prices: {} (the --price flags set others); a shard-hour is ${}. Costs of provisioned \
-             rows leave out PUT payload units, ${put_units:.2} a week in each.",
-            args::PRICES_FROM,
-            prices.shard_hour
+            "Prices: {} ([prices] in the configuration sets others); a shard-hour is ${}. Costs of \
+             provisioned rows leave out PUT payload units.",
+            prices.source, prices.shard_hour
         ),
         format!(
-            "On-demand pays for {}. Advantage is a setting of the account, which is \
-             billed for at least 25 MB/s: ${least:.0} a week for all its streams together.",
+            "On-demand pays for {}. Advantage is a setting of the account, which is billed for at \
+             least 25 MB/s: ${least:.0} a week for all its streams together.",
             counted(model.consumers, "consumer")
         ),
         format!(
-            "foresight knows the demand of each {BLOCK_MINUTES} min, doubles or halves at most, and changes \
-             10 times in each 24 h from the first scored minute; it ignores that resharding takes time. The first 24 h run but are not scored."
+            "foresight knows the demand of each {BLOCK_MINUTES} min, doubles or halves at most, and \
+             changes 10 times in each 24 h from the first scored minute; it ignores that resharding \
+             takes time. The first 24 h run but are not scored."
         ),
-    ];
+    ]
+}
+
+/// What one stream's result rests on, and what it cannot know.
+pub fn notes(subject: &Subject) -> Vec<String> {
+    let (model, demand) = (&subject.model, &subject.demand);
+    let put_units = put_units_week(demand, &subject.prices);
+    let mut all = vec![format!(
+        "The busiest shard has {} times the mean load. PUT payload units cost ${put_units:.2} a week \
+         in each provisioned row.",
+        model.skew()
+    )];
+    all.extend(subject.notes.iter().cloned());
     if demand.gaps() > 0 {
         all.push(format!(
             "{} without data count as no demand, as FILL(x,0) in the usual alarms has it.",
@@ -125,10 +134,20 @@ pub fn assumptions(result: &Backtested) -> Vec<String> {
     }
     if demand.rejected_share > 0.0 {
         all.push(format!(
-            "{:.1} % of the records in the history were rejected; each was tried {}, and has the \
-             mean size. What producers gave up sending is not known.",
+            "{:.1} % of the records in the history were rejected; each was tried {} (--tries), and \
+             has the mean size.",
             demand.rejected_share * 100.0,
             counted(model.tries, "time")
+        ));
+    }
+    let short = &demand.short_of_shards;
+    if short.len() >= UNKNOWN_FROM_MINUTES {
+        let hours = short.len() as f64 / 60.0;
+        all.push(format!(
+            "From {} UTC the stream rejected records for {hours:.1} h without a pause. What its \
+             producers held back or gave up then is not known: the demand may have been higher, and \
+             every row with it.",
+            demand.time(short.start).strftime("%Y-%m-%d %H:%M")
         ));
     }
     if demand.period_minutes > 1 {

@@ -4,22 +4,38 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::config::Setting;
+use crate::{cli::Streams, config::Setting};
 
-/// Where the default prices apply, and when they were read.
-pub const PRICES_FROM: &str = "us-east-1, September 2026";
+/// CloudWatch keeps sums of a minute for 15 days, and those of 5 minutes for 63.
+const DAYS_OF_MINUTES: u32 = 15;
+const MOST_DAYS: u32 = 63;
 
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Backtest {
-    /// CSV file with the demand: `time,bytes,records[,rejected]` for each period
+    #[command(flatten)]
+    pub streams: Streams,
+
+    /// How many days of CloudWatch's metrics to replay: by the minute up to 15, else by 5 minutes
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 14,
+        conflicts_with = "demand"
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=i64::from(MOST_DAYS)))]
+    pub days: u32,
+
+    /// Do not ask before requests to CloudWatch that cost more than a dollar
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Read the demand from a CSV file in place of CloudWatch: `time,bytes,records[,rejected]` for
+    /// each period. The stream is called as the file is, unless --stream names it
     #[arg(long, value_name = "FILE")]
     pub demand: Option<PathBuf>,
 
-    /// The stream's name, also in the configuration [default: the file's name without extension]
-    #[arg(long, value_name = "NAME")]
-    pub stream: Option<String>,
-
-    /// Open shards at the start; without it, what the first day's peak fills to half
+    /// Open shards at the start [default: as the stream has now; with --demand, what the first
+    /// day's peak fills to half]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub shards: Option<u32>,
 
@@ -27,15 +43,27 @@ pub struct Backtest {
     #[arg(long, value_name = "KEY=VALUE")]
     pub variant: Vec<String>,
 
-    /// Draw demand and capacity into an SVG file
+    /// Draw demand and capacity into an SVG file; of several streams, one file each
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
     #[command(flatten)]
     pub model: Model,
+}
 
-    #[command(flatten)]
-    pub prices: Prices,
+impl Backtest {
+    /// How many replays a stream has at most.
+    pub fn candidates(&self) -> usize {
+        3 + self.variant.len()
+    }
+
+    /// The length of the periods that are read from CloudWatch.
+    pub fn period_seconds(&self) -> i32 {
+        match self.days <= DAYS_OF_MINUTES {
+            true => 60,
+            false => 300,
+        }
+    }
 }
 
 /// How AWS and the producers behave.
@@ -46,9 +74,10 @@ pub struct Model {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub resharding: Option<Duration>,
 
-    /// Load of the busiest shard over the mean of all shards
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = skew)]
-    pub skew: f64,
+    /// Load of the busiest shard over the mean of all shards [default: estimated where the history
+    /// has rejections below full usage, else 1]
+    #[arg(long, value_name = "RATIO", value_parser = skew)]
+    pub skew: Option<f64>,
 
     /// How long after the end of its minute a metric can be read
     #[arg(long, value_name = "DURATION", default_value = "2m")]
@@ -64,58 +93,12 @@ pub struct Model {
     pub consumers: f64,
 }
 
-/// Prices in dollars; the defaults are those of [`PRICES_FROM`].
-#[derive(Clone, Copy, Debug, PartialEq, Args)]
-pub struct Prices {
-    /// Price of a shard for an hour
-    #[arg(long = "price-shard-hour", value_name = "USD", default_value_t = 0.015)]
-    #[arg(value_parser = amount)]
-    pub shard_hour: f64,
-
-    /// Price of a million PUT payload units of 25 KB
-    #[arg(long = "price-put-units", value_name = "USD", default_value_t = 0.014)]
-    #[arg(value_parser = amount)]
-    pub put_units: f64,
-
-    /// Price of an on-demand Standard stream for an hour
-    #[arg(long = "price-stream-hour", value_name = "USD", default_value_t = 0.04)]
-    #[arg(value_parser = amount)]
-    pub stream_hour: f64,
-
-    /// Price of a GB written to an on-demand Standard stream
-    #[arg(long = "price-standard-in", value_name = "USD", default_value_t = 0.08)]
-    #[arg(value_parser = amount)]
-    pub standard_in: f64,
-
-    /// Price of a GB read from an on-demand Standard stream
-    #[arg(
-        long = "price-standard-out",
-        value_name = "USD",
-        default_value_t = 0.04
-    )]
-    #[arg(value_parser = amount)]
-    pub standard_out: f64,
-
-    /// Price of a GB written to an on-demand Advantage stream
-    #[arg(
-        long = "price-advantage-in",
-        value_name = "USD",
-        default_value_t = 0.032
-    )]
-    #[arg(value_parser = amount)]
-    pub advantage_in: f64,
-
-    /// Price of a GB read from an on-demand Advantage stream
-    #[arg(
-        long = "price-advantage-out",
-        value_name = "USD",
-        default_value_t = 0.016
-    )]
-    #[arg(value_parser = amount)]
-    pub advantage_out: f64,
-}
-
 impl Model {
+    /// The load of the busiest shard over the mean.
+    pub fn skew(&self) -> f64 {
+        self.skew.unwrap_or(1.0)
+    }
+
     /// How long a resharding from one count to another takes.
     pub fn resharding_time(&self, from: u32, to: u32) -> Duration {
         if let Some(time) = self.resharding {
@@ -202,7 +185,8 @@ mod tests {
         for wrong in [
             ["--skew", "0.5"],
             ["--skew", "NaN"],
-            ["--price-shard-hour", "-1"],
+            ["--days", "64"],
+            ["--consumers", "-1"],
             ["--tries", "0"],
             ["--shards", "0"],
         ] {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    Subject,
     args::{Backtest, settings_of},
     demand::Demand,
     replay::{Candidate, REGION, TABLE},
@@ -21,39 +22,51 @@ use autoscaler_core::{
 ///
 /// # Errors
 /// Where a variant is not a setting of a stream.
-pub fn all(
-    args: &Backtest,
-    config: Option<&Config>,
-    demand: &Demand,
-    start_shards: u32,
-) -> Result<Vec<Candidate>, Failure> {
-    let design = config.map(|config| config.alarms).unwrap_or_default();
-    let candidate = |name: &str, config: Config| {
+pub(super) fn all(args: &Backtest, subject: &Subject) -> Result<Vec<Candidate>, Failure> {
+    let (demand, start_shards) = (&*subject.demand, subject.start_shards);
+    let design = subject.configured.as_ref().map(|config| config.alarms);
+    let design = design.unwrap_or_default();
+    let candidate = |name: &str, config: Config, alarms: Option<Vec<Value>>| {
         let pair = |it| designed(&design, it, demand, start_shards);
-        let alarms = match config.subscriptions.first() {
-            // Without alarms of its own, the replay has the pair of the original's documentation.
-            Some(it) if name == "configured" || it.policy == Policy::Adaptive => pair(it),
-            _ => Vec::new(),
-        };
+        let policy = config.subscriptions.first();
+        // Without alarms of its own, the replay has the pair of the original's documentation.
+        let adaptive = policy.filter(|it| it.policy == Policy::Adaptive).map(pair);
         Candidate {
             name: name.to_owned(),
             config,
-            alarms,
+            alarms: alarms.or(adaptive).unwrap_or_default(),
             start_shards,
         }
     };
     let mut all = Vec::new();
-    let subscribed = config.and_then(|config| Some((config, subscription(config, demand)?)));
-    if let Some((config, subscription)) = subscribed {
-        let config = replayed(config, subscription, demand)?;
-        all.push(candidate("configured", config));
+    if let Some(own) = &subject.configured
+        && let Some(subscription) = own.subscriptions.first()
+    {
+        let made = || designed(&design, subscription, demand, start_shards);
+        let alarms = subject.alarms.clone().unwrap_or_else(made);
+        let config = replayed(own, subscription, demand)?;
+        all.push(candidate("configured", config, Some(alarms)));
     }
-    all.push(candidate("original", plain(demand, Vec::new())?));
-    all.push(candidate("adaptive", plain(demand, vec![adaptive()])?));
+    all.push(candidate("original", plain(demand, Vec::new())?, None));
+    all.push(candidate(
+        "adaptive",
+        plain(demand, vec![adaptive()])?,
+        None,
+    ));
     for variant in &args.variant {
-        all.push(candidate(variant, varied(variant, demand)?));
+        all.push(candidate(variant, varied(variant, demand)?, None));
     }
     Ok(all)
+}
+
+/// The configuration with the subscription of this stream alone; `None` if there is none.
+pub fn one_stream(config: &Config, stream: &str) -> Option<Config> {
+    let own = |it: &&Subscription| it.stream.as_deref() == Some(stream);
+    let subscription = config.subscriptions.iter().find(own)?;
+    Some(Config {
+        subscriptions: vec![subscription.clone()],
+        ..config.clone()
+    })
 }
 
 fn adaptive() -> Setting {
@@ -61,14 +74,6 @@ fn adaptive() -> Setting {
         key: "defaults.policy".to_owned(),
         value: "adaptive".to_owned(),
     }
-}
-
-fn subscription<'a>(config: &'a Config, demand: &Demand) -> Option<&'a Subscription> {
-    let name = Some(demand.stream.as_str());
-    config
-        .subscriptions
-        .iter()
-        .find(|it| it.stream.as_deref() == name)
 }
 
 /// The defaults for the one stream, with settings of its own.
@@ -93,6 +98,8 @@ fn replayed(
     };
     let subscription = Subscription {
         account,
+        // An alarm alone may name the stream in the configuration.
+        stream: Some(demand.stream.clone()),
         ..subscription.clone()
     };
     Ok(Config {

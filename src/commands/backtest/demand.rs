@@ -59,6 +59,9 @@ pub struct Demand {
     pub period_minutes: usize,
     /// Share of the records that the stream rejected at the time.
     pub rejected_share: f64,
+    /// The longest time in which the stream rejected records without a pause: its first minute, and
+    /// the one after it.
+    pub short_of_shards: std::ops::Range<usize>,
 }
 
 /// What was measured in one period.
@@ -77,7 +80,23 @@ impl Demand {
     /// Where that is too short to be scored, or too long to be run.
     pub fn of(stream: String, periods: &[Measured], tries: f64) -> Result<Self, String> {
         let step = periods.windows(2).map(|pair| pair[1].at - pair[0].at).min();
-        let (Some(step), Some(first), Some(last)) = (step, periods.first(), periods.last()) else {
+        let Some(step) = step else {
+            return Err("there are fewer than two periods with data".to_owned());
+        };
+        Self::of_periods(stream, periods, step, tries)
+    }
+
+    /// The same for periods of `step` seconds.
+    ///
+    /// # Errors
+    /// As [`Demand::of`].
+    pub fn of_periods(
+        stream: String,
+        periods: &[Measured],
+        step: i64,
+        tries: f64,
+    ) -> Result<Self, String> {
+        let (Some(first), Some(last)) = (periods.first(), periods.last()) else {
             return Err("there are fewer than two periods with data".to_owned());
         };
         let length = (last.at + step - first.at) / 60;
@@ -119,6 +138,7 @@ impl Demand {
             } else {
                 0.0
             },
+            short_of_shards: short_of_shards(periods, step),
         })
     }
 
@@ -137,6 +157,11 @@ impl Demand {
         Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
     }
 
+    /// How many days it covers, the last one in part.
+    pub fn days(&self) -> usize {
+        self.minutes.len().div_ceil(24 * 60)
+    }
+
     /// How many minutes have no data.
     pub fn gaps(&self) -> usize {
         self.minutes
@@ -144,6 +169,28 @@ impl Demand {
             .filter(|minute| minute.is_none())
             .count()
     }
+}
+
+/// The longest run of periods in which more than this share of the records was rejected.
+const SHORT_FROM: f64 = 0.005;
+
+impl Measured {
+    /// Whether so many records were rejected that the shards cannot have been enough.
+    pub fn is_short(&self) -> bool {
+        self.rejected_records > SHORT_FROM * (self.accepted.records + self.rejected_records)
+    }
+}
+
+fn short_of_shards(periods: &[Measured], step: i64) -> std::ops::Range<usize> {
+    let first = periods.first().map_or(0, |it| it.at);
+    let minute = |at: i64| usize::try_from((at - first) / 60).unwrap_or_default();
+    let runs = periods.chunk_by(|a, b| a.is_short() && b.is_short() && b.at - a.at == step);
+    let runs = runs.filter(|run| run[0].is_short());
+    // Of equally long runs the first counts.
+    let longest = runs.rev().max_by_key(|run| run.len());
+    longest.map_or(0..0, |run| {
+        minute(run[0].at)..minute(run[run.len() - 1].at + step)
+    })
 }
 
 /// Bytes of a record on average, for periods that accepted none.

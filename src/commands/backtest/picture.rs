@@ -9,7 +9,7 @@ use crate::output::chart::{Chart, Line};
 
 /// One SVG document.
 pub fn svg(result: &Backtested) -> String {
-    let demand = &result.demand;
+    let demand = &result.subject.demand;
     let minutes = demand.minutes.len();
     let drawn = result
         .outcomes
@@ -34,7 +34,7 @@ pub fn svg(result: &Backtested) -> String {
 fn line(result: &Backtested, outcome: &Outcome) -> Option<Line> {
     let plan = outcome.plan.as_ref()?;
     let month = outcome.row.cost_week_usd / HOURS_A_WEEK * HOURS_A_MONTH;
-    let skew = result.model.skew;
+    let skew = result.subject.model.skew();
     let capacity = plan.serving.iter().map(|count| f64::from(*count) / skew);
     Some(Line {
         name: format!("{}, ${month:.0} a month", outcome.row.name),

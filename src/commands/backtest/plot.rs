@@ -13,7 +13,7 @@ pub fn text(result: &Backtested, columns: usize) -> String {
     else {
         return String::new();
     };
-    let demand = &result.demand;
+    let demand = &result.subject.demand;
     let minutes = demand.minutes.len();
     let width = columns.saturating_sub(8).max(10);
     let cells = |column: usize| column * minutes / width..((column + 1) * minutes / width);

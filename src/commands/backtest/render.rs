@@ -6,12 +6,11 @@ use comfy_table::CellAlignment;
 use serde_json::{Value, json};
 
 use super::{
-    Backtested,
-    advice::{HOURS_A_MONTH, HOURS_A_WEEK, advice, assumptions},
-    plot,
+    Finished,
+    advice::{HOURS_A_MONTH, HOURS_A_WEEK},
     score::Row,
 };
-use crate::output::table::{render, table, wrap};
+use crate::output::table::{counted, render, table, wrap};
 
 const HEADER: [&str; 9] = [
     "", "$/month", "ratio", "rejected", "min/wk", "/day", "max", "peak", "unused",
@@ -21,27 +20,27 @@ const LEGEND: &str = "ratio: cost against the first row; rejected: share of the 
     unused: share of the paid capacity";
 
 /// The object that `--output json` prints.
-pub fn json(results: &[Backtested]) -> String {
+pub fn json(results: &[Finished]) -> String {
     let streams: Vec<Value> = results.iter().map(stream).collect();
     json!({ "streams": streams }).to_string() + "\n"
 }
 
-fn stream(result: &Backtested) -> Value {
-    let demand = &result.demand;
-    let rows: Vec<&Row> = result.outcomes.iter().map(|outcome| &outcome.row).collect();
+fn stream(result: &Finished) -> Value {
+    let assumptions: Vec<&String> = result.notes.iter().chain(&result.model).collect();
     json!({
-        "stream": demand.stream,
-        "from": demand.start,
-        "to": demand.time(demand.minutes.len()),
+        "stream": result.stream,
+        "from": result.from,
+        "to": result.to,
         "start_shards": result.start_shards,
-        "rows": rows,
-        "advice": advice(result),
-        "assumptions": assumptions(result),
+        "rows": result.rows,
+        "advice": result.advice,
+        "assumptions": assumptions,
+        "complete": result.missing == 0,
     })
 }
 
 /// The rows below a header, by RFC 4180 except for the line ends.
-pub fn csv(results: &[Backtested]) -> String {
+pub fn csv(results: &[Finished]) -> String {
     let mut text = "stream,name,cost_week_usd,rejected_share,rejected_minutes_week,\
                     scalings_day,most_in_24h,peak_shards,unused_share\n"
         .to_owned();
@@ -55,9 +54,9 @@ pub fn csv(results: &[Backtested]) -> String {
             most_in_24h: most,
             peak_shards: peak,
             unused_share: unused,
-        } in result.outcomes.iter().map(|outcome| &outcome.row)
+        } in &result.rows
         {
-            let stream = quoted(&result.demand.stream);
+            let stream = quoted(&result.stream);
             let (name, peak) = (quoted(name), optional(peak.as_ref()));
             let unused = optional(unused.as_ref());
             // Writing to a string cannot fail.
@@ -81,41 +80,56 @@ fn quoted(cell: &str) -> String {
     }
 }
 
-/// The table, the advice and the assumptions; on a terminal also a plot.
-pub fn text(result: &Backtested, width: Option<u16>) -> String {
-    let columns = width.map_or(80, |width| usize::from(width).clamp(40, 100));
-    let demand = &result.demand;
-    let end = demand.time(demand.minutes.len());
-    let format = |at: jiff::Timestamp| at.strftime("%Y-%m-%d %H:%M").to_string();
-    let mut text = format!(
-        "{}: {} to {} UTC, {} shards at the start\n\n",
-        demand.stream,
-        format(demand.start),
-        format(end),
-        result.start_shards
-    );
-    text.push_str(&rows(result));
+/// How wide text is, in a terminal of this width.
+pub fn columns(width: Option<u16>) -> usize {
+    width.map_or(80, |width| usize::from(width).clamp(40, 100))
+}
+
+/// Each stream's table, plot, advice and notes, and below them what holds for all.
+pub fn text(results: &[Finished], width: Option<u16>) -> String {
+    let columns = columns(width);
+    let mut text = String::new();
+    for result in results {
+        section(&mut text, result, columns);
+    }
     text.push_str(&wrap(LEGEND, "", "", columns));
-    if width.is_some() {
-        text.push('\n');
-        text.push_str(&plot::text(result, columns));
-    }
     text.push('\n');
-    text.push_str(&wrap(&advice(result), "", "", columns));
-    text.push('\n');
-    for assumption in assumptions(result) {
-        text.push_str(&wrap(&assumption, "- ", "  ", columns));
-    }
-    if result.missing > 0 {
-        text.push_str("Interrupted: rows are missing.\n");
+    // The skew is a stream's own, so these are the same for all.
+    for assumption in results.first().into_iter().flat_map(|it| &it.model) {
+        text.push_str(&wrap(assumption, "- ", "  ", columns));
     }
     text
 }
 
-fn rows(result: &Backtested) -> String {
+fn section(text: &mut String, result: &Finished, columns: usize) {
+    let format = |at: jiff::Timestamp| at.strftime("%Y-%m-%d %H:%M").to_string();
+    text.push_str(&format!(
+        "{}: {} to {} UTC, {} at the start\n\n",
+        result.stream,
+        format(result.from),
+        format(result.to),
+        counted(result.start_shards, "shard")
+    ));
+    text.push_str(&rows(result));
+    if !result.plot.is_empty() {
+        text.push('\n');
+        text.push_str(&result.plot);
+    }
+    text.push('\n');
+    text.push_str(&wrap(&result.advice, "", "", columns));
+    for note in &result.notes {
+        text.push_str(&wrap(note, "- ", "  ", columns));
+    }
+    if result.missing > 0 {
+        text.push_str("Interrupted: rows are missing.\n");
+    }
+    text.push('\n');
+}
+
+fn rows(result: &Finished) -> String {
     let mut table = table();
     table.set_header(HEADER);
-    let today = result.outcomes.first().map(|first| first.row.cost_week_usd);
+    let today = result.rows.first().map(|first| first.cost_week_usd);
     for Row {
         name,
         cost_week_usd: cost,
@@ -125,7 +139,7 @@ fn rows(result: &Backtested) -> String {
         most_in_24h,
         peak_shards,
         unused_share,
-    } in result.outcomes.iter().map(|outcome| &outcome.row)
+    } in &result.rows
     {
         let ratio = today.filter(|today| *today > 0.0).map(|today| cost / today);
         let dash = || "-".to_owned();

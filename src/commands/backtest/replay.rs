@@ -44,11 +44,17 @@ pub struct Candidate {
     pub start_shards: u32,
 }
 
-/// Runs the candidate over the whole demand, on a runtime whose time is virtual.
+/// Runs the candidate over the whole demand, on a runtime whose time is virtual; `None` where
+/// `goes_on`, which hears of each minute, has ended it.
 ///
 /// # Errors
 /// Where the runtime or the clients cannot be made.
-pub fn run(candidate: &Candidate, demand: &Demand, model: &Model) -> Result<Plan, String> {
+pub fn run(
+    candidate: &Candidate,
+    demand: &Demand,
+    model: &Model,
+    goes_on: &dyn Fn(usize) -> bool,
+) -> Result<Option<Plan>, String> {
     // The log lines of a replay would be taken for those of this process.
     let _silent = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,7 +62,10 @@ pub fn run(candidate: &Candidate, demand: &Demand, model: &Model) -> Result<Plan
         .start_paused(true)
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(async { Replay::start(candidate, demand, model).await?.run().await })
+    runtime.block_on(async {
+        let replay = Replay::start(candidate, demand, model).await?;
+        replay.run(goes_on).await
+    })
 }
 
 struct Replay<'a> {
@@ -113,12 +122,15 @@ impl<'a> Replay<'a> {
         })
     }
 
-    async fn run(mut self) -> Result<Plan, String> {
+    async fn run(mut self, goes_on: &dyn Fn(usize) -> bool) -> Result<Option<Plan>, String> {
         let origin = Instant::now();
         let shards = || self.place.stream(&self.demand.stream);
         let mut serving = shards().map_or(1, |stream| stream.target);
         let mut target = serving;
         for minute in 0..self.demand.minutes.len() {
+            if !goes_on(minute) {
+                return Ok(None);
+            }
             if self.needs_tick(minute, serving != target) {
                 self.autoscaler.tick(TICK_WITHIN).await;
             }
@@ -136,7 +148,7 @@ impl<'a> Replay<'a> {
             self.plan.billed.push(serving.max(target));
             sleep_until(origin + MINUTE * (minute as u32 + 1)).await;
         }
-        Ok(self.plan)
+        Ok(Some(self.plan))
     }
 
     /// A tick that finds no alarm in ALARM and no work under way does nothing, and is left out.
@@ -153,7 +165,7 @@ impl<'a> Replay<'a> {
 fn traffic(demand: &Demand, model: &Model) -> Traffic {
     let points = demand.minutes.iter().map(loaded).collect();
     let mut traffic = Traffic::table(demand.start, 60, points)
-        .skew(model.skew)
+        .skew(model.skew())
         .retries(RETRY_SHARE);
     let minute = SignedDuration::from_mins(1);
     for (number, _) in demand

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::{
-    args::{Model, Prices},
+    args::Model,
     demand::{Demand, Load, WARM_UP_MINUTES},
 };
+use crate::config::Prices;
 
 /// The share of the rejected records that producers send again in the next minute.
 pub const RETRY_SHARE: f64 = 0.5;
@@ -113,7 +114,7 @@ pub fn provisioned(
     model: &Model,
     prices: &Prices,
 ) -> Outcome {
-    let rejected = rejections(demand, |it| f64::from(plan.serving[it]) / model.skew);
+    let rejected = rejections(demand, |it| f64::from(plan.serving[it]) / model.skew());
     let Rejected { share, minutes } = sum_up(demand, &rejected);
     let scored = WARM_UP_MINUTES..demand.minutes.len();
     let length = scored.len() as f64;
@@ -161,7 +162,7 @@ pub fn on_demand(name: &str, demand: &Demand, model: &Model, price: [f64; 3]) ->
         if let Some(before) = minute.checked_sub(RAMP_MINUTES) {
             peak = peak.max(demand.at(before).shards());
         }
-        capacity.push((2.0 * peak).max(LEAST_SHARDS) / model.skew);
+        capacity.push((2.0 * peak).max(LEAST_SHARDS) / model.skew());
     }
     let rejected = rejections(demand, |it| capacity[it]);
     let Rejected { share, minutes } = sum_up(demand, &rejected);
@@ -195,7 +196,7 @@ pub fn put_units_week(demand: &Demand, prices: &Prices) -> f64 {
     };
     let scored = WARM_UP_MINUTES..demand.minutes.len();
     let weeks = scored.len() as f64 / MINUTES_A_WEEK;
-    scored.map(units).sum::<f64>() / 1e6 * prices.put_units / weeks
+    scored.map(units).sum::<f64>() / 1e6 * prices.put_units_million / weeks
 }
 
 /// The most calls in any 24 hours.
