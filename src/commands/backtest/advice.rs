@@ -120,10 +120,13 @@ pub fn model(subject: &Subject) -> Vec<String> {
 pub fn notes(subject: &Subject) -> Vec<String> {
     let (model, demand) = (&subject.model, &subject.demand);
     let put_units = put_units_week(demand, &subject.prices);
+    let keys = match model.skew() {
+        1.0 => "Keys are taken to fill all shards evenly (--skew sets another ratio).".to_owned(),
+        skew => format!("The busiest shard has {skew} times the mean load."),
+    };
     let mut all = vec![format!(
-        "The busiest shard has {} times the mean load. PUT payload units cost ${put_units:.2} a week \
-         in each provisioned row.",
-        model.skew()
+        "{keys} PUT payload units cost ${put_units:.2} a week in each provisioned row, which the \
+         advice counts."
     )];
     all.extend(subject.notes.iter().cloned());
     if demand.gaps() > 0 {
