@@ -1,12 +1,13 @@
 //! A chart over minutes as SVG: an area, stepped lines over it, and marks of each line below.
 //!
-//! The picture has its own background, and another one for dark viewers. Colours are attributes
-//! first, so that it is also right where style sheets are removed. The palette is that of Okabe and
-//! Ito, which people with any colour vision can tell apart; lines also differ in their dashes.
+//! The palette is that of Okabe and Ito, which people with any colour vision can tell apart; lines
+//! also differ in their dashes.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+
+use super::svg::{self, put, text};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 64.0;
@@ -21,8 +22,8 @@ const CAPTION_WIDTH: usize = 130;
 /// Colour in light viewers, colour in dark ones, dashes.
 const STYLES: [(&str, &str, &str); 7] = [
     ("#0072b2", "#56b4e9", ""),
-    ("#d55e00", "#f0883e", ""),
-    ("#009e73", "#3fd0a4", "8 3"),
+    ("#d55e00", "#f0883e", "14 3"),
+    ("#009e73", "#3fd0a4", "6 3"),
     ("#aa4499", "#e39ac8", "2 3"),
     ("#8c6d00", "#e6c84f", "10 3 2 3"),
     ("#1f2328", "#e6edf3", "4 4"),
@@ -65,26 +66,16 @@ pub struct Line {
     pub marks: Vec<usize>,
 }
 
-/// Writing to a string cannot fail.
-macro_rules! put {
-    ($svg:expr, $($args:tt)*) => { let _ = writeln!($svg, $($args)*); };
-}
-
 impl Chart {
     /// The whole document.
     pub fn svg(&self) -> String {
         let marks_top = TOP + PLOT_HEIGHT + 58.0;
-        let legend_top = marks_top + MARK_ROW * self.lines.len() as f64 + 26.0;
+        let marked = self.lines.iter().enumerate();
+        let marked: Vec<(usize, &Line)> = marked.filter(|it| !it.1.marks.is_empty()).collect();
+        let legend_top = marks_top + MARK_ROW * marked.len() as f64 + 26.0;
         let rows = (self.lines.len() + 1).div_ceil(2);
         let height = legend_top + LEGEND_ROW * rows as f64 + 8.0;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-             role=\"img\" font-family=\"system-ui, 'DejaVu Sans', Arial, sans-serif\" font-size=\"12\">\n\
-             <title>{}</title>\n<style>{}</style>\n\
-             <rect class=\"ground\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-            escape(&self.title),
-            style()
-        );
+        let mut svg = svg::open((WIDTH, height), &self.title, &dark());
         text(&mut svg, "ink", (LEFT, 28.0), "start", 18, &self.title);
         for (line, y) in caption(&self.caption).iter().zip([48.0, 63.0]) {
             text(&mut svg, "soft", (LEFT, y), "start", 12, line);
@@ -93,17 +84,16 @@ impl Chart {
         self.area(&mut svg);
         for (number, line) in self.lines.iter().enumerate() {
             self.line(&mut svg, number, line);
-            let y = marks_top + MARK_ROW * number as f64;
-            self.marks(&mut svg, number, line, y);
         }
-        text(
-            &mut svg,
-            "soft",
-            (LEFT, marks_top - 12.0),
-            "start",
-            12,
-            &self.marks_title,
-        );
+        let marks = match marked.is_empty() {
+            true => format!("{}: none", self.marks_title),
+            false => self.marks_title.clone(),
+        };
+        let place = (LEFT, marks_top - 12.0);
+        text(&mut svg, "soft", place, "start", 12, &marks);
+        for (row, (number, line)) in marked.into_iter().enumerate() {
+            self.marks(&mut svg, number, line, marks_top + MARK_ROW * row as f64);
+        }
         self.legend(&mut svg, legend_top);
         svg + "</svg>\n"
     }
@@ -145,11 +135,7 @@ impl Chart {
             );
         }
         let middle = TOP + PLOT_HEIGHT / 2.0;
-        put!(
-            svg,
-            "<text class=\"soft\" fill=\"#59636e\" text-anchor=\"middle\" transform=\"translate(18 {middle}) rotate(-90)\">{}</text>",
-            escape(&self.value_title)
-        );
+        svg::axis_title(svg, (18.0, middle), &self.value_title);
         let foot = TOP + PLOT_HEIGHT;
         for (minute, label) in self.times() {
             let x = self.x(minute);
@@ -282,28 +268,10 @@ impl Chart {
     }
 }
 
-fn style() -> String {
-    let dark = STYLES.iter().enumerate();
-    let dark: String = dark
-        .map(|(number, (_, dark, _))| format!(".l{number} {{ stroke: {dark} }} "))
-        .collect();
-    format!(
-        "@media (prefers-color-scheme: dark) {{ .ground {{ fill: #0d1117 }} .ink {{ fill: #e6edf3 }} \
-         .soft {{ fill: #9da7b3 }} .grid {{ stroke: #30363d }} .area {{ fill: #57606a }} {dark}}}"
-    )
-}
-
-fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, size: u32, text: &str) {
-    let fill = if class == "soft" {
-        "#59636e"
-    } else {
-        "#1f2328"
-    };
-    let text = escape(text);
-    put!(
-        svg,
-        "<text class=\"{class}\" fill=\"{fill}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{text}</text>"
-    );
+fn dark() -> String {
+    let lines = STYLES.iter().enumerate();
+    let lines = lines.map(|(number, (_, dark, _))| format!(".l{number} {{ stroke: {dark} }} "));
+    format!(".area {{ fill: #57606a }} {}", lines.collect::<String>())
 }
 
 /// The caption's lines.
@@ -319,11 +287,4 @@ fn round_step(rough: f64) -> f64 {
     step.into_iter()
         .find(|step| *step >= rough)
         .unwrap_or(rough)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -5,6 +5,7 @@ pub mod error;
 pub mod logging;
 pub mod names;
 pub mod progress;
+pub mod svg;
 pub mod table;
 
 use std::io::{self, IsTerminal, Write};

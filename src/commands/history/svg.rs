@@ -1,8 +1,5 @@
 //! Shard counts over time as a picture for a report: one panel for each stream, on a light or a
 //! dark background.
-//!
-//! The picture has its own background, and another one in viewers with a dark mode. Colours are
-//! attributes too, so that the picture is also right where style sheets are removed.
 
 use std::fmt::Write as _;
 
@@ -13,6 +10,7 @@ use super::{
     read::utc,
     series::{self, Series},
 };
+use crate::output::svg::{self, put};
 use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
@@ -31,11 +29,8 @@ const LABEL_ROOM: f64 = 26.0;
 const LABEL_LEVELS: usize = 3;
 const LABEL_HEIGHT: f64 = 11.0;
 
-const STYLE: &str = "\
-@media (prefers-color-scheme: dark) {
-  .ground { fill: #0d1117 } .ink { fill: #e6edf3 } .soft { fill: #9da7b3 } .grid { stroke: #30363d }
-  .count { stroke: #79c0ff } .under { fill: #79c0ff } .up { fill: #56d364 } .down { fill: #ffa657 } .no { stroke: #ff7b72 }
-}";
+const DARK: &str = "\
+.count { stroke: #79c0ff } .under { fill: #79c0ff } .up { fill: #56d364 } .down { fill: #ffa657 } .no { stroke: #ff7b72 }";
 
 /// Shapes of the marks, centred on the point that they mark.
 const SHAPES: &str = "\
@@ -50,13 +45,8 @@ pub(super) fn text(log: &Log) -> String {
         [one] => format!("Shards of {}", one.name),
         _ => "Shards by stream".to_owned(),
     };
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" font-family=\"system-ui, 'DejaVu Sans', Arial, sans-serif\" font-size=\"12\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n<defs>{SHAPES}</defs>\n\
-         <rect class=\"ground\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-        escape(&title)
-    );
+    let mut svg = svg::open((WIDTH, height), &title, DARK);
+    put!(&mut svg, "<defs>{SHAPES}</defs>");
     let span = shown(log);
     head(&mut svg, span, &title);
     for (number, series) in all.iter().enumerate() {
@@ -65,11 +55,10 @@ pub(super) fn text(log: &Log) -> String {
     }
     if all.is_empty() {
         let message = "No scalings in this time";
-        label(
+        svg::text(
             &mut svg,
             "soft",
-            WIDTH / 2.0,
-            HEAD + 60.0,
+            (WIDTH / 2.0, HEAD + 60.0),
             "middle",
             14,
             message,
@@ -91,28 +80,10 @@ fn shown(log: &Log) -> Span {
     Span { since, until }
 }
 
-/// Writing to a string cannot fail.
-macro_rules! put {
-    ($svg:expr, $($args:tt)*) => { let _ = writeln!($svg, $($args)*); };
-}
-
-fn label(svg: &mut String, class: &str, x: f64, y: f64, anchor: &str, size: u32, text: &str) {
-    let fill = if class == "soft" {
-        "#59636e"
-    } else {
-        "#1f2328"
-    };
-    let text = escape(text);
-    put!(
-        svg,
-        "<text class=\"{class}\" fill=\"{fill}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\">{text}</text>"
-    );
-}
-
 fn head(svg: &mut String, Span { since, until }: Span, title: &str) {
-    label(svg, "ink", LEFT, 34.0, "start", 18, title);
+    svg::text(svg, "ink", (LEFT, 34.0), "start", 18, title);
     let span = format!("{} to {} UTC", utc(since), utc(until));
-    label(svg, "soft", LEFT, 56.0, "start", 12, &span);
+    svg::text(svg, "soft", (LEFT, 56.0), "start", 12, &span);
     let mut x = WIDTH - RIGHT - 330.0;
     for (shape, words, room) in [
         ("up", "scaled up", 100.0),
@@ -125,7 +96,7 @@ fn head(svg: &mut String, Span { since, until }: Span, title: &str) {
             _ => 52.0,
         };
         put!(svg, "<use href=\"#{shape}\" x=\"{x:.1}\" y=\"{y}\"/>");
-        label(svg, "soft", x + 12.0, 56.0, "start", 12, words);
+        svg::text(svg, "soft", (x + 12.0, 56.0), "start", 12, words);
         x += room;
     }
 }
@@ -160,7 +131,7 @@ fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) 
         highest: f64::from(counts.last().copied().unwrap_or(1)),
     };
     if titled {
-        label(svg, "ink", LEFT, top - 14.0, "start", 14, &series.name);
+        svg::text(svg, "ink", (LEFT, top - 14.0), "start", 14, &series.name);
     }
     let right = WIDTH - RIGHT;
     for count in counts {
@@ -169,11 +140,10 @@ fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) 
             svg,
             "<path class=\"grid\" stroke=\"#d1d9e0\" d=\"M{LEFT} {y:.1}H{right}\"/>"
         );
-        label(
+        svg::text(
             svg,
             "soft",
-            LEFT - 8.0,
-            y + 4.0,
+            (LEFT - 8.0, y + 4.0),
             "end",
             12,
             &count.to_string(),
@@ -187,7 +157,7 @@ fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) 
             "<path class=\"grid\" stroke=\"#d1d9e0\" d=\"M{x:.1} {top}V{:.1}\"/>",
             bottom + 5.0
         );
-        label(svg, "soft", x, bottom + 20.0, "middle", 12, &text);
+        svg::text(svg, "soft", (x, bottom + 20.0), "middle", 12, &text);
     }
     axis_titles(svg, top, bottom);
     line(svg, series, &scale, bottom);
@@ -196,20 +166,16 @@ fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) 
 
 fn axis_titles(svg: &mut String, top: f64, bottom: f64) {
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;
-    label(
+    svg::text(
         svg,
         "soft",
-        middle,
-        bottom + 38.0,
+        (middle, bottom + 38.0),
         "middle",
         12,
         "time (UTC)",
     );
     let (x, y) = (LEFT - 52.0, (top + bottom) / 2.0);
-    put!(
-        svg,
-        "<text class=\"soft\" fill=\"#59636e\" transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" font-size=\"12\">open shards</text>"
-    );
+    svg::axis_title(svg, (x, y), "open shards");
 }
 
 fn line(svg: &mut String, series: &Series, scale: &Scale, bottom: f64) {
@@ -248,14 +214,14 @@ fn marks(svg: &mut String, series: &Series, scale: &Scale) {
         put!(
             svg,
             "<use href=\"#{shape}\" x=\"{x:.1}\" y=\"{y:.1}\"><title>{}</title></use>",
-            escape(&tooltip(row))
+            svg::escape(&tooltip(row))
         );
         let free = labels.iter().position(|last| x - last >= LABEL_ROOM);
         if let Some(level) = free.filter(|_| done) {
             labels[level] = x;
             let away = LABEL_HEIGHT * (level as f64) * f64::signum(label_y);
             let count = row.to.to_string();
-            label(svg, "ink", x, y + label_y + away, "middle", 11, &count);
+            svg::text(svg, "ink", (x, y + label_y + away), "middle", 11, &count);
         }
     }
 }
@@ -270,20 +236,4 @@ fn tooltip(row: &Scaling) -> String {
         row.outcome.code().replace('_', " "),
         reason.unwrap_or_default()
     )
-}
-
-/// Text without markup characters; control characters, which XML does not allow, are removed.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            letter if letter.is_control() => {}
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
