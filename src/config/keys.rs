@@ -23,8 +23,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Complaint, LogFormat, cron, format,
     kind::{
-        Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period, Rate,
-        Ratio, Text, Texts, Thousandths, Whole, text,
+        Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period,
+        Rate, Ratio, Text, Texts, Thousandths, Whole, text,
     },
     settings::{Settings, settings},
     template::{self, Template},
