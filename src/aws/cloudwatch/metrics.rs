@@ -102,6 +102,17 @@ impl CloudWatch {
         Ok(read.into_iter().next().unwrap_or_default().traffic)
     }
 
+    /// The same for a window that is read only once: nothing of it is kept.
+    pub async fn traffic_once(
+        &self,
+        stream: &str,
+        extra: Extra,
+        window: Window,
+    ) -> Result<Traffic, Error> {
+        let read = self.read(&[(stream, extra)], window).await?;
+        Ok(read.into_iter().next().unwrap_or_default().traffic)
+    }
+
     /// Reads the metrics of up to [`STREAMS_PER_CALL`] streams with one call for each page; the
     /// result has the order of `streams`.
     ///

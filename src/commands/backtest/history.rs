@@ -9,6 +9,7 @@ use super::{
     demand::{Demand, Load, Measured},
 };
 use crate::{
+    aws::{Extra, Window},
     commands::subscriptions::{OnStream, Pair, failed_call},
     config::Prices,
     output::{error::Report, table::counted},
@@ -115,7 +116,16 @@ pub async fn read(context: &Context, source: &Source, args: &Backtest) -> Result
     let step = args.period_seconds();
     let end = floor(context.clock.now(), step);
     let start = end - SignedDuration::from_hours(24 * i64::from(args.days));
-    let traffic = clients.cloudwatch.traffic(name, start, end, step).await;
+    let extra = Extra {
+        rejected: true,
+        ..Extra::default()
+    };
+    let window = Window {
+        from: start,
+        until: end,
+        period_seconds: step,
+    };
+    let traffic = clients.cloudwatch.traffic_once(name, extra, window).await;
     let traffic = traffic.map_err(|error| failed_call(name, &clients.region, error))?;
     let whole = [&traffic.bytes, &traffic.records, &traffic.rejected];
     if !whole.iter().all(|it| it.complete || it.points.is_empty()) {
