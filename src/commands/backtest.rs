@@ -25,7 +25,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-pub use self::{args::Backtest, score::Row};
+pub use self::{
+    args::Backtest,
+    score::{Row, Scaled},
+};
 use self::{
     args::Model,
     demand::Demand,

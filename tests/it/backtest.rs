@@ -2,12 +2,13 @@
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
-use autoscaler_sandbox::{Load, Traffic};
-use jiff::SignedDuration;
+use autoscaler_core::datetime::parse_datetime;
+use autoscaler_sandbox::{Load, Pair, Traffic};
+use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     cli::{self, Cli},
     commands::{
-        backtest::{Finished, replay_history},
+        backtest::{Finished, Row, replay_history},
         scale::Consent,
     },
     output::error::{Failure, Report},
@@ -15,7 +16,7 @@ use kinesis_autoscaler::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::World;
+use crate::world::{World, tick};
 
 const SHARD_BYTES: f64 = 62_914_560.0;
 
@@ -134,6 +135,10 @@ fn rows_keep_their_bounds_and_the_same_input_gives_the_same_bytes() {
     // The burst of 15 shards is more than the 8 of the start: the policy has to scale up for it.
     assert!(row(&result, "original")["peak_shards"].as_u64() > Some(8));
     assert!(row(&result, "original")["rejected_minutes_week"].as_f64() > Some(0.0));
+    let scalings = row(&result, "adaptive")["scalings"]
+        .as_array()
+        .map(Vec::len);
+    assert!(scalings >= Some(2), "{adaptive}");
     assert!(stream["advice"].as_str().expect("text").ends_with('.'));
     for text in [
         "time (UTC)",
@@ -356,4 +361,63 @@ fn the_demo_streams_can_be_replayed_without_anything() {
     assert_eq!(result["streams"][0]["stream"], "sensors");
     assert_eq!(result["streams"][0]["start_shards"], 4);
     row(&result, "configured");
+}
+
+/// Two days of a daemon that ticks every minute, and then the backtest of the same days.
+#[tokio::test(start_paused = true)]
+async fn a_backtest_scales_as_the_daemon_did_on_the_same_days() {
+    let world = World::new();
+    for (stream, pair, high) in [("orders", Pair::Usual, 5.5), ("carts", Pair::Adaptive, 4.0)] {
+        world.place.create_stream(stream, 4);
+        world.place.put_pair(pair, stream, 4);
+        let traffic = Traffic::daily(Load::of_shards(0.5), Load::of_shards(high), 9.0);
+        world.place.set_traffic(stream, traffic);
+    }
+    let config = "[[streams]]\nname = \"carts\"\npolicy = \"adaptive\"\n\
+                  [[streams]]\nname = \"orders\"\n";
+    let started = world.clock.now();
+    let mut daemon = world.start(config).await;
+    for _ in 0..2 * 24 * 60 + 3 {
+        tick(&mut daemon).await;
+        world.pass(SignedDuration::from_mins(1)).await;
+    }
+    let flags = ["--days", "2", "--metric-delay", "1m", "--resharding", "2m"];
+    let (finished, failed) = history(&world, config, &flags, Consent::Impossible)
+        .await
+        .expect("both can be replayed");
+    assert!(failed.is_empty(), "{}", told(&failed[0]));
+
+    let scored = started + SignedDuration::from_hours(25);
+    let until = started + SignedDuration::from_hours(48);
+    for one in &finished {
+        let row: &Row = &one.rows[0];
+        assert_eq!(row.name, "configured");
+        let replayed = row.scalings.iter().map(|it| (it.at, it.shards));
+        let replayed: Vec<_> = replayed
+            .filter(|it| it.0 >= scored && it.0 < until)
+            .collect();
+        let logged = world
+            .rows()
+            .into_iter()
+            .filter(|row| row["stream_name"]["S"] == *one.stream);
+        let logged = logged.map(|row| {
+            let at = row["scaling_datetime"]["S"]
+                .as_str()
+                .and_then(parse_datetime);
+            let to = row["target_shard_count"]["N"].as_str();
+            // The daemon's calls wait for the quotas, which takes it some seconds.
+            let minute = at.expect("a time").as_second().div_euclid(60) * 60;
+            let at = Timestamp::from_second(minute).expect("a time");
+            (at, to.and_then(|to| to.parse().ok()).expect("a count"))
+        });
+        let logged: Vec<(Timestamp, u32)> =
+            logged.filter(|it| it.0 >= scored && it.0 < until).collect();
+        assert_eq!(replayed, logged, "{}", one.stream);
+        assert_eq!(
+            logged.is_empty(),
+            one.stream == "orders",
+            "{}: {logged:?}",
+            one.stream
+        );
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::{
     demand::{Demand, WARM_UP_MINUTES},
-    score::{Plan, needed},
+    score::{Call, Plan, needed},
 };
 use autoscaler_core::limits::{CALLS_PER_DAY, MAX_SHARDS};
 
@@ -49,7 +49,10 @@ pub fn plan(demand: &Demand, skew: f64) -> Plan {
     let mut before = counts.first().copied();
     for (number, (count, (_, length))) in counts.iter().zip(&blocks).enumerate() {
         if before != Some(*count) {
-            plan.calls.push(WARM_UP_MINUTES + number * BLOCK_MINUTES);
+            plan.calls.push(Call {
+                minute: WARM_UP_MINUTES + number * BLOCK_MINUTES,
+                target: *count,
+            });
         }
         before = Some(*count);
         plan.serving.extend(std::iter::repeat_n(*count, *length));

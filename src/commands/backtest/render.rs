@@ -54,6 +54,7 @@ pub fn csv(results: &[Finished]) -> String {
             most_in_24h: most,
             peak_shards: peak,
             unused_share: unused,
+            scalings: _,
         } in &result.rows
         {
             let stream = quoted(&result.stream);
@@ -139,6 +140,7 @@ fn rows(result: &Finished) -> String {
         most_in_24h,
         peak_shards,
         unused_share,
+        scalings: _,
     } in &result.rows
     {
         let ratio = today.filter(|today| *today > 0.0).map(|today| cost / today);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     args::Model,
     demand::{Demand, WARM_UP_MINUTES},
-    score::{Plan, RETRY_SHARE},
+    score::{Call, Plan, RETRY_SHARE},
 };
 use crate::{
     aws::{Aws, Transport},
@@ -141,7 +141,10 @@ impl<'a> Replay<'a> {
             } else if stream.target != target {
                 let time = self.model.resharding_time(serving, stream.target);
                 self.place.finish_update_after(&self.demand.stream, time);
-                self.plan.calls.push(minute);
+                self.plan.calls.push(Call {
+                    minute,
+                    target: stream.target,
+                });
             }
             target = stream.target;
             self.plan.serving.push(serving);

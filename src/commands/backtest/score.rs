@@ -1,5 +1,6 @@
 //! What a plan of shard counts costs and rejects: one model for all rows, so that they compare.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
@@ -24,8 +25,22 @@ pub struct Plan {
     pub serving: Vec<u32>,
     /// Shards that are paid for: during a resharding, the larger count.
     pub billed: Vec<u32>,
-    /// Minutes in which UpdateShardCount was called.
-    pub calls: Vec<usize>,
+    /// The calls of UpdateShardCount.
+    pub calls: Vec<Call>,
+}
+
+/// A call of UpdateShardCount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub minute: usize,
+    pub target: u32,
+}
+
+/// The same in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Scaled {
+    pub at: Timestamp,
+    pub shards: u32,
 }
 
 /// One row of the result.
@@ -39,6 +54,8 @@ pub struct Row {
     pub most_in_24h: usize,
     pub peak_shards: Option<u32>,
     pub unused_share: Option<f64>,
+    /// Each scaling after the first day, oldest first.
+    pub scalings: Vec<Scaled>,
 }
 
 /// A row with what is drawn of it.
@@ -126,12 +143,13 @@ pub fn provisioned(
     let offered = scored
         .clone()
         .map(|it| demand.at(it).shards().min(f64::from(plan.serving[it])));
-    let calls: Vec<usize> = plan
-        .calls
-        .iter()
-        .copied()
-        .filter(|it| scored.contains(it))
-        .collect();
+    let calls = plan.calls.iter().filter(|it| scored.contains(&it.minute));
+    let scalings = calls.clone().map(|it| Scaled {
+        at: demand.time(it.minute),
+        shards: it.target,
+    });
+    let scalings = scalings.collect();
+    let calls: Vec<usize> = calls.map(|it| it.minute).collect();
     let row = Row {
         name: name.to_owned(),
         cost_week_usd: billed / 60.0 * prices.shard_hour * MINUTES_A_WEEK / length,
@@ -141,6 +159,7 @@ pub fn provisioned(
         most_in_24h: most_in_a_day(&calls),
         peak_shards: plan.billed[scored].iter().copied().max(),
         unused_share: (billed > 0.0).then(|| 1.0 - offered.sum::<f64>() / billed),
+        scalings,
     };
     Outcome {
         row: row.rounded(),
@@ -179,6 +198,7 @@ pub fn on_demand(name: &str, demand: &Demand, model: &Model, price: [f64; 3]) ->
         most_in_24h: 0,
         peak_shards: None,
         unused_share: None,
+        scalings: Vec::new(),
     };
     Outcome {
         row: row.rounded(),
