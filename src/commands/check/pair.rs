@@ -411,7 +411,7 @@ fn counts(
         () if n < min => (
             "min_shards",
             format!(
-                "{stream} has {}, below min_shards = {min}, which only bounds scalings",
+                "{stream} has {}, below min_shards = {min}: it is scaled up to that",
                 counted(n, "shard")
             ),
         ),
