@@ -383,6 +383,58 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_that_the_alarm_lacks_takes_the_rule_of_one_that_it_has() {
+        let both = ["incomingBytes", "incomingRecords"];
+        let gaps = |bytes, records, outgoing| GapFill {
+            bytes,
+            records,
+            outgoing,
+        };
+        for (expressions, ids, expected) in [
+            (
+                &["FILL(incomingBytes,0)", "FILL( incomingRecords , 0 )"][..],
+                &both[..],
+                gaps(true, true, true),
+            ),
+            (&["FILL(incomingBytes,0)/4"], &both, gaps(true, false, true)),
+            (
+                &["FILL(incomingRecords,0)/4"],
+                &both,
+                gaps(false, true, false),
+            ),
+            (
+                &["FILL(incomingBytes,REPEAT)", "incomingRecords/4"],
+                &both,
+                gaps(false, false, false),
+            ),
+            (
+                &["FILL(incomingBytes,0)"],
+                &both[..1],
+                gaps(true, true, true),
+            ),
+            (
+                &["FILL(incomingRecords,0)"],
+                &both[1..],
+                gaps(true, true, true),
+            ),
+            (&["incomingRecords"], &both[1..], gaps(false, false, false)),
+            (
+                &["FILL(incomingBytes,0)"],
+                &["incomingBytes", "outgoing"],
+                gaps(true, true, false),
+            ),
+            (
+                &["FILL(outgoing,0)"],
+                &["incomingBytes", "outgoing"],
+                gaps(false, false, true),
+            ),
+        ] {
+            let found = GapFill::of(expressions, |id| ids.contains(&id));
+            assert_eq!(found, expected, "{expressions:?} of {ids:?}");
+        }
+    }
+
+    #[test]
     fn only_the_scale_down_alarm_of_one_shard_has_its_actions_switched() {
         use Direction::{Down, Up};
         for (direction, recorded, enabled, to, after) in [

@@ -255,6 +255,49 @@ mod tests {
     const DOWN: &str = "orders-scale-down-alarm";
 
     #[test]
+    fn a_stream_is_active_since_the_first_look_after_the_last_at_which_it_was_not() {
+        use StreamStatus::{Active, Creating, Deleting, Updating};
+        let mut seen = Sightings::default();
+        for (status, at, busy, active) in [
+            (Active, 90, None, Some(90)),
+            (Active, 80, None, Some(90)),
+            (Updating, 70, Some(70), None),
+            (Creating, 60, Some(60), None),
+            (Active, 50, Some(60), Some(50)),
+            (Active, 40, Some(60), Some(50)),
+            (Deleting, 30, Some(30), None),
+        ] {
+            seen.add(status, ago(at));
+            let expected = Sightings {
+                busy_at: busy.map(ago),
+                active_at: active.map(ago),
+            };
+            assert_eq!(seen, expected, "{status:?} {at} s ago");
+        }
+        seen.add(Active, ago(20));
+        seen.reshards(ago(10));
+        assert_eq!((seen.busy_at, seen.active_at), (Some(ago(10)), None));
+    }
+
+    #[test]
+    fn a_clock_is_off_from_five_minutes_on_in_either_direction() {
+        for (seconds, off) in [
+            (0, false),
+            (300, false),
+            (301, true),
+            (-300, false),
+            (-301, true),
+        ] {
+            let ahead = SignedDuration::from_secs(seconds);
+            let facts = Facts {
+                clock_ahead: ahead,
+                ..Facts::default()
+            };
+            assert_eq!(facts.clock_off(), off.then_some(ahead), "{seconds} s ahead");
+        }
+    }
+
+    #[test]
     fn rejected_records_are_counted_since_a_time_where_all_were_read() {
         for (complete, since, expected) in [
             (true, 900, Some(7)),

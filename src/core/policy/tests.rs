@@ -11,6 +11,7 @@ use super::{
 };
 use crate::datetime::after;
 
+mod edges;
 mod promises;
 
 const WEEK: usize = 7 * 288;

@@ -1,18 +1,20 @@
 //! The adaptive policy through the whole decision: what it promises, and what odd input comes to.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{decided, known};
 use crate::{
     alarm::{Alarm, GapFill, State},
-    decision::Action,
+    decide::decide,
+    decision::{Action, Fact, Verdict},
     facts::{Facts, Fetched, Series, Traffic},
     reason::Reason,
     scaling::{Outcome, RecentScalings},
     scene::{SHARD_BYTES, ago, row, scene, subscription},
-    subscription::{Policy, Subscription},
+    subscription::{Permille, Policy, Subscription},
+    trigger::Trigger,
 };
 
 const DAY: i64 = 86_400;
@@ -258,6 +260,87 @@ fn a_week_of_100_times_the_traffic_grows_and_never_shrinks() {
         Some(Action::ScaleDown { to: 125 }),
         Reason::Alarm,
     );
+}
+
+#[test]
+fn the_settings_of_the_subscription_reach_the_policy() {
+    let mut traffic = week(0.0);
+    // 7 shards half a day ago have faded to 3.5.
+    traffic.bytes.points.push((ago(DAY / 2), 7.0 * SHARD_BYTES));
+    let facts = down(10, traffic);
+    for (what, subscription, to) in [
+        ("default", adaptive(), Some(7)),
+        (
+            "fill",
+            Subscription {
+                fill: Permille::new(700),
+                ..adaptive()
+            },
+            Some(5),
+        ),
+        (
+            "saving",
+            Subscription {
+                saving: Permille::new(400),
+                ..adaptive()
+            },
+            None,
+        ),
+        (
+            "memory",
+            Subscription {
+                memory: Duration::from_secs(6 * 3600),
+                ..adaptive()
+            },
+            Some(5),
+        ),
+    ] {
+        let decision = decided(&subscription, &facts);
+        let action = to.map(|to| Action::ScaleDown { to });
+        assert_eq!(decision.action(), action, "{what}: {}", decision.detail());
+    }
+}
+
+#[test]
+fn traffic_of_another_window_is_read_anew() {
+    let needs = |facts: &Facts| decide(&adaptive(), &Trigger::Alarm, facts, ago(0));
+    let read = Verdict::Need(Fact::Traffic);
+    let mut a_day = week(0.0);
+    a_day.from = ago(DAY);
+    assert_eq!(needs(&down(10, a_day)), read, "a day in place of a week");
+    assert_eq!(
+        needs(&down(10, minutes(0.0, 0.0))),
+        read,
+        "minutes in place of a week"
+    );
+    assert_eq!(
+        needs(&up(10, week(0.0))),
+        read,
+        "a week in place of minutes"
+    );
+    let mut a_period_late = week(1.0);
+    a_period_late.from = ago(7 * DAY - 300);
+    let facts = down(10, a_period_late);
+    check(
+        "a period less",
+        &facts,
+        Some(Action::ScaleDown { to: 5 }),
+        Reason::Alarm,
+    );
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_keeps_every_shard_and_does_not_keep_a_stream_from_growing() {
+    for seconds in [-DAY, -301, 301, DAY] {
+        let off = |facts: Facts| Facts {
+            clock_ahead: jiff::SignedDuration::from_secs(seconds),
+            ..facts
+        };
+        let what = format!("{seconds} s ahead");
+        let step = Some(Action::ScaleUp { to: 15 });
+        check(&what, &off(up(10, minutes(8.0, 0.0))), step, Reason::Alarm);
+        check(&what, &off(down(10, week(0.1))), None, Reason::NoData);
+    }
 }
 
 #[test]
