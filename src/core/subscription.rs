@@ -172,6 +172,12 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_is_named_as_in_the_configuration() {
+        assert_eq!(Policy::Original.name(), "original");
+        assert_eq!(Policy::Adaptive.name(), "adaptive");
+    }
+
+    #[test]
     fn an_account_is_told_by_what_is_set() {
         let account = |region: Option<&str>, profile: Option<&str>, role: Option<&str>| Account {
             region: region.map(Into::into),

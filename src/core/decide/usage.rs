@@ -56,24 +56,69 @@ mod tests {
     use super::*;
     use crate::scene::{SHARD_BYTES, ago};
 
-    #[test]
-    fn the_busiest_time_of_bytes_or_records_is_what_is_used() {
-        let series = |sums: &[f64]| Series {
-            points: sums.iter().map(|sum| (ago(300), *sum)).collect(),
+    /// Sums of periods that began 5, 10, 15 … min ago, in units of `one`.
+    fn series(shards: &[f64], one: f64) -> Series {
+        let points = (1..)
+            .zip(shards)
+            .map(|(i, shards)| (ago(300 * i), shards * one));
+        Series {
+            points: points.collect(),
             complete: true,
-        };
-        for (bytes, records, used) in [
-            (&[][..], &[][..], 0.0),
-            (&[1.0, 2.5, 0.5], &[2.0], 2.5),
-            (&[1.0, 2.5, 0.5], &[0.0, 3.0], 3.0),
+        }
+    }
+
+    #[test]
+    fn the_busiest_time_of_bytes_records_or_reads_is_what_is_used() {
+        for (bytes, records, read, used) in [
+            (&[][..], &[][..], None, 0.0),
+            (&[1.0, 2.5, 0.5], &[2.0], None, 2.5),
+            (&[1.0, 2.5, 0.5], &[0.0, 3.0], None, 3.0),
+            (&[1.0, 2.5, 0.5], &[0.0, 3.0], Some(4.5), 4.5),
+            (&[1.0], &[], Some(0.5), 1.0),
         ] {
-            let times = |shards: &[f64], one| shards.iter().map(|it| it * one).collect::<Vec<_>>();
             let traffic = Traffic {
-                bytes: series(&times(bytes, SHARD_BYTES)),
-                records: series(&times(records, 300_000.0)),
+                bytes: series(bytes, SHARD_BYTES),
+                records: series(records, 300_000.0),
+                outgoing: read.map(|shards| series(&[shards], 2.0 * SHARD_BYTES)),
                 ..Traffic::default()
             };
-            assert_eq!(shards_used(&traffic), used, "{bytes:?} {records:?}");
+            assert_eq!(
+                shards_used(&traffic),
+                used,
+                "{bytes:?} {records:?} {read:?}"
+            );
         }
+    }
+
+    #[test]
+    fn rejections_at_less_than_half_usage_are_those_of_a_hot_shard() {
+        for (bytes, records, rejected, expected) in [
+            // Of 10 shards.
+            (4.9, 0.0, 7.0, 7),
+            (5.0, 0.0, 7.0, 0),
+            (0.0, 4.9, 7.0, 7),
+            (0.0, 5.0, 7.0, 0),
+            (9.0, 0.0, 7.0, 0),
+            (4.9, 0.0, 0.0, 0),
+        ] {
+            let traffic = Traffic {
+                bytes: series(&[bytes], SHARD_BYTES),
+                records: series(&[records], 300_000.0),
+                rejected: series(&[rejected], 1.0),
+                ..Traffic::default()
+            };
+            let found = rejected_at_low_usage(&traffic, 10);
+            assert_eq!(found, expected, "{bytes} in bytes, {records} in records");
+        }
+        let periods = Traffic {
+            bytes: series(&[1.0, 9.0, 1.0], SHARD_BYTES),
+            rejected: series(&[2.0, 30.0, 5.0, 100.0], 1.0),
+            ..Traffic::default()
+        };
+        assert_eq!(
+            rejected_at_low_usage(&periods, 10),
+            107,
+            "each period by its own usage"
+        );
     }
 }
