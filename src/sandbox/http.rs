@@ -94,9 +94,15 @@ impl Sandbox {
         Ok(self.respond(&request, id, &answer))
     }
 
-    /// The response, with the time as AWS has it.
+    /// The response. A success carries the sandbox's time in `Date`.
+    ///
+    /// An error does not: the SDK would compare the date with the machine's clock, take the
+    /// difference for clock skew, and retry a denied request.
     fn respond(&self, request: &Request, id: u64, answer: &Answer) -> HttpResponse {
         let mut response = wire::respond(request.service, &request.operation, id, answer);
+        if answer.is_err() {
+            return response;
+        }
         let date = self.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         // A date has no character that a header cannot have.
         let _ = response.headers_mut().try_insert("date", date);
