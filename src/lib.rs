@@ -6,7 +6,7 @@
 //!
 //! | crate | what it is | what it may use |
 //! |---|---|---|
-//! | [`autoscaler_core`], `src/core` | the alarm contract, facts, decisions, policies, limits | values alone: no tokio, AWS, figment, clock, randomness or I/O |
+//! | [`autoscaler_core`], `src/core` | the alarm contract, facts, decisions, policies, limits | values: no tokio, AWS, clock or I/O |
 //! | [`autoscaler_sandbox`], `src/sandbox` | an AWS in memory that answers the real SDK clients | the core |
 //! | this one, `src` | the program | both |
 //!
@@ -22,12 +22,15 @@
 //!     report              what was decided and done, enums until it is serialized
 //! ```
 //!
+//! What a window, a pause, a mute rule or a bound imposes on a decision is one type,
+//! `core::constraints`. Windows are in the configuration, pauses in the scaling log's table.
+//!
 //! | folder | what is in it |
 //! |---|---|
 //! | [`aws`] | SDK clients, errors with hints, rate limits; the only files that name `aws_sdk_*` |
 //! | [`reconcile`] | one tick, the scaling log in DynamoDB with its spool, the lease between hosts |
 //! | [`commands`] | `check`, `status`, `history`, `scale`, …: a module each, and what they share |
-//! | [`daemon`] | schedule, reload, systemd, metrics and health |
+//! | [`daemon`] | start-up ([`daemon::plan`]), schedule, reload, systemd, metrics and health |
 //! | [`config`] | figment's layers -> raw -> `Config`, which cannot be invalid |
 //! | [`cli`], [`output`] | flags and wiring; tables, errors and progress on the terminal |
 //!

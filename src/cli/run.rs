@@ -4,7 +4,7 @@ mod backtest;
 
 use std::{
     fs::{File, Permissions, TryLockError},
-    io::{self, IsTerminal},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,9 +20,8 @@ use crate::{
     cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
         check::{self, Findings},
-        history, pause, provision,
-        scale::{self, Consent},
-        status, subscriptions,
+        consent::Consent,
+        history, pause, provision, scale, status, subscriptions,
     },
     config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
@@ -99,7 +98,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
         Some(Command::Scale(args)) => {
-            let consent = consent(args.yes || cli.dry_run);
+            let consent = Consent::from_flag(args.yes || cli.dry_run);
             scale::run(
                 &manual_context(cli).await?.context,
                 args,
@@ -125,14 +124,6 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::History(args)) => {
             history::run(&manual_context(cli).await?.context, args, cli.output).await
         }
-    }
-}
-
-fn consent(given: bool) -> Consent {
-    match (given, io::stdin().is_terminal()) {
-        (true, _) => Consent::Given,
-        (false, true) => Consent::Ask,
-        (false, false) => Consent::Impossible,
     }
 }
 

@@ -16,7 +16,6 @@ mod score;
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,7 +38,7 @@ use self::{
 use crate::{
     cli::Output,
     commands::{
-        scale::Consent,
+        consent::{Consent, say},
         subscriptions::{self, failed_call},
     },
     config::{Config, Prices},
@@ -67,16 +66,16 @@ struct Subject {
     notes: Vec<String>,
 }
 
-/// What a backtest of one stream came to.
+/// The result of a backtest of one stream.
 #[derive(Debug)]
 struct Backtested {
     subject: Subject,
     outcomes: Vec<Outcome>,
-    /// Rows that a signal has kept from being computed.
+    /// How many rows were not computed because a signal ended the run.
     missing: usize,
 }
 
-/// What remains of it once the demand is no longer needed.
+/// A result without its demand, which is no longer needed.
 #[derive(Debug)]
 pub struct Finished {
     pub stream: String,
@@ -85,7 +84,7 @@ pub struct Finished {
     pub start_shards: u32,
     pub rows: Vec<Row>,
     pub advice: String,
-    /// What holds for this stream, and what for the whole run.
+    /// Remarks about this stream, and the model that the whole run assumes.
     pub notes: Vec<String>,
     pub model: Vec<String>,
     /// Only for terminals.
@@ -157,7 +156,7 @@ pub async fn replay_history(
     let (sources, mut failed) = sources(context, args).await?;
     let bill = Bill::of(args, sources.len(), &context.config.prices);
     if !sources.is_empty() {
-        eprint!("{}", bill.text(args));
+        say(&bill.text(args));
         agree(&bill, consent)?;
     }
     let pool = Pool::new(args.days as usize * args.candidates() * sources.len());
@@ -287,31 +286,20 @@ async fn sources(
     Ok((sources, failed))
 }
 
-/// Asks before what costs more than a dollar.
+/// Asks before a reading that costs more than a dollar.
 fn agree(bill: &Bill, consent: Consent) -> Result<(), Failure> {
     if bill.dollars <= ASK_FROM {
         return Ok(());
     }
     let costs = format!("CloudWatch would charge about ${:.2}", bill.dollars);
     let hint = "add --yes to read the metrics all the same, or choose fewer streams with --stream";
-    match consent {
-        Consent::Given => Ok(()),
-        Consent::Impossible => {
-            let report = Report::new(format!("{costs}, and there is no terminal to ask on"));
-            Err(Failure::new(Exit::Usage, report.hint(hint)))
-        }
-        Consent::Ask => {
-            eprint!("{costs}. Go on? [y/N] ");
-            let mut answer = String::new();
-            let read = io::stdin().lock().read_line(&mut answer);
-            read.map_err(|error| Failure::new(Exit::Failed, error))?;
-            match answer.trim().to_ascii_lowercase().as_str() {
-                "y" | "yes" => Ok(()),
-                _ => Err(Failure::new(
-                    Exit::Failed,
-                    Report::new("nothing was read").hint(hint),
-                )),
-            }
+    let impossible =
+        || Report::new(format!("{costs}, and there is no terminal to ask on")).hint(hint);
+    match consent.confirm(&format!("{costs}. Go on?"), impossible)? {
+        true => Ok(()),
+        false => {
+            let report = Report::new("nothing was read").hint(hint);
+            Err(Failure::new(Exit::Failed, report))
         }
     }
 }
@@ -344,7 +332,7 @@ fn conclude(finished: Vec<Finished>, failed: Vec<Report>, output: Output) -> Res
     }
 }
 
-/// As it was given, else as the file is called.
+/// The name that was given, otherwise the name of the file.
 fn stream_name(args: &Backtest, file: &Path) -> Result<String, Failure> {
     let given = match args.streams.names.as_slice() {
         [] => None,

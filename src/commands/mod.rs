@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod check;
+pub mod consent;
 pub mod history;
 mod hot_shard;
 pub mod pattern;

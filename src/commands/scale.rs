@@ -4,10 +4,7 @@
 mod plan;
 mod work;
 
-use std::{
-    io::{self, BufRead, Write as _},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -18,6 +15,7 @@ use crate::{
     aws::{self, Extra, RegionClients},
     cli::{self, Output},
     commands::{
+        consent::{Consent, say},
         pause::user,
         subscriptions::{self, OnStream, failed_call},
     },
@@ -42,16 +40,6 @@ use autoscaler_core::{
     subscription::SubscriptionId,
     trigger::Trigger,
 };
-
-/// Whether to ask for confirmation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// `--yes`.
-    Given,
-    Ask,
-    /// There is no terminal to ask on.
-    Impossible,
-}
 
 /// Plans the scaling, asks for confirmation, and carries it out.
 pub async fn run(
@@ -133,12 +121,6 @@ fn note(args: &cli::Scale) -> String {
         Some(note) => format!("{by}: {note}"),
         None => by,
     }
-}
-
-/// Writes to standard error, so that standard output has data only.
-fn say(text: &str) {
-    // If standard error is closed, nobody is reading.
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> String {
@@ -437,25 +419,16 @@ async fn read_pair(context: &Context, id: SubscriptionId) -> Result<Facts, Failu
 
 /// Asks for confirmation on the terminal, unless it was given.
 fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
-    match consent {
-        Consent::Given => Ok(true),
-        Consent::Impossible => {
+    let Plan {
+        stream, from, to, ..
+    } = plan;
+    consent.confirm(
+        &format!("scale {stream} from {from} to {to} shards?"),
+        || {
             let report = Report::new("there is no terminal to ask on before scaling");
-            let hint = "add --yes to scale without being asked, or --dry-run to see the plan";
-            Err(Failure::new(Exit::Usage, report.hint(hint)))
-        }
-        Consent::Ask => {
-            say(&format!(
-                "scale {} from {} to {} shards? [y/N] ",
-                plan.stream, plan.from, plan.to
-            ));
-            let mut answer = String::new();
-            let read = io::stdin().lock().read_line(&mut answer);
-            read.map_err(|error| Failure::new(Exit::Failed, error))?;
-            let answer = answer.trim().to_ascii_lowercase();
-            Ok(matches!(answer.as_str(), "y" | "yes"))
-        }
-    }
+            report.hint("add --yes to scale without being asked, or --dry-run to see the plan")
+        },
+    )
 }
 
 fn on(context: &Context, id: SubscriptionId, why: String) -> Report {

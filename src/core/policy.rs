@@ -26,8 +26,6 @@ pub struct Input {
     pub history: Traffic,
     /// Sums of 60 s over the last minutes.
     pub recent: Traffic,
-    /// Traffic before this is not missing: there was no stream.
-    pub created_at: Option<Timestamp>,
     /// When the last scaling was asked for.
     pub scaled_at: Option<Timestamp>,
     /// When the stream was ACTIVE again after its last resharding, as far as that is known.

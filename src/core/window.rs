@@ -367,7 +367,70 @@ mod tests {
         };
         assert_eq!(since("05:39:59"), None);
         assert_eq!(since("05:50:00"), next("05:40:00"));
+        assert_eq!(since("05:40:00"), next("05:40:00"));
         assert_eq!(since("06:10:00"), next("05:40:00"));
+        assert_eq!(since("06:15:00"), None);
+        let without_floor = Window {
+            floor: None,
+            ..window.clone()
+        };
+        assert_eq!(
+            without_floor.floor_since(at_utc("2026-11-27T06:10:00Z")),
+            None
+        );
+    }
+
+    #[test]
+    fn a_recurring_window_is_ahead_of_its_next_start_while_the_last_one_is_still_open() {
+        let window = Window {
+            length: SignedDuration::from_hours(23),
+            ahead: SignedDuration::from_hours(2),
+            ..window("UTC0", 6, 0)
+        };
+        for (time, floor_since, next_change) in [
+            // The last one is open, and the next one's floor is not yet in force.
+            (
+                "2026-11-27T03:59:59Z",
+                "2026-11-26T04:00:00Z",
+                "2026-11-27T04:00:00Z",
+            ),
+            (
+                "2026-11-27T04:00:00Z",
+                "2026-11-27T04:00:00Z",
+                "2026-11-27T05:00:00Z",
+            ),
+            (
+                "2026-11-27T05:00:00Z",
+                "2026-11-27T04:00:00Z",
+                "2026-11-27T06:00:00Z",
+            ),
+            (
+                "2026-11-27T06:00:00Z",
+                "2026-11-27T04:00:00Z",
+                "2026-11-28T04:00:00Z",
+            ),
+        ] {
+            let now = at_utc(time);
+            assert_eq!(window.floor_since(now), Some(at_utc(floor_since)), "{time}");
+            assert_eq!(window.next_change(now), Some(at_utc(next_change)), "{time}");
+        }
+    }
+
+    #[test]
+    fn windows_are_equal_if_they_open_at_the_same_times() {
+        let one = window("UTC0", 6, 0);
+        let at = |text: &str| Window {
+            start: Start::Once(at_utc(text)),
+            ..one.clone()
+        };
+        let (once, later) = (at("2026-11-27T06:00:00Z"), at("2026-11-27T07:00:00Z"));
+        assert_eq!(one, window("UTC0", 6, 0));
+        assert_eq!(once, once.clone());
+        assert_ne!(one, window(BERLIN, 6, 0));
+        assert_ne!(once, later);
+        assert_ne!(one, once);
+        assert_eq!(once.to_string(), "the window at 2026-11-27T06:00:00Z");
+        assert_eq!(one.to_string(), "the window \"daily\" (UTC)");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kinesis_autoscaler::{
     cli::{self, Cli},
     commands::{
         backtest::{Finished, Row, replay_history},
-        scale::Consent,
+        consent::Consent,
     },
     output::error::{Failure, Report},
 };
@@ -181,7 +181,7 @@ fn wrong_input_is_told_with_its_place_and_a_hint() {
             "time,bytes\n".to_owned(),
             &[][..],
             1,
-            "orders.csv:1: there is no column \"records\"",
+            "orders.csv:1: the column \"records\" is missing",
         ),
         (
             format!("{header}2026-01-01T00:00:00,1,1\n"),

@@ -7,7 +7,10 @@ use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::{
     cli::{Output, Scale, Step, Target},
-    commands::scale::{self, Consent, OutOfRange},
+    commands::{
+        consent::Consent,
+        scale::{self, OutOfRange},
+    },
     output::error::{Exit, Failure},
     reconcile::context::Context,
 };

@@ -1,6 +1,6 @@
 //! Deterministic simulation: random streams, policies, loads, keys, consumers and quotas, faults at
-//! every call, deaths, operators; safety after every minute, convergence after the faults stop. A failing seed prints how to
-//! replay it.
+//! every call, deaths, operators; safety after every minute, convergence after the faults stop. A
+//! failing seed prints how to replay it.
 //!
 //! `SIMULATION_SEED=N` replays one seed, `SIMULATION_SEEDS=N` runs N new ones (the long run:
 //! `SIMULATION_SEEDS=2000 cargo test simulation`).

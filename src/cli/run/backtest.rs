@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Role, World, connect, consent, context, load, network, world};
+use super::{Role, World, connect, context, load, network, world};
 use crate::{
     cli::Cli,
     commands::{
         backtest::{self, Backtest},
+        consent::Consent,
         pattern::is_pattern,
     },
     config::{CONFIG_VARIABLE, Config},
@@ -34,7 +35,7 @@ pub(super) async fn run(cli: &Cli, args: &Backtest) -> Result<Exit, Failure> {
     let _demo = world.demo.take();
     // It writes nothing, and so neither the spool nor the lease.
     let context = Arc::new(context(world, aws, true, Role::Command));
-    backtest::run_history(&context, args, cli.output, consent(args.yes)).await
+    backtest::run_history(&context, args, cli.output, Consent::from_flag(args.yes)).await
 }
 
 fn world_of(cli: &Cli, args: &Backtest, configured: Option<Config>) -> Result<World, Failure> {
@@ -55,7 +56,7 @@ fn configured(cli: &Cli) -> Result<Option<Config>, Failure> {
     (there && !cli.sandbox).then(|| load(cli)).transpose()
 }
 
-/// The names among these that are no patterns.
+/// The names that are not patterns.
 fn named(streams: &[String]) -> impl Iterator<Item = &String> {
     streams.iter().filter(|name| !is_pattern(name))
 }

@@ -10,7 +10,7 @@ use crate::output::table::counted;
 pub const HOURS_A_WEEK: f64 = 168.0;
 pub const HOURS_A_MONTH: f64 = 730.0;
 
-/// Less than this is no reason to change anything.
+/// Savings below 5 % are not worth a change.
 const WORTH_IT: f64 = 0.95;
 /// Producers that are throttled for so long send less, or give up.
 const UNKNOWN_FROM_MINUTES: usize = 60;

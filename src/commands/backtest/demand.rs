@@ -59,8 +59,7 @@ pub struct Demand {
     pub period_minutes: usize,
     /// Share of the records that the stream rejected at the time.
     pub rejected_share: f64,
-    /// The longest time in which the stream rejected records without a pause: its first minute, and
-    /// the one after it.
+    /// The longest run of minutes in which the stream rejected records.
     pub short_of_shards: std::ops::Range<usize>,
 }
 
@@ -171,7 +170,7 @@ impl Demand {
     }
 }
 
-/// The longest run of periods in which more than this share of the records was rejected.
+/// A period is short of shards if more than this share of its records was rejected.
 const SHORT_FROM: f64 = 0.005;
 
 impl Measured {
@@ -181,6 +180,7 @@ impl Measured {
     }
 }
 
+/// The longest run of periods that were short of shards, in minutes.
 fn short_of_shards(periods: &[Measured], step: i64) -> std::ops::Range<usize> {
     let first = periods.first().map_or(0, |it| it.at);
     let minute = |at: i64| usize::try_from((at - first) / 60).unwrap_or_default();
@@ -264,7 +264,7 @@ fn parse(text: &str) -> Result<Vec<Measured>, Wrong> {
     let names: Vec<&str> = header.split(',').map(str::trim).collect();
     let column = |name: &str| names.iter().position(|it| *it == name);
     let required = |name: &str| {
-        let missing = || Wrong::new(1, format!("there is no column {name:?}"), COLUMNS_HINT);
+        let missing = || Wrong::new(1, format!("the column {name:?} is missing"), COLUMNS_HINT);
         column(name).ok_or_else(missing)
     };
     let columns = [required("time")?, required("bytes")?, required("records")?];

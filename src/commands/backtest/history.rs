@@ -62,7 +62,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// The bill for so many streams.
+    /// The bill for this number of streams.
     pub fn of(args: &Backtest, streams: usize, prices: &Prices) -> Self {
         let seconds = usize::try_from(args.period_seconds()).unwrap_or(60);
         let points = METRICS * args.days as usize * 86_400 / seconds;

@@ -97,8 +97,8 @@ pub struct Sized<'a> {
     pub shards: u32,
 }
 
-/// Tries GetMetricData, ListAlarmMuteRules, ListStreams and DescribeLimits, and compares the shard limit with what the
-/// streams may grow to.
+/// Tries GetMetricData, ListAlarmMuteRules, ListStreams and DescribeLimits, and compares the shard
+/// limit with what the streams may grow to.
 pub async fn clients(
     context: &Context,
     account: &Account,

@@ -1,5 +1,7 @@
 //! Shards used, for people; policies decide in whole numbers.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -21,17 +23,20 @@ pub const HOT_BELOW: f64 = 0.5;
 
 /// The records that were rejected in periods in which less than half of `shards` was used.
 pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32) -> u64 {
-    let used_in = |period: Timestamp| {
-        let of = |series: &Series| {
-            let points = series.points.iter().filter(|(at, _)| *at == period);
-            points.map(|(_, sum)| *sum).fold(0.0, f64::max)
-        };
-        (of(&traffic.bytes) / BYTES_PER_SHARD as f64)
-            .max(of(&traffic.records) / RECORDS_PER_SHARD as f64)
-    };
+    let mut used = BTreeMap::<Timestamp, f64>::new();
+    for (series, per_shard) in [
+        (&traffic.bytes, BYTES_PER_SHARD),
+        (&traffic.records, RECORDS_PER_SHARD),
+    ] {
+        for (period, sum) in &series.points {
+            let shards = used.entry(*period).or_default();
+            *shards = shards.max(sum / per_shard as f64);
+        }
+    }
+    let used_in = |period| used.get(period).copied().unwrap_or_default();
     let limit = f64::from(shards) * HOT_BELOW;
     let rejected = traffic.rejected.points.iter();
-    let at_low_usage = rejected.filter(|(at, sum)| *sum > 0.0 && used_in(*at) < limit);
+    let at_low_usage = rejected.filter(|(at, sum)| *sum > 0.0 && used_in(at) < limit);
     // The cast saturates.
     at_low_usage.map(|(_, sum)| *sum).sum::<f64>() as u64
 }

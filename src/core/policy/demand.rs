@@ -110,6 +110,39 @@ mod tests {
     }
 
     #[test]
+    fn reads_are_measured_by_twice_what_a_shard_takes() {
+        for (bytes, seconds, units) in [
+            (0, 300, 0),
+            (2 * MIB * 300, 300, Demand::ONE_SHARD),
+            (2 * MIB * 60 * 3, 60, 3 * Demand::ONE_SHARD),
+            (1, 300, 125 * 12 / 2),
+            // 62.5, rounded up.
+            (1, 3600, 63),
+            (2, 3600, 125),
+            (u64::MAX, 60, u64::MAX),
+        ] {
+            let demand = Demand::of_reads(bytes, seconds);
+            assert_eq!(demand, Demand(units), "{bytes} bytes in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_ratio_becomes_the_nearest_share_and_only_0_becomes_zero() {
+        for (ratio, millionths) in [
+            (0.0, 0),
+            (1e-9, 1),
+            (1.4e-6, 1),
+            (1.6e-6, 2),
+            (0.7, 700_000),
+            (1.0, 1_000_000),
+            (1.5, 1_000_000),
+            (-0.5, 0),
+        ] {
+            assert_eq!(Share::of_ratio(ratio), Share(millionths), "{ratio}");
+        }
+    }
+
+    #[test]
     fn shards_carry_a_demand_and_one_unit_more_takes_one_more_shard() {
         for (shards, fill) in [(1, 50), (7, 55), (10, 100), (10_000, 80)] {
             let carried = Demand::carried_by(shards, Share::percent(fill));

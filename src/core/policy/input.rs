@@ -52,7 +52,6 @@ pub fn input(
         shards,
         history: Traffic::default(),
         recent: Traffic::default(),
-        created_at: None,
         scaled_at: recent.calls().max(),
         active_since: active_since(facts.sightings, recent, now),
         calls_left: calls_left(recent.calls(), now),

@@ -91,7 +91,7 @@ fn day_peak(input: &Input) -> Result<Demand, DataError> {
     })
 }
 
-/// A gap is no error before the stream existed, and where CloudWatch may still publish.
+/// A gap is an error unless CloudWatch may still publish its data.
 pub(super) fn known_demand(
     traffic: &Traffic,
     i: usize,
@@ -101,10 +101,7 @@ pub(super) fn known_demand(
         return Ok(demand);
     }
     let begins = traffic.start_of(i);
-    let ends = traffic.start_of(i + 1);
-    let excused = input.created_at.is_some_and(|created| ends <= created)
-        || begins > after(input.now, -PUBLISHED_AFTER);
-    match excused {
+    match begins > after(input.now, -PUBLISHED_AFTER) {
         true => Ok(Demand::default()),
         false => Err(DataError::Missing(begins)),
     }

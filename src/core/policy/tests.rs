@@ -41,7 +41,6 @@ fn input(n: u32, hundredths: u64) -> Input {
         shards: n,
         history,
         recent: Traffic::default(),
-        created_at: None,
         scaled_at: None,
         active_since: None,
         calls_left: 10,
