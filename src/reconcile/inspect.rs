@@ -181,7 +181,7 @@ impl Reader<'_> {
             return Err(ReadError::Log(why));
         }
         let arn = facts.stream.found().map_or("", |stream| &stream.arn);
-        let pauses = self.context.scaling_log.pauses(self.now).await?;
+        let pauses = self.context.scaling_log.shared_pauses(self.now).await?;
         let ours = pauses.iter().filter(|pause| pause.holds(arn, self.now));
         Ok(ours.map(Pause::constraint).collect())
     }

@@ -54,6 +54,8 @@ pub struct ScalingLog {
     open: Mutex<BTreeMap<String, Scaling>>,
     /// The pauses as they were read last.
     paused: Mutex<Vec<Pause>>,
+    /// When streams last read the pauses together.
+    pauses_read_at: tokio::sync::Mutex<Option<Timestamp>>,
     retention: SignedDuration,
     host: String,
     sequence: AtomicU64,
@@ -92,6 +94,7 @@ impl ScalingLog {
             spool: Mutex::new(spool),
             open: Mutex::new(open),
             paused: Mutex::default(),
+            pauses_read_at: tokio::sync::Mutex::default(),
             retention,
             host,
             sequence: AtomicU64::new(0),

@@ -86,6 +86,11 @@ async fn a_storm_goes_at_the_pace_of_the_quotas_and_is_never_throttled() {
         calls["DescribeStreamSummary"], 1000,
         "each stream is read once, however long it waits: {calls:?}"
     );
+    let queries = calls["Query"];
+    assert!(
+        queries < 1000 + 110,
+        "each stream's rows are read once, and the pauses once a second: {queries}"
+    );
     let mut last = BTreeMap::new();
     for call in world.sandbox.request_log() {
         let seconds = call.at.duration_since(started).as_secs_f64();
