@@ -1,4 +1,4 @@
-//! Kinesis: the summary of a stream, and the one call that reshards it.
+//! Kinesis: the summary of a stream, its shards, and the one call that reshards it.
 
 use autoscaler_core::priority::Priority;
 use std::time::Duration;
@@ -7,7 +7,10 @@ use aws_config::SdkConfig;
 use aws_sdk_kinesis::{
     Client,
     operation::list_streams::ListStreamsOutput,
-    types::{ScalingType, StreamMode, StreamStatus as SdkStatus},
+    types::{
+        MetricsName, ScalingType, Shard as SdkShard, StreamDescriptionSummary, StreamMode,
+        StreamStatus as SdkStatus,
+    },
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
@@ -15,10 +18,22 @@ use tokio::time::Instant;
 
 use super::{Error, Operation, PreSendCheck, Room, shard_room::ShardRoom, text::clean};
 use crate::aws::rate_limit::{RateLimiters, SemaphorePermit};
-use autoscaler_core::facts::{StreamStatus, StreamSummary};
+use autoscaler_core::{
+    facts::{StreamStatus, StreamSummary},
+    shards::Shard,
+};
 
 /// The deadline of UpdateShardCount: after a longer wait others would already settle its intent.
 const RESHARD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Which metrics of each shard a stream reports (enhanced monitoring).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Monitoring {
+    /// IncomingBytes and IncomingRecords.
+    pub traffic: bool,
+    /// WriteProvisionedThroughputExceeded.
+    pub rejected: bool,
+}
 
 /// The Kinesis of one account and Region.
 #[derive(Clone, Debug)]
@@ -49,6 +64,35 @@ impl Kinesis {
 
     /// Reads status, mode and open shard count (DescribeStreamSummary).
     pub async fn summary(&self, stream: &str, priority: Priority) -> Result<StreamSummary, Error> {
+        let described = self.describe(stream, priority).await?;
+        Ok(summary_of(&described))
+    }
+
+    /// The same, and which metrics of each shard the stream reports.
+    pub async fn summary_and_monitoring(
+        &self,
+        stream: &str,
+        priority: Priority,
+    ) -> Result<(StreamSummary, Monitoring), Error> {
+        let described = self.describe(stream, priority).await?;
+        let metrics: Vec<&MetricsName> = described
+            .enhanced_monitoring()
+            .iter()
+            .flat_map(|it| it.shard_level_metrics())
+            .collect();
+        let is_on = |metric| metrics.contains(&&metric) || metrics.contains(&&MetricsName::All);
+        let monitoring = Monitoring {
+            traffic: is_on(MetricsName::IncomingBytes) && is_on(MetricsName::IncomingRecords),
+            rejected: is_on(MetricsName::WriteProvisionedThroughputExceeded),
+        };
+        Ok((summary_of(&described), monitoring))
+    }
+
+    async fn describe(
+        &self,
+        stream: &str,
+        priority: Priority,
+    ) -> Result<StreamDescriptionSummary, Error> {
         self.limiters
             .describe_stream_summary
             .acquire(priority)
@@ -58,27 +102,39 @@ impl Kinesis {
             Error::from_sdk(Operation::DescribeStreamSummary, error)
                 .slowing(&self.limiters.describe_stream_summary)
         })?;
-        let Some(summary) = reply.stream_description_summary else {
-            return Err(Error::unreadable(
+        reply.stream_description_summary.ok_or_else(|| {
+            Error::unreadable(
                 Operation::DescribeStreamSummary,
                 "the reply has no StreamDescriptionSummary",
-            ));
-        };
-        let on_demand = summary
-            .stream_mode_details
-            .as_ref()
-            .is_some_and(|mode| mode.stream_mode == StreamMode::OnDemand);
-        Ok(StreamSummary {
-            arn: summary.stream_arn,
-            status: match summary.stream_status {
-                SdkStatus::Active => StreamStatus::Active,
-                SdkStatus::Updating => StreamStatus::Updating,
-                SdkStatus::Creating => StreamStatus::Creating,
-                _ => StreamStatus::Deleting,
-            },
-            on_demand,
-            open_shards: u32::try_from(summary.open_shard_count).unwrap_or(0),
+            )
         })
+    }
+
+    /// Reads the stream's shards, open and closed (ListShards).
+    pub async fn shards(&self, stream: &str) -> Result<Vec<Shard>, Error> {
+        let mut shards = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let request = self.client.list_shards();
+            // The token stands in place of the name.
+            let request = match next.take() {
+                None => request.stream_name(stream),
+                Some(token) => request.next_token(token),
+            };
+            let sent = request.send().await;
+            let reply = sent.map_err(|error| Error::from_sdk(Operation::ListShards, error))?;
+            for shard in reply.shards() {
+                let unreadable = || {
+                    let text = "a shard of the reply has no range of hash keys";
+                    Error::unreadable(Operation::ListShards, text)
+                };
+                shards.push(shard_of(shard).ok_or_else(unreadable)?);
+            }
+            next = reply.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(shards);
+            }
+        }
     }
 
     /// Waits until the stream may be read for a resharding, shortly before the quota allows one.
@@ -202,4 +258,32 @@ impl Kinesis {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
+}
+
+fn summary_of(described: &StreamDescriptionSummary) -> StreamSummary {
+    let mode = described.stream_mode_details.as_ref();
+    StreamSummary {
+        arn: described.stream_arn.clone(),
+        status: match described.stream_status {
+            SdkStatus::Active => StreamStatus::Active,
+            SdkStatus::Updating => StreamStatus::Updating,
+            SdkStatus::Creating => StreamStatus::Creating,
+            _ => StreamStatus::Deleting,
+        },
+        on_demand: mode.is_some_and(|mode| mode.stream_mode == StreamMode::OnDemand),
+        open_shards: u32::try_from(described.open_shard_count).unwrap_or(0),
+    }
+}
+
+fn shard_of(shard: &SdkShard) -> Option<Shard> {
+    let range = shard.hash_key_range.as_ref()?;
+    let parents = [&shard.parent_shard_id, &shard.adjacent_parent_shard_id];
+    let sequence = shard.sequence_number_range.as_ref();
+    Some(Shard {
+        id: clean(&shard.shard_id),
+        first_key: range.starting_hash_key.parse().ok()?,
+        last_key: range.ending_hash_key.parse().ok()?,
+        parents: parents.into_iter().flatten().map(|id| clean(id)).collect(),
+        open: sequence.is_none_or(|it| it.ending_sequence_number.is_none()),
+    })
 }

@@ -33,7 +33,7 @@ pub use dynamodb::{
     Condition, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Table, TableState, Value, Write,
 };
 pub use error::{Error, Kind, Operation, shard_quota_hint};
-pub use kinesis::Kinesis;
+pub use kinesis::{Kinesis, Monitoring};
 pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;

@@ -78,6 +78,16 @@ itself. A new pause of a stream takes the place of the old.
     --reason \"sale\"
   kinesis-autoscaler resume orders";
 
+const SHARDS_HELP: &str = "\
+KEYS is the shard's share of the hash keys, TRAFFIC that of
+what was written in the last hour. USAGE is the mean of that
+hour, PEAK its busiest minute, of what a shard takes.
+They come from the shard-level metrics of enhanced
+monitoring, which cost extra and are off by default; without
+them only the ranges are shown, with how to turn them on.
+It asks CloudWatch for two or three metrics of each shard
+($0.01 for a thousand).";
+
 const PRINT_TABLE_HELP: &str = "\
 The first line is for
   aws dynamodb create-table --cli-input-json
@@ -161,6 +171,8 @@ pub enum Command {
     },
     /// Scale a stream by hand: alarms are kept in sync, and it is logged
     Scale(Scale),
+    /// Show a stream's shards, how evenly they are used, and whether more would help
+    Shards(Shards),
     /// Keep a stream from being scaled, for a time
     Pause(Pause),
     /// End a pause
@@ -319,6 +331,26 @@ pub struct Scale {
     /// Why, for the scaling log
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = SHARDS_HELP)]
+pub struct Shards {
+    /// The stream
+    #[arg(value_name = "STREAM")]
+    pub stream: String,
+
+    /// Show the closed shards, too
+    #[arg(long)]
+    pub closed: bool,
+
+    /// The stream's Region, where several have a stream of this name
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// The stream's account, by its ID, role ARN or profile, where several have a stream of this name
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]

@@ -21,7 +21,7 @@ use crate::{
     commands::{
         check::{self, Findings},
         consent::Consent,
-        history, pause, provision, scale, status, subscriptions,
+        history, pause, provision, scale, shards, status, subscriptions,
     },
     config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
@@ -106,6 +106,9 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 consent,
             )
             .await
+        }
+        Some(Command::Shards(args)) => {
+            shards::run(&manual_context(cli).await?.context, args, cli.output).await
         }
         Some(Command::Pause(args)) => {
             pause::pause(&manual_context(cli).await?.context, args, cli.output).await

@@ -9,5 +9,6 @@ pub mod pattern;
 pub mod pause;
 pub mod provision;
 pub mod scale;
+pub mod shards;
 pub mod status;
 pub mod subscriptions;

@@ -184,7 +184,7 @@ async fn streams(
 }
 
 /// The streams' names; where only an alarm is named, the alarm names the stream.
-async fn names(
+pub(super) async fn names(
     context: &Context,
     ids: &[SubscriptionId],
 ) -> Result<BTreeMap<SubscriptionId, String>, Failure> {

@@ -48,7 +48,8 @@ pub async fn run(
     output: Output,
     consent: Consent,
 ) -> Result<Exit, Failure> {
-    let id = find(context, args).await?;
+    let (region, account) = (args.region.as_deref(), args.account.as_deref());
+    let id = find(context, &args.stream, region, account).await?;
     let plan = plan(context, id, args.target).await?;
     let width = output::terminal_width();
     if context.dry_run || plan.steps.is_empty() {
@@ -135,32 +136,33 @@ fn json(plan: &Plan, done: &[u32], dry_run: bool, error: Option<String>) -> Stri
 }
 
 /// Finds the one subscription that is meant.
-async fn find(context: &Context, args: &cli::Scale) -> Result<SubscriptionId, Failure> {
-    let mut found = subscriptions::select(context, std::slice::from_ref(&args.stream)).await?;
+pub(super) async fn find(
+    context: &Context,
+    stream: &str,
+    region: Option<&str>,
+    account: Option<&str>,
+) -> Result<SubscriptionId, Failure> {
+    let mut found = subscriptions::select(context, &[stream.to_owned()]).await?;
     found.retain(|id| {
         let subscription = context.subscription(*id);
-        let region = subscriptions::region(context, subscription);
-        let is_there = args.region.as_deref().is_none_or(|it| it == region);
-        let account = args.account.as_deref();
+        let is_there = region.is_none_or(|it| it == subscriptions::region(context, subscription));
         is_there && account.is_none_or(|it| subscription.account.is_called(it))
     });
     match &found[..] {
         [one] => Ok(*one),
         [] => {
-            let narrowed = [("Region", &args.region), ("account", &args.account)];
-            let narrowed = narrowed
-                .iter()
-                .filter_map(|(what, name)| Some(format!("{what} {}", name.as_deref()?)));
+            let narrowed = [("Region", region), ("account", account)];
+            let narrowed = narrowed.iter();
+            let narrowed = narrowed.filter_map(|(what, name)| Some(format!("{what} {}", (*name)?)));
             let narrowed: Vec<String> = narrowed.collect();
             let text = format!(
-                "the stream {} is not subscribed in the {}",
-                args.stream,
+                "the stream {stream} is not subscribed in the {}",
                 narrowed.join(" and ")
             );
             let hint = "correct or omit --region and --account; `status` lists all subscriptions";
             Err(Failure::new(Exit::Failed, Report::new(text).hint(hint)))
         }
-        many => Err(ambiguous(context, &args.stream, many)),
+        many => Err(ambiguous(context, stream, many)),
     }
 }
 

@@ -213,6 +213,8 @@ settings! {
         advantage_gb_out: f64 = Dollars, 0.016;
         /// A thousand metrics that GetMetricData is asked for.
         metrics_thousand: f64 = Dollars, 0.01;
+        /// A metric of one shard (enhanced monitoring) for a month.
+        shard_metric_month: f64 = Dollars, 0.3;
     }
 }
 

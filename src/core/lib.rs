@@ -24,6 +24,7 @@ pub mod reason;
 pub mod scaling;
 #[cfg(test)]
 mod scene;
+pub mod shards;
 pub mod subscription;
 pub mod trigger;
 pub mod window;

@@ -103,6 +103,22 @@ fn wrap_words<'a>(
     lines + &line + "\n"
 }
 
+/// `[#####-----] 52%`; it can be read without colour.
+pub fn bar(usage: Option<f64>, width: usize) -> String {
+    let Some(usage) = usage else {
+        return "?".to_owned();
+    };
+    // The cast saturates; a bar is never longer than its frame.
+    let filled = ((usage * width as f64).round() as usize).min(width);
+    let (full, rest) = ("#".repeat(filled), "-".repeat(width - filled));
+    format!("[{full}{rest}] {:>4}", percent(Some(usage)))
+}
+
+/// `52%`, or `?` where it is not known.
+pub fn percent(usage: Option<f64>) -> String {
+    usage.map_or_else(|| "?".to_owned(), |usage| format!("{:.0}%", usage * 100.0))
+}
+
 /// `1 shard`, `2 shards`.
 pub fn counted(n: impl Display, noun: &str) -> String {
     let n = n.to_string();

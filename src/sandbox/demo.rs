@@ -218,6 +218,8 @@ pub fn build(sandbox: &Sandbox, region: &str, advance: impl FnOnce(SignedDuratio
         let traffic = traffic(now, plan.used).noise(NOISE, seed);
         region.set_traffic(plan.stream, traffic.skew(plan.skew));
     }
+    // One stream whose uneven use `shards` shows; the others show what it says without metrics.
+    region.enable_shard_metrics("sensors");
     for (stream, hours, from, to) in WEEK {
         // Cannot fail: the table was just created, and an item has both keys.
         let _ = region.put_item(TABLE, row(now, stream, hours, from, to));

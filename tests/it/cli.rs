@@ -3,8 +3,8 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Step, Streams,
-    TableCommand, Target,
+    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Shards, Step,
+    Streams, TableCommand, Target,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -89,6 +89,16 @@ fn commands_parse() {
         "history --stream s --since 2d --svg a.svg",
         history(&["s"], 2, Some("a.svg")),
     );
+    let shards = |closed, region: Option<&str>| {
+        Command::Shards(Shards {
+            stream: "s".to_owned(),
+            closed,
+            region: region.map(str::to_owned),
+            account: None,
+        })
+    };
+    command("shards s", shards(false, None));
+    command("shards s --closed --region r", shards(true, Some("r")));
     let alarms = |command| Command::Alarms { command };
     command(
         "alarms print",
@@ -211,6 +221,8 @@ fn wrong_usage_exits_with_2() {
         "table",
         "history --since 0s",
         "history --since yesterday",
+        "shards",
+        "shards s t",
         "scale",
         "scale s",
         "scale --to 4",

@@ -38,7 +38,8 @@ fn check(line: &str, code: i32, stdout: &[&str], stderr: &[&str]) {
     }
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
+    "shards orders",
     "status",
     "history",
     "history --stream orders --output csv",
@@ -125,6 +126,12 @@ fn the_sandbox_serves_every_command() {
         &["orders-scale-up-alarm", "exists", "--replace"],
         &[],
     );
+    let hot = ["hot: shardId-000000000000", "split-shard", "REJECTED"];
+    check("shards sensors --sandbox", 0, &hot, &[]);
+    let unmeasured = ["4 open shards", "enable-enhanced-monitoring"];
+    check("shards audit --sandbox", 0, &unmeasured, &[]);
+    let json = "shards sensors --output json --sandbox";
+    check(json, 0, &["\"verdict\":\"hot\""], &[]);
     check("table print --sandbox", 0, &["\"scaling_datetime\""], &[]);
     check(
         "table create --sandbox",
@@ -251,6 +258,15 @@ fn wrong_wishes_fail_with_a_hint() {
         ],
     );
     check(
+        "shards sensor --sandbox",
+        1,
+        &[],
+        &[
+            "no subscription has the stream sensor",
+            "did you mean sensors?",
+        ],
+    );
+    check(
         "alarms print --stream ordes --sandbox",
         1,
         &[],
@@ -282,6 +298,7 @@ fn a_closed_pipe_is_no_failure() {
         "history",
         "history --output csv",
         "check --policy",
+        "shards sensors",
         "alarms print",
         "alarms create",
         "table print",

@@ -69,6 +69,7 @@ fn minimal() -> Config {
             advantage_gb_in: 0.032,
             advantage_gb_out: 0.016,
             metrics_thousand: 0.01,
+            shard_metric_month: 0.3,
         },
         alarms: PairDesign {
             up_threshold: 0.75,

@@ -28,6 +28,7 @@ mod readme;
 mod regions;
 mod scale;
 mod scaling_log;
+mod shards;
 mod signals;
 mod simulation;
 mod status;

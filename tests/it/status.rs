@@ -495,7 +495,7 @@ async fn a_stream_that_rejects_records_at_low_usage_is_said_to_have_a_hot_shard(
     println!("{text}");
     let says = "it rejects records at so low a usage that a shard is hot";
     assert!(text.contains(says), "{text}");
-    assert!(text.contains("split that shard"), "{text}");
+    assert!(text.contains("`kinesis-autoscaler shards`"), "{text}");
     // Rejected because all shards are full: more of them would help.
     let full = Traffic::constant(Load::of_shards(12.0));
     world.place.set_traffic("orders", full);

@@ -13,6 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{CloudWatch, STREAM_NAME, timestamp};
 use crate::aws::{Error, Operation, answer_time::AnswerTime};
 
+/// The dimension that names the shard of a shard-level metric.
+const SHARD_ID: &str = "ShardId";
+
 /// What can be read of a stream: the prefix of the query's id, the metric, its statistic.
 const MEASURES: [(&str, &str, &str); 5] = [
     ("bytes", "IncomingBytes", "Sum"),
@@ -88,6 +91,10 @@ impl Extra {
             _ => true,
         }
     }
+
+    fn measures(self) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+        MEASURES.iter().filter(move |(prefix, ..)| self.has(prefix))
+    }
 }
 
 impl CloudWatch {
@@ -152,18 +159,59 @@ impl CloudWatch {
         let numbered = streams.iter().enumerate();
         let queries: Vec<MetricDataQuery> = numbered
             .flat_map(|(number, (stream, extra))| {
-                let wanted = MEASURES.iter().filter(|(prefix, ..)| extra.has(prefix));
-                wanted.map(move |measure| query(measure, number, stream, window))
+                let dimensions = vec![dimension(STREAM_NAME, stream)];
+                extra
+                    .measures()
+                    .map(move |it| query(it, number, dimensions.clone(), window))
             })
             .collect();
         let empty = |(_, extra): &(&str, Extra)| StreamMetrics::empty(*extra, window);
         let mut metrics: Vec<StreamMetrics> = streams.iter().map(empty).collect();
+        self.fetch(&queries, window, &mut metrics).await?;
+        Ok(metrics)
+    }
+
+    /// Reads the traffic of each of these shards of a stream, which has to report it (enhanced
+    /// monitoring); the result has the order of `shards`.
+    pub async fn traffic_of_shards(
+        &self,
+        stream: &str,
+        shards: &[&str],
+        extra: Extra,
+        window: Window,
+    ) -> Result<Vec<Traffic>, Error> {
+        let mut traffic = Vec::with_capacity(shards.len());
+        for shards in shards.chunks(METRICS_PER_CALL / extra.measures().count()) {
+            let numbered = shards.iter().enumerate();
+            let queries: Vec<MetricDataQuery> = numbered
+                .flat_map(|(number, shard)| {
+                    let of_stream = dimension(STREAM_NAME, stream);
+                    let dimensions = vec![of_stream, dimension(SHARD_ID, shard)];
+                    extra
+                        .measures()
+                        .map(move |it| query(it, number, dimensions.clone(), window))
+                })
+                .collect();
+            let mut metrics = vec![StreamMetrics::empty(extra, window); shards.len()];
+            self.fetch(&queries, window, &mut metrics).await?;
+            traffic.extend(metrics.into_iter().map(|it| it.traffic));
+        }
+        Ok(traffic)
+    }
+
+    /// Adds the results of `queries` to the metrics that their ids number.
+    async fn fetch(
+        &self,
+        queries: &[MetricDataQuery],
+        window: Window,
+        metrics: &mut [StreamMetrics],
+    ) -> Result<(), Error> {
         let mut next = None;
         loop {
             let request = self
                 .client
                 .get_metric_data()
-                .set_metric_data_queries(Some(queries.clone()))
+                .set_metric_data_queries(Some(queries.to_vec()))
                 .start_time(DateTime::from_secs(window.from.as_second()))
                 .end_time(DateTime::from_secs(window.until.as_second()))
                 .set_next_token(next.take());
@@ -177,7 +225,7 @@ impl CloudWatch {
                 metrics.iter_mut().for_each(|it| it.clock_ahead = ahead);
             }
             for result in reply.metric_data_results() {
-                if let Some(series) = series_of(&mut metrics, result.id().unwrap_or_default()) {
+                if let Some(series) = series_of(metrics, result.id().unwrap_or_default()) {
                     add(series, result);
                 }
             }
@@ -186,7 +234,7 @@ impl CloudWatch {
                 .filter(|token| !token.is_empty())
                 .map(ToOwned::to_owned);
             if next.is_none() {
-                return Ok(metrics);
+                return Ok(());
             }
         }
     }
@@ -211,17 +259,20 @@ fn add(series: &mut Series, result: &MetricDataResult) {
         *result.status_code().unwrap_or(&StatusCode::Complete) == StatusCode::Complete;
 }
 
+fn dimension(name: &str, value: &str) -> Dimension {
+    Dimension::builder().name(name).value(value).build()
+}
+
 fn query(
     (prefix, metric, stat): &(&str, &str, &str),
     number: usize,
-    stream: &str,
+    dimensions: Vec<Dimension>,
     window: Window,
 ) -> MetricDataQuery {
-    let dimension = Dimension::builder().name(STREAM_NAME).value(stream).build();
     let metric = Metric::builder()
         .namespace("AWS/Kinesis")
         .metric_name(*metric)
-        .dimensions(dimension)
+        .set_dimensions(Some(dimensions))
         .build();
     // A maximum over more than a minute would hide which single minute stands out.
     let period = match *stat {

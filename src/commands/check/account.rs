@@ -70,6 +70,10 @@ const TRIED: [Operation; 10] = [
     Operation::GetItem,
 ];
 
+/// The operations that only a command for people calls, which reports by itself when they are
+/// denied.
+const OF_COMMANDS: [Operation; 1] = [Operation::ListShards];
+
 /// The actions of the policy that cannot be tried without modifying resources.
 pub fn not_tried() -> Vec<String> {
     let policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
@@ -80,7 +84,10 @@ pub fn not_tried() -> Vec<String> {
         .filter_map(|action| Some(action.as_str()?.to_owned()))
         .collect();
     let tried = |action: &String| {
-        let mut tried = TRIED.iter().map(|operation| operation.iam_action());
+        let mut tried = TRIED
+            .iter()
+            .chain(&OF_COMMANDS)
+            .map(|operation| operation.iam_action());
         tried.any(|it| it == action)
     };
     actions

@@ -10,7 +10,7 @@ use crate::{
     commands::hot_shard,
     output::{
         names::{Named, distinct_names},
-        table::{self, counted, wrap},
+        table::{self, bar, counted, percent, wrap},
     },
     reconcile::lease::{Host, Role},
 };
@@ -202,21 +202,6 @@ fn left(row: &Row) -> String {
 
 fn bounds(row: &Row) -> String {
     format!("{}-{}", row.min_shards, row.max_shards)
-}
-
-/// `[#####-----] 52%`; it can be read without colour.
-fn bar(usage: Option<f64>, width: usize) -> String {
-    let Some(usage) = usage else {
-        return "?".to_owned();
-    };
-    // The cast saturates; a bar is never longer than its frame.
-    let filled = ((usage * width as f64).round() as usize).min(width);
-    let (full, rest) = ("#".repeat(filled), "-".repeat(width - filled));
-    format!("[{full}{rest}] {:>4}", percent(Some(usage)))
-}
-
-fn percent(usage: Option<f64>) -> String {
-    usage.map_or_else(|| "?".to_owned(), |usage| format!("{:.0}%", usage * 100.0))
 }
 
 /// `ALARM 5m`, and `off` where a person or the contract has disabled its actions.
