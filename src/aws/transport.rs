@@ -16,7 +16,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::os_shim_internal::Env;
 
 pub(super) use self::describe::Failure;
-use self::describe::describing;
+use self::describe::{Scheme, describing};
+use self::proxy::Proxy;
 
 /// How requests leave the process, and what signs them.
 #[derive(Clone, Debug)]
@@ -82,7 +83,11 @@ impl Transport {
                 }
             })
         };
-        let (https, http) = (client(proxy::https(env)?), client(proxy::http(env)?));
+        let scheme = |proxy: Proxy| Scheme {
+            client: client(proxy.config),
+            proxy: proxy.note,
+        };
+        let (https, http) = (scheme(proxy::https(env)?), scheme(proxy::http(env)?));
         Ok(Self {
             http: describing(https, http),
             signer: Signer::Configured(env.clone()),
@@ -92,8 +97,12 @@ impl Transport {
     /// A client that answers HTTP in memory; the credentials are made up.
     pub fn embedded(http: SharedHttpClient) -> Self {
         let credentials = Credentials::new("AKIDSANDBOX", "sandbox", None, None, "sandbox");
+        let scheme = Scheme {
+            client: http,
+            proxy: None,
+        };
         Self {
-            http: describing(http.clone(), http),
+            http: describing(scheme.clone(), scheme),
             signer: Signer::Fixed(credentials),
         }
     }

@@ -221,6 +221,19 @@ fn https_goes_through_the_proxy_unless_no_proxy_names_the_host() {
 }
 
 #[test]
+fn a_proxy_that_is_away_is_named_without_its_password() {
+    let folder = configured("[aws]\nregion = \"eu-west-1\"");
+    let env = [
+        ("HTTPS_PROXY", "http://ann:secret@127.0.0.1:9"),
+        ("AWS_ENDPOINT_URL", "https://aws.invalid"),
+    ];
+    let (_, said) = run(&folder, &[&KEYS[..], &env].concat());
+    let proxy = "https://aws.invalid cannot be reached (HTTPS_PROXY is http://127.0.0.1:9)";
+    says(&said, &[proxy]);
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
 fn an_authority_is_trusted_by_the_variable_or_the_key_and_otherwise_the_ways_are_named() {
     let authority = format!("{TLS}/ca.pem");
     let by_key = format!("ca_bundle = {authority:?}");

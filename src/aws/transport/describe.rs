@@ -14,8 +14,13 @@ use aws_smithy_types::retry::ErrorKind;
 /// A request that got no answer from AWS.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::aws) enum Failure {
-    #[error("{url} cannot be reached")]
-    Unreached { url: String, source: ConnectorError },
+    #[error("{url} cannot be reached{proxy}")]
+    Unreached {
+        url: String,
+        /// The proxy that the environment names, in brackets.
+        proxy: String,
+        source: ConnectorError,
+    },
     #[error("{url} answered HTTP {status} with {content_type}, which is not an answer from AWS")]
     NotAws {
         url: String,
@@ -30,15 +35,38 @@ impl Failure {
     }
 }
 
-/// One client of those for each scheme, whose failures name the URL.
-pub(super) fn describing(https: SharedHttpClient, http: SharedHttpClient) -> SharedHttpClient {
+/// A client for one scheme, and the note on its proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Scheme<T> {
+    pub client: T,
+    pub proxy: Option<String>,
+}
+
+/// One client of those for each scheme, whose failures name the URL and the proxy.
+pub(super) fn describing(
+    https: Scheme<SharedHttpClient>,
+    http: Scheme<SharedHttpClient>,
+) -> SharedHttpClient {
     SharedHttpClient::new(Describing { https, http })
 }
 
 #[derive(Clone, Debug)]
 struct Describing<T> {
-    https: T,
-    http: T,
+    https: Scheme<T>,
+    http: Scheme<T>,
+}
+
+impl Scheme<SharedHttpClient> {
+    fn connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> Scheme<SharedHttpConnector> {
+        Scheme {
+            client: self.client.http_connector(settings, components),
+            proxy: self.proxy.clone(),
+        }
+    }
 }
 
 impl HttpClient for Describing<SharedHttpClient> {
@@ -48,8 +76,8 @@ impl HttpClient for Describing<SharedHttpClient> {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         SharedHttpConnector::new(Describing {
-            https: self.https.http_connector(settings, components),
-            http: self.http.http_connector(settings, components),
+            https: self.https.connector(settings, components),
+            http: self.http.connector(settings, components),
         })
     }
 }
@@ -64,15 +92,17 @@ impl HttpConnector for Describing<SharedHttpConnector> {
         let url = url.to_owned();
         // The metadata service, which takes unsigned requests, does answer errors with HTML.
         let signed = request.headers().get("authorization").is_some();
-        let answer = match url.starts_with("https:") {
-            true => self.https.call(request),
-            false => self.http.call(request),
+        let scheme = match url.starts_with("https:") {
+            true => &self.https,
+            false => &self.http,
         };
+        let proxy = scheme.proxy.clone();
+        let answer = scheme.client.call(request);
         HttpConnectorFuture::new(async move {
             match answer.await {
                 Ok(response) if signed => from_aws(response, url),
                 Ok(response) => Ok(response),
-                Err(error) => Err(described(error, url)),
+                Err(error) => Err(described(error, url, proxy)),
             }
         })
     }
@@ -96,14 +126,19 @@ fn from_aws(response: HttpResponse, url: String) -> Result<HttpResponse, Connect
 }
 
 /// The same kind of error, so that the SDK retries it as before.
-fn described(error: ConnectorError, url: String) -> ConnectorError {
+fn described(error: ConnectorError, url: String, proxy: Option<String>) -> ConnectorError {
     let (io, timeout, user, other) = (
         error.is_io(),
         error.is_timeout(),
         error.is_user(),
         error.as_other(),
     );
-    let failure = Failure::Unreached { url, source: error }.into();
+    let failure = Failure::Unreached {
+        url,
+        proxy: proxy.map(|note| format!(" ({note})")).unwrap_or_default(),
+        source: error,
+    };
+    let failure = failure.into();
     match () {
         () if timeout => ConnectorError::timeout(failure),
         () if io => ConnectorError::io(failure),
