@@ -409,6 +409,7 @@ impl Autoscaler {
             let account = subscription.account.name();
             let span = tracing::error_span!("stream", stream, region, account);
             let (context, metrics) = (self.context.clone(), reads.metrics.get(&group).cloned());
+            let facts = Box::new(facts);
             let task = stream::reconcile(context, id, trigger, facts, now, term, metrics);
             let task = self.under_way.spawn(task.instrument(span)).id();
             self.tasks.insert(task, id);

@@ -45,11 +45,13 @@ pub(super) struct StreamOutcome {
 }
 
 /// Reads what the decision needs, decides, and executes the decision.
+///
+/// The facts are boxed: a future keeps room for an argument and for the variable that it becomes.
 pub(super) async fn reconcile(
     context: Arc<Context>,
     id: SubscriptionId,
     trigger: Trigger,
-    mut facts: Facts,
+    mut facts: Box<Facts>,
     now: Timestamp,
     term: Option<LeaseTerm>,
     metrics: Option<Arc<SharedMetrics>>,
