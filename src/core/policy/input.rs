@@ -142,8 +142,9 @@ fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) 
             sums.sums.resize(i + 1, None);
         }
         if let Some(slot) = sums.sums.get_mut(i) {
-            // Rounded up, so that no traffic is lost; below 2^53 the cast is exact.
-            *slot = Some(sum.ceil() as u64);
+            // Rounded up, so that no traffic is lost; below 2^53 the casts are exact.
+            let whole = *sum as u64;
+            *slot = Some(whole + u64::from((whole as f64) < *sum));
         }
     }
     sums

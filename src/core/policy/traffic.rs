@@ -13,7 +13,7 @@ pub enum Period {
 }
 
 impl Period {
-    pub fn seconds(self) -> i64 {
+    pub const fn seconds(self) -> i64 {
         match self {
             Self::Minute => 60,
             Self::FiveMinutes => 300,
@@ -79,7 +79,12 @@ impl Traffic {
     /// The period in which `at` falls; times before the window count as its start.
     pub fn index(&self, at: Timestamp) -> usize {
         let seconds = at.as_second() - self.start.as_second();
-        usize::try_from(seconds.div_euclid(self.period.seconds())).unwrap_or(0)
+        // A constant divisor makes this a multiplication, and it is done for each point.
+        let periods = match self.period {
+            Period::Minute => seconds.div_euclid(Period::Minute.seconds()),
+            Period::FiveMinutes => seconds.div_euclid(Period::FiveMinutes.seconds()),
+        };
+        usize::try_from(periods).unwrap_or(0)
     }
 
     pub fn start_of(&self, i: usize) -> Timestamp {
