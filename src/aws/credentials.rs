@@ -129,7 +129,7 @@ impl Profile {
         })
     }
 
-    /// Reads the files anew each time: the SDK's provider would tell its first error only once.
+    /// Reads the files each time: the SDK's provider would report its first error only once.
     async fn provide(&self) -> Result<Credentials, CredentialsError> {
         let provider = ProfileFileCredentialsProvider::builder();
         let provider = provider.configure(&self.config).profile_name(&self.name);

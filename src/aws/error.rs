@@ -148,7 +148,7 @@ impl Error {
         }
     }
 
-    /// A request that got no answer, for want of credentials or of a connection.
+    /// A request that got no answer because credentials or a connection were missing.
     fn not_sent(operation: Operation, error: &(dyn StdError + 'static)) -> Option<Self> {
         let chain = || successors(Some(error), |&error| error.source());
         let connection = chain().find_map(|error| error.downcast_ref::<Failure>());

@@ -1,4 +1,4 @@
-//! What people are told of a stream that rejects records although its shards have room.
+//! The findings about a stream that rejects records although its shards have room.
 
 /// What it means, to go after the stream's name.
 pub const MEANING: &str = "rejects records at so low a usage that a shard is hot";

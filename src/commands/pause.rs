@@ -24,7 +24,7 @@ use crate::{
     reconcile::context::Context,
 };
 
-/// Who runs this command, as far as the environment tells.
+/// Who runs this command, as far as the environment shows.
 pub fn user() -> Option<String> {
     let mut names = ["SUDO_USER", "USER", "LOGNAME"].iter();
     names.find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

@@ -105,7 +105,7 @@ impl Sightings {
     }
 }
 
-/// What DescribeStreamSummary tells.
+/// The answer of DescribeStreamSummary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSummary {
     pub arn: String,
@@ -154,7 +154,7 @@ pub struct Traffic {
     pub period_seconds: i64,
     pub bytes: Series,
     pub records: Series,
-    /// Records that the stream rejected for want of throughput.
+    /// Records that the stream rejected because its throughput was exceeded.
     pub rejected: Series,
     /// Bytes that consumers read, where these count as usage.
     pub outgoing: Option<Series>,

@@ -14,7 +14,7 @@ pub enum Outcome {
     Done,
     /// AWS never carried it out.
     NotApplied,
-    /// Somebody else resharded the stream meanwhile.
+    /// Somebody else resharded the stream before it could take effect.
     Superseded,
     /// AWS refused it.
     Refused,
@@ -84,7 +84,7 @@ pub struct UnreadableRow {
     pub stream_name: String,
     /// Empty where the row has none.
     pub stream_arn: String,
-    /// `None` where the range key is no time; such a row cannot be counted.
+    /// `None` if the range key is not a time; such a row cannot be counted.
     pub at: Option<Timestamp>,
 }
 

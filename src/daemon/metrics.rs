@@ -1,4 +1,4 @@
-//! What the daemon tells Prometheus: one state, fed after each tick, read at each scrape.
+//! Metrics for Prometheus: one state, updated after each tick and read at each scrape.
 //!
 //! A stream's counters are there from the start, so that its first scaling shows as an increase, and
 //! so is whether it is watched; its other gauges come with the first look at it. A subscription by

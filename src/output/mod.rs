@@ -27,7 +27,7 @@ pub fn terminal_width() -> Option<u16> {
         .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
-/// Writes to standard output; a closed pipe is no failure.
+/// Writes to standard output; a closed pipe is not a failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout

@@ -25,7 +25,7 @@ impl Progress {
         Self::with("{bar:12} {wide_msg}", steps, "")
     }
 
-    /// A bar for work of so many simulated days, with the time that is left.
+    /// A bar for a number of simulated days, with the time that is left.
     pub fn days(days: usize) -> Self {
         Self::with("{bar:30} {percent} % {msg} {eta} left", days, "replayed,")
     }

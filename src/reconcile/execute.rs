@@ -75,7 +75,7 @@ impl RewriteError {
     }
 }
 
-/// Carries out `conclusion` on one stream; `None` if there is no action.
+/// Carries out `conclusion` on one stream; `None` if it has no action.
 ///
 /// Settlements are written to the scaling log in any case. `permit` is the stream's slot among
 /// those that may reshard.

@@ -110,7 +110,7 @@ impl Spool {
                 Ok(())
             }
         }) {
-            // A full disk is no reason to stop scaling. The damaged lines are skipped again next
+            // Scaling goes on with a full disk. The damaged lines are skipped again next
             // time.
             tracing::error!(error = %error, "could not repair the spool");
         }

@@ -232,7 +232,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Returns the window that ends at `end`. There is none if the expression uses more than one
+    /// Returns the window that ends at `end`; `None` if the expression uses more than one
     /// point at a time, or if a metric has no data in the whole window, because FILL leaves such a
     /// metric empty.
     fn window(&self, end: i64) -> Option<&Window> {

@@ -18,7 +18,7 @@ use crate::emulator::{
 
 const KILLS: usize = 12;
 const SEED: usize = 20_261_122;
-/// The process lives so many milliseconds, from before its first call until well into its next
+/// How many milliseconds the process lives: from before its first call until well into its next
 /// tick.
 const LIFE_MS: std::ops::Range<u64> = 100..2500;
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World, named, tick};
 
-/// After so many ticks without faults everything has to be as it would be without them.
+/// How many ticks without faults restore everything to what it would be without them.
 const TICKS_TO_SETTLE: usize = 12;
 const UP: &str = "orders-scale-up-alarm";
 const DOWN: &str = "orders-scale-down-alarm";
@@ -126,7 +126,7 @@ impl Case {
     }
 }
 
-/// Lets the `at`-th call from now on go wrong, and tells afterwards whether there was one.
+/// Makes the `at`-th call from now on fail, and reports afterwards whether there was one.
 fn fault_at(world: &World, at: usize, fault: Fault) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();

@@ -150,7 +150,7 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    /// Starts the one anew that has ended.
+    /// Restarts the daemon that has ended.
     fn restart(&mut self) {
         let at = now();
         self.daemons[1] = self

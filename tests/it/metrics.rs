@@ -345,7 +345,7 @@ async fn a_stream_in_two_accounts_is_two_series() {
     assert!(log.contains("account=\"210987654321\""), "{log}");
 }
 
-/// What was logged meanwhile.
+/// What is logged during a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -29,7 +29,7 @@ use crate::world::{TABLE, World};
 const FIXED_SEEDS: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 1_123_923_525_906];
 const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
-/// When the faults have stopped, so many minutes have to do.
+/// How many minutes the system has to converge after the faults have stopped.
 const MINUTES_TO_CONVERGE: u32 = 30;
 /// By then a scale-up alarm has been followed, whatever was settling or waited for a quota.
 const MINUTES_TO_FOLLOW: i64 = 10;
@@ -778,7 +778,7 @@ impl Model {
 }
 
 /// An alarm without its state, its times, its `shardCount`, and the scale-down alarm's
-/// ActionsEnabled, which is ours and looked at apart.
+/// ActionsEnabled, which is ours and checked separately.
 fn lasting(name: &str, alarm: Value) -> Value {
     let mut alarm = crate::tick::unchanging(alarm);
     if name.contains("scale-down") {

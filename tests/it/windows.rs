@@ -107,7 +107,7 @@ async fn a_late_start_and_another_host_go_on_where_the_floor_is_not_reached() {
     let report = tick(&mut first).await;
     assert_eq!(scalings(&report), [(4, "scheduled")]);
     drop(first);
-    // It dies, and the next one has no state of it. The stream is UPDATING meanwhile.
+    // It dies, and the next one starts without its state while the stream is UPDATING.
     let mut next = world.start(&config).await;
     let mut seen = Vec::new();
     for _ in 0..60 {

@@ -1,4 +1,4 @@
-//! The policy by which AWS denies a call, as AWS's own message tells it.
+//! The policy by which AWS denies a call, according to AWS's own message.
 
 /// Where an action is denied
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).

@@ -53,7 +53,7 @@ impl Load {
 pub struct Demand {
     pub stream: String,
     pub start: Timestamp,
-    /// One entry for each minute from `start` on; `None` where there is no data.
+    /// One entry for each minute from `start` on; `None` without data.
     pub minutes: Vec<Option<Load>>,
     /// Length of the periods that were read, in minutes.
     pub period_minutes: usize,
@@ -141,7 +141,7 @@ impl Demand {
         })
     }
 
-    /// The load of a minute; a gap is no load, as the usual alarms fill it.
+    /// The load of a minute; a gap counts as no load, as the usual alarms fill it.
     pub fn at(&self, minute: usize) -> Load {
         self.minutes
             .get(minute)
@@ -174,7 +174,7 @@ impl Demand {
 const SHORT_FROM: f64 = 0.005;
 
 impl Measured {
-    /// Whether so many records were rejected that the shards cannot have been enough.
+    /// Whether the share of rejected records shows that there were too few shards.
     pub fn is_short(&self) -> bool {
         self.rejected_records > SHORT_FROM * (self.accepted.records + self.rejected_records)
     }

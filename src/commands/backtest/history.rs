@@ -208,7 +208,7 @@ fn periods(traffic: &Traffic) -> Vec<Measured> {
     ] {
         for (at, sum) in &series.points {
             let at = at.as_second();
-            // A sum that is no number of anything would spoil every row.
+            // A sum that is not a finite number would spoil every row.
             if sum.is_finite() && *sum >= 0.0 {
                 set(periods.entry(at).or_insert_with(|| empty(at)), *sum);
             }
@@ -257,7 +257,7 @@ fn own_alarms(pair: &Pair) -> Option<Vec<Value>> {
     values.into_iter().map(Result::ok).collect()
 }
 
-/// A gap is no demand in all rows; whether it is also zero for the alarms is theirs to say.
+/// A gap counts as no demand in every row; whether it is zero for the alarms depends on their FILL.
 fn unfilled(pair: &Pair, demand: &Demand) -> Option<String> {
     let fills = pair.down.as_ref()?.alarm.fills_gaps;
     (demand.gaps() > 0 && !(fills.bytes && fills.records)).then(|| {

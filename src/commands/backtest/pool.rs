@@ -32,7 +32,7 @@ struct Shared {
 }
 
 impl Pool {
-    /// Starts the threads for work of so many simulated days.
+    /// Starts the threads for a number of simulated days.
     pub fn new(days: usize) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (jobs, queue) = mpsc::channel::<Job>();

@@ -81,7 +81,7 @@ impl Plan {
 /// The least number of shards that rejects nothing of `load`.
 pub fn needed(load: Load, skew: f64) -> u32 {
     let exact = load.shards() * skew;
-    // The rejected part of a record is none: metrics count whole records.
+    // Metrics count whole records, so a fraction of a rejected record counts as none.
     (exact - 1e-9).ceil().clamp(1.0, f64::from(u32::MAX)) as u32
 }
 

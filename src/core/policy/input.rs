@@ -18,7 +18,7 @@ use crate::{
     subscription::{self, Permille, Subscription},
 };
 
-/// Beyond this a sum is no traffic. Every whole number below it is exact in floating point.
+/// A larger sum is not traffic. Every whole number below it is exact in floating point.
 const MAX_SUM: f64 = 9_007_199_254_740_992.0;
 
 /// How long a scaling takes at most, where nobody has seen its end.

@@ -16,7 +16,7 @@ pub(super) const PUBLISHED_AFTER: SignedDuration = SignedDuration::from_mins(20)
 /// window.
 const LOST_AFTER: SignedDuration = SignedDuration::from_hours(3);
 const RECHECK_LOST: SignedDuration = SignedDuration::from_hours(1);
-/// When a hold for want of data is judged again.
+/// When a hold because of missing data is judged again.
 const RECHECK: SignedDuration = SignedDuration::from_mins(5);
 
 #[derive(Clone, Copy, Debug)]

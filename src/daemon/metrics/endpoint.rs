@@ -1,4 +1,4 @@
-//! The endpoint across reloads: it is bound anew only where its address has changed, and counts go on.
+//! The endpoint across reloads: it is rebound only if its address has changed, and counters continue.
 
 use std::{net::SocketAddr, sync::Arc};
 

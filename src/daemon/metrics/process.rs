@@ -1,4 +1,4 @@
-//! What every Prometheus client tells of its own process, read from `/proc` at each scrape.
+//! The `process_*` metrics of every Prometheus client, read from `/proc` at each scrape.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ fn add(page: &mut Page, name: &str, kind: Kind, help: &str, value: Option<f64>) 
     }
 }
 
-/// What `/proc/self/stat` tells.
+/// The fields of `/proc/self/stat` that are exported.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu_seconds: f64,
@@ -88,7 +88,7 @@ fn bytes(text: &str, name: &str) -> Option<f64> {
 
 fn open_files() -> Option<f64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count();
-    // The directory itself was open meanwhile.
+    // The directory itself was open while it was read.
     Some(open.saturating_sub(1) as f64)
 }
 

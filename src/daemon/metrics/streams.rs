@@ -153,7 +153,7 @@ impl Stream {
             self.failures += 1;
         }
         match (report.action, report.reason) {
-            // Resting is no hold.
+            // A stream at rest is not held.
             (Done::Hold, Reason::NoAlarm) => {}
             (Done::Hold, reason) => *self.holds.entry(reason.code()).or_default() += 1,
             _ if dry_run || report.error.is_some() => {}
@@ -169,7 +169,7 @@ impl Stream {
         }
     }
 
-    /// A hold that stands is not decided anew, so that what it was decided on stands, too.
+    /// A hold that lasts is not decided again, so the values that it was decided on are kept.
     fn ask(&mut self, report: &StreamReport, tick: u64) {
         if self.asked_in + 1 < tick {
             self.asked = Asked::default();

@@ -105,7 +105,7 @@ fn to_item(pause: &Pause, host: &str) -> Item {
     item
 }
 
-/// Reads a pause; one without an end is none.
+/// Reads a pause; `None` for one without an end.
 fn from_item(item: &Item) -> Option<Pause> {
     let text = |name: &str| match item.get(name) {
         Some(Value::S(text)) => Some(text.clone()),

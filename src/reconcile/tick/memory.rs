@@ -101,7 +101,7 @@ impl Memory {
     }
 
     /// Takes note of windows that have opened or closed: of floors that are to be reached, and of
-    /// holds that have to be judged anew.
+    /// holds that have to be judged again.
     pub fn take_changes(&mut self, changes: &Changes, now: Timestamp) {
         self.scheduled
             .extend(changes.raised.iter().map(|id| (*id, now)));

@@ -26,13 +26,13 @@ pub mod reason {
 /// What must come of a stream in one tick.
 #[derive(Clone, Copy, Debug)]
 pub enum Expected {
-    /// This action, to so many shards.
+    /// This action, to this many shards.
     Scaled(&'static str, u32),
     /// The alarms are rewritten to the stream's own count.
     Synced,
     /// Nothing is done, for this reason.
     Held(&'static str),
-    /// Nothing is done, for this reason, and a person has to mend something.
+    /// Nothing is done, for this reason, and a person has to fix something.
     Failed(&'static str),
 }
 
@@ -40,7 +40,7 @@ pub enum Expected {
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: &'static str,
-    /// `None`: there is no such stream.
+    /// `None` if the stream does not exist.
     pub shards: Option<u32>,
     /// What `world.py` is told beside the name and the shards.
     seed: Value,
@@ -422,7 +422,7 @@ pub fn up() -> Value {
     json!({ "up": alarm(), "down": {} })
 }
 
-/// The scale-down alarm is in ALARM, and the busiest 5 min used so many tenths of a shard by bytes.
+/// The scale-down alarm is in ALARM; the busiest 5 min used this many tenths of a shard in bytes.
 pub fn down(tenths: u64) -> Value {
     json!({ "up": {}, "down": alarm(), "traffic": day(tenths, [1_048_576 * 300, 10]) })
 }

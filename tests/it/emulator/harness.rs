@@ -149,7 +149,7 @@ impl Emulator {
         self.world("dump", json!({ "table": { "name": TABLE } }))
     }
 
-    /// Streams and alarms, where there is no log table.
+    /// Streams and alarms without a log table.
     pub fn dump_without_table(&self) -> Value {
         self.world("dump", json!({}))
     }

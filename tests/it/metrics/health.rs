@@ -40,7 +40,7 @@ async fn health_tells_the_truth() {
         "after the next tick"
     );
 
-    // A failing stream is no fault of the daemon's; AWS out of reach is one that a check has to
+    // A failing stream is not a fault of the daemon; AWS out of reach is one that a check has to
     // see.
     world.place.delete_alarm("orders-scale-down-alarm");
     world.fire("orders", "scale-up");

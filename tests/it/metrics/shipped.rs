@@ -43,7 +43,7 @@ async fn the_alert_rules_speak_of_metrics_that_there_are_and_fire_when_they_shou
         unknown.is_empty() && named.len() > 5,
         "{unknown:?} of {named:?}"
     );
-    // Series of two accounts are told apart.
+    // Series of two accounts stay distinct.
     assert!(!rules.contains("by (stream, region)"), "{rules}");
     promtool(&["check", "rules", path], "");
     // When each of them fires.

@@ -26,7 +26,7 @@ fn adaptive() -> Subscription {
     }
 }
 
-/// `sum` in each of the periods that begin so many seconds ago.
+/// `sum` in each of the periods that begin this many seconds ago.
 fn series(ago_seconds: Range<i64>, period: i64, sum: f64) -> Series {
     let starts =
         (ago_seconds.start..ago_seconds.end).step_by(usize::try_from(period).expect("positive"));
