@@ -68,7 +68,7 @@ struct Run {
 impl Run {
     /// `streams` streams of 2 shards; `change` is made before the daemon starts.
     fn start(streams: usize, config: &str, change: impl Fn(&RegionHandle, &str)) -> Self {
-        // Alarms have been as they are for long.
+        // The alarms have been in their state for long.
         let begun = Timestamp::now() - SignedDuration::from_mins(10);
         let clock = Clock::simulated(begun, 1);
         let sandbox = Sandbox::new(clock.reader());
@@ -227,7 +227,7 @@ fn idle(streams: usize) {
     );
 }
 
-/// What it took.
+/// The figures of a storm.
 struct Storm {
     cpu: Duration,
     memory: f64,

@@ -1,4 +1,4 @@
-//! `backtest`, as a process: rows, bounds, determinism, and what wrong input gets.
+//! `backtest` as a process: rows, bounds, determinism, and wrong input.
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
@@ -242,7 +242,7 @@ fn without_a_demand_it_says_that_a_file_is_needed() {
     assert!(error.contains("--demand FILE.csv"), "{error}");
 }
 
-/// What a run over the history of the world's streams comes to.
+/// The result of a run over the history of the world's streams.
 async fn history(
     world: &World,
     config: &str,

@@ -1,4 +1,4 @@
-//! What the program says when AWS, or the way there, refuses: each cause has its own hint.
+//! Errors of AWS and of the network: each cause has its own hint.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use kinesis_autoscaler::aws::{Aws, Error, Kind, PreSendCheck, RegionClients, Tra
 
 use crate::world::{World, named};
 
-/// AWS's answer, and what is made of it.
+/// AWS's answer, and how it is reported.
 struct Case {
     code: &'static str,
     message: &'static str,
@@ -229,7 +229,7 @@ async fn each_cause_has_its_own_hint() {
     }
 }
 
-/// What stands between the program and AWS: a page in place of an answer, or a broken connection.
+/// A fault between the program and AWS: a page in place of an answer, or a broken connection.
 #[derive(Clone, Debug)]
 enum OnTheWay {
     Page(u16, &'static str),

@@ -19,7 +19,7 @@ mod faults;
 const UP: &str = "orders-scale-up-alarm";
 const DOWN: &str = "orders-scale-down-alarm";
 
-/// Streams and pairs as they should be, with traffic, and no one else's actions.
+/// Correct streams and pairs, with traffic, and without actions of others.
 fn good() -> World {
     let world = World::new();
     world.stream("orders", 4);

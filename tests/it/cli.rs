@@ -1,4 +1,4 @@
-//! The command line: what parses, as what, and what is wrong usage.
+//! The command line: how it parses, and wrong usage.
 
 use std::{ffi::OsStr, path::Path, time::Duration};
 

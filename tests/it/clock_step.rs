@@ -90,7 +90,7 @@ fn ticks_go_on_when_the_clock_is_set_back_or_forward() {
         }
     });
     let ticks = |when: &str| {
-        // What was under way at the step may still report; further reports are of later ticks.
+        // The tick under way at the step may still report; further reports are of later ticks.
         for tick in 1..=4 {
             let report = reports.recv_timeout(TICK_WITHIN);
             report.unwrap_or_else(|_| panic!("tick {tick} does not come {when}"));

@@ -1,5 +1,5 @@
-//! The subcommands as processes: exit codes, and what becomes of standard output and input that are
-//! not there.
+//! The subcommands as processes: exit codes, and closed or missing standard output or
+//! standard input.
 
 use std::process::{Command, Output, Stdio};
 

@@ -1,4 +1,4 @@
-//! The configuration: what loads, and what each layer makes of it.
+//! The configuration: valid files, and what each layer changes.
 
 use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 
@@ -35,7 +35,7 @@ pub fn load(text: &str, overrides: Overrides) -> Result<Config, kinesis_autoscal
     Config::load(&path, overrides)
 }
 
-/// What `MINIMAL` loads as.
+/// The configuration that `MINIMAL` loads as.
 fn minimal() -> Config {
     Config {
         schedule: "*/10 * * * * *".to_owned(),
@@ -501,7 +501,7 @@ fn the_commented_file_shows_the_defaults() {
     let plain = format!("{text}\n[[streams]]\nname = \"orders\"\n");
     let plain = Config::from_toml(&plain).unwrap();
     let mut whole = Config::from_toml(&uncommented(&text)).unwrap();
-    // What is off unless its section is there.
+    // Features that are off unless their section exists.
     let bare = format!("{MINIMAL}\n[high_availability]\n[metrics]");
     let bare = Config::from_toml(&bare).unwrap();
     assert_eq!(whole.high_availability.take(), bare.high_availability);

@@ -1,4 +1,4 @@
-//! What is said of configurations that are wrong: all of it at once, each with its place and its
+//! Errors of the configuration: all at once, each with its place and its
 //! key.
 
 use kinesis_autoscaler::{
@@ -174,7 +174,7 @@ name = "a"\nreserved_scale_ups = 11               => streams[1].reserved_scale_u
 name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: invalid role ARN
 "#;
 
-/// Windows, each with what is wrong with it alone.
+/// Windows, each with its own error.
 const WINDOWS: &str = r#"
 for = "1h", hold = "up" => .when: neither `when` nor `at` | write when =
 when = "0 0 7 * * *", at = "2026-11-27T06:00:00Z", for = "1h", hold = "up" => .at: either `when` or `at`, this one has both
@@ -249,7 +249,7 @@ fn windows_are_checked() {
             "expected an array of tables, found a table | each window starts with [[windows]]",
         )],
     );
-    // Everything that is wrong is told at once.
+    // All errors are reported at once.
     check(
         "[[windows]]\nwhen = \"x\"\ntimezone = \"Mars\"\nmin_shards = 3\nmax_shards = 2\n[[windows]]\nhold = \"up\"",
         &[

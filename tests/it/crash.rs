@@ -1,8 +1,8 @@
 //! The process is killed (SIGKILL) over and over at random moments: nothing is lost, and nothing is
 //! done twice.
 //!
-//! `CRASH_KILLS=200 cargo test crash -- --nocapture` is the long run; `CRASH_SEED` makes another
-//! one of it.
+//! `CRASH_KILLS=200 cargo test crash -- --nocapture` is the long run; `CRASH_SEED` varies
+//! it.
 
 use std::{
     thread,
@@ -29,7 +29,7 @@ const QUIET_WITHIN: Duration = Duration::from_secs(270);
 #[test]
 fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
     let (kills, seed) = (number("CRASH_KILLS", KILLS), number("CRASH_SEED", SEED));
-    // Where each call is slow a kill more often leaves an intent alone in the log, which takes a
+    // With slow calls a kill more often leaves only an intent in the scaling log, which takes a
     // minute to settle: not in the short run.
     let moto_latency_ms = if kills > KILLS { 30 } else { 0 };
     let Some(emulator) = Emulator::start(Kinesis::Recorded {
@@ -41,7 +41,7 @@ fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
     let mut rng = Rng::with_seed(seed as u64);
     let streams = 6 + kills / 3;
     let mut play = Play::begin(&emulator, streams, rng.fork());
-    // The emulator answers two audits a second beside all else.
+    // The emulator answers two audits a second in addition to all other calls.
     let audit_interval = format!("{}s", streams.div_ceil(2));
     let config = play.config();
     let started = Instant::now();
@@ -64,7 +64,7 @@ fn nothing_is_lost_or_done_twice_however_often_the_process_is_killed() {
     }
     let mut daemon = emulator.daemon("killed", &audit_interval, &config);
     play.until_quiet(QUIET_WITHIN);
-    // Where nothing was left to do it is quiet before the daemon handles signals.
+    // If nothing was left to do, it is quiet before the daemon handles signals.
     let deadline = Instant::now() + QUIET_WITHIN;
     while !daemon.log().contains("started") && Instant::now() < deadline {
         thread::sleep(BETWEEN_STEPS);

@@ -1,4 +1,4 @@
-//! The program, as it ships, against emulators of AWS that others wrote: moto and kinesis-local.
+//! The released program against third-party emulators of AWS: moto and kinesis-local.
 //!
 //! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and
 //! npm.
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use cases::{Case, Expected, reason};
 use harness::{Emulator, Kinesis, Tick};
 
-/// What a reset changes beside the state itself.
+/// What a reset changes in addition to the state.
 const STATE_FIELDS: [&str; 5] = [
     "AlarmConfigurationUpdatedTimestamp",
     "StateReason",
@@ -70,7 +70,7 @@ fn every_kind_of_stream_is_scaled_synced_or_held_as_its_alarms_say() {
         ));
     }
 
-    // All is done: the alarms that spoke were reset, and those that are held stay held.
+    // All is done: the alarms that were acted on are reset, and held streams stay held.
     let again = emulator.tick(&config, &[]);
     for case in &cases {
         match again.of(case.name) {
@@ -285,7 +285,7 @@ fn check_report(when: &str, case: &Case, tick: &Tick, problems: &mut Vec<String>
     }
 }
 
-/// The stream has the count it should have, and is otherwise as it was.
+/// The stream has the expected count, and is otherwise unchanged.
 fn check_stream(case: &Case, before: &Value, after: &Value, problems: &mut Vec<String>) {
     let mut expected = before["streams"][case.name].clone();
     assert_eq!(
@@ -438,7 +438,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Every path at which the two differ, one line each.
+/// Every path at which the two differ, one on each line.
 fn differences(at: &str, expected: &Value, actual: &Value) -> Vec<String> {
     let keys = |value: &Value| -> BTreeSet<String> {
         match value {

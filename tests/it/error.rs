@@ -1,4 +1,4 @@
-//! How errors read.
+//! The text of errors.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! Every kind of scaling, with a death at every single point, and with every single call failing in
-//! every single way.
+//! Every kind of scaling, with a crash at every point, and with every call failing in
+//! every way.
 
 use std::{
     sync::{
@@ -57,7 +57,7 @@ impl Case {
         world.stream("orders", self.from);
         world.place.edit_alarm(DOWN, |alarm| {
             alarm.insert("ActionsEnabled".to_owned(), json!(self.from > 1));
-            // Ten minutes instead of a day, which CloudWatch would take as long to evaluate here.
+            // Ten minutes instead of a day, to keep the test short.
             alarm.insert("EvaluationPeriods".to_owned(), json!(2));
             alarm.remove("DatapointsToAlarm");
         });
@@ -232,7 +232,7 @@ async fn any_call_fails(cases: &[Case]) {
     assert!(failures >= 100 * cases.len(), "{failures}");
 }
 
-/// Ticks by the default schedule until the scaling's call has taken effect, or for so long.
+/// Ticks by the default schedule until the scaling's call has taken effect, or until the limit.
 async fn tick_until_resharded(world: &World, autoscaler: &mut Autoscaler) {
     const EVERY: Duration = Duration::from_secs(10);
     for _ in 0..30 {
@@ -268,7 +268,7 @@ fn from_lost_to_repeated(world: &World, died_at: Option<Timestamp>) -> Option<Si
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_call_is_repeated_within_15_seconds_at_the_default_schedule() {
-    /// As the unit has it.
+    /// The restart delay of the unit.
     const RESTART_AFTER: SignedDuration = SignedDuration::from_secs(5);
     let server_error = Fault::Refuse {
         status: 500,

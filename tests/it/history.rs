@@ -1,4 +1,4 @@
-//! `history`: the rows that it tells, also those of the original, and the pictures that it makes of
+//! `history`: the rows that it shows, also those of the original, and the pictures that it draws of
 //! them.
 
 use autoscaler_sandbox::Fault;

@@ -1,4 +1,4 @@
-//! What people switch off, and for how long: alarm mute rules and pauses.
+//! Scaling that people switch off for a time: alarm mute rules and pauses.
 
 use std::time::Duration;
 

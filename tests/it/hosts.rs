@@ -1,5 +1,5 @@
 //! Two daemons share one world. The one that acts is stopped (SIGTERM), killed (SIGKILL), and
-//! frozen (SIGSTOP) and thawed: the other takes over in time, and never do both act.
+//! frozen (SIGSTOP) and thawed: the other takes over in time, and the two never act together.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,9 +15,9 @@ const LEASE: &str = "[high_availability]\nlease_duration = \"3s\"\n\n";
 const LEASE_SECONDS: f64 = 3.0;
 const BEAT_SECONDS: f64 = LEASE_SECONDS / 3.0;
 const TICK_SECONDS: f64 = 1.0;
-/// What a busy machine may add to a promise.
+/// How much a busy machine may add to a promised time.
 const SLACK_SECONDS: f64 = 3.0;
-/// Waits are longer than promises, so that a broken one is told by its figure.
+/// Waits are longer than promised times, so that a failure shows the time that it took.
 const LIMIT: Duration = Duration::from_secs(30);
 const QUIET_WITHIN: Duration = Duration::from_secs(270);
 const STREAMS: usize = 16;
@@ -33,7 +33,7 @@ struct Hosts<'a> {
     emulator: &'a Emulator,
     play: Play,
     config: String,
-    /// The one that acts comes first.
+    /// The active one comes first.
     daemons: [Daemon; 2],
     thaws: Vec<Thaw>,
 }
@@ -166,7 +166,7 @@ impl<'a> Hosts<'a> {
         assert!(begins.is_some(), "{name} does nothing:\n{}", self.logs());
     }
 
-    /// Thaws the frozen one and waits until it knows its place; it may close rows of what it did,
+    /// Thaws the frozen one and waits until it stands by; it may close rows of its own scalings,
     /// and nothing else.
     fn thaw(&mut self) {
         let (at, name) = (now(), self.daemons[1].name);

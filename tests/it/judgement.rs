@@ -1,4 +1,4 @@
-//! What a policy judges a stream by: all the metrics that count, each read as seldom as possible.
+//! The metrics that policies decide on: all that count, each read as seldom as possible.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ async fn a_week_of_adaptive_streams_costs_a_few_shared_calls_a_day() {
     let config = format!("audit_interval = \"15m\"\n{entries}");
     let mut autoscaler = world.start(&config).await;
     world.sandbox.reset_calls();
-    // Every tick would do; fewer of them take less time.
+    // Fewer ticks take less time.
     for _ in 0..DAYS * 24 * 12 {
         world.pass(MINUTE * 5).await;
         tick(&mut autoscaler).await;
@@ -202,7 +202,7 @@ async fn streams_that_are_due_together_share_a_call_and_a_second_look_reads_what
     names.iter().for_each(|name| world.fire(name, "scale-down"));
     world.sandbox.reset_calls();
     tick(&mut autoscaler).await;
-    // What is new since three hours before the last look.
+    // Only points from three hours before the last read on.
     assert_eq!(reads(&world), [300]);
 }
 

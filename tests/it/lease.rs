@@ -1,4 +1,4 @@
-//! Two hosts and one lease when answers are lost or late, and what a host had in its spool when
+//! Two hosts and one lease with lost and late answers, and a host's spool when
 //! another took over.
 
 use std::{sync::Arc, time::Duration};

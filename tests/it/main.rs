@@ -1,4 +1,4 @@
-//! One binary for all tests of the crate from outside.
+//! All integration tests, in one binary.
 
 mod backtest;
 mod causes;

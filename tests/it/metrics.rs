@@ -1,4 +1,4 @@
-//! What Prometheus and health checks are told, and over which wire.
+//! Metrics for Prometheus, health checks, and the endpoint that serves both.
 
 mod daemon;
 mod endpoint;
@@ -254,7 +254,7 @@ async fn a_stream_is_watched_once_its_pair_was_read_and_fits() {
     );
     lacks(&process.text(), late);
 
-    // What cannot be read now is watched as before.
+    // A pair that cannot be read now counts as watched as before.
     world.sandbox.deny("cloudwatch:DescribeAlarms");
     process.tick().await;
     has(

@@ -1,4 +1,4 @@
-//! The Debian package: what it is made of is there, and says what the program says.
+//! The Debian package: its parts exist, and agree with the program.
 
 use std::{fs, path::Path, process::Command};
 

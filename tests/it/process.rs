@@ -1,4 +1,4 @@
-//! The process as its users see it: exit codes, output, signals.
+//! The process from outside: exit codes, output, signals.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
 
-/// The binary with an environment of its own: no AWS but a closed port, no credentials but made-up
+/// The binary with an environment of its own: a closed port in place of AWS, and made-up credentials
 /// ones.
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use crate::world::{World, acted, failed, named, of, tick};
 
-/// A stream of four shards whose alarm asks for six, in an account that may have `quota` shards.
+/// A stream of four shards whose alarm asks for six, in an account with a quota of `quota` shards.
 fn growing(quota: u32) -> World {
     let world = World::new();
     world.stream("orders", 4);

@@ -1,4 +1,4 @@
-//! What the README promises is true, and what it has to explain is there.
+//! The README's promises are true, and its explanations complete.
 
 use autoscaler_core::reason::Reason;
 use kinesis_autoscaler::output::error::Exit;

@@ -1,4 +1,4 @@
-//! `scale`: what is refused, the way through several calls, and what is left behind.
+//! `scale`: refusals, targets that take several calls, and what an interrupted scaling leaves.
 
 use std::sync::Arc;
 
@@ -437,7 +437,7 @@ async fn somebody_elses_resharding_between_two_calls_stops_it() {
     let place = world.place.clone();
     let mut looks = 0;
     world.sandbox.set_faults(move |call| {
-        // The second DescribeLimits-free look after the first call finds the stream ACTIVE; then a
+        // The second read after the first call finds the stream ACTIVE; then a
         // person is faster.
         if call.operation == "DescribeStreamSummary"
             && place

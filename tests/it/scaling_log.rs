@@ -1,4 +1,4 @@
-//! The log in DynamoDB when it does not take every row at once.
+//! The scaling log while DynamoDB does not accept every row.
 
 use std::{collections::BTreeMap, time::Duration};
 

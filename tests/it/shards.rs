@@ -1,4 +1,4 @@
-//! `shards`: what it reads, what it says, and how it looks.
+//! `shards`: its calls, its verdicts, and its output.
 
 use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::SignedDuration;

@@ -1,4 +1,4 @@
-//! What signals do to a daemon under load: no tick is lost to a reload, and nothing half-done is
+//! Signals to a daemon under load: a reload loses no tick, and nothing half-done is
 //! left unrecorded by a stop.
 
 use std::{

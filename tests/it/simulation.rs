@@ -24,21 +24,21 @@ use serde_json::{Value, json};
 
 use crate::world::{TABLE, World};
 
-/// Seeds that every run of the tests goes through, beside a new one. The last two are of defects: a
-/// blind retry of UpdateShardCount that was planted, and what the simulation itself did not know.
+/// Seeds that every run of the tests uses, in addition to a new one. The last two found defects: a
+/// planted blind retry of UpdateShardCount, and an error of the simulation itself.
 const FIXED_SEEDS: [u64; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 1_123_923_525_906];
 const LEASE: &str = "[high_availability]\nlease_duration = \"30s\"\n";
 const MINUTES_OF_CHAOS: u32 = 180;
 /// How many minutes the system has to converge after the faults have stopped.
 const MINUTES_TO_CONVERGE: u32 = 30;
-/// By then a scale-up alarm has been followed, whatever was settling or waited for a quota.
+/// How soon a scale-up alarm is followed, even if something was settling or waited for a quota.
 const MINUTES_TO_FOLLOW: i64 = 10;
 /// Consumers may be no further behind than 10 minutes.
 const BEHIND: Duration = Duration::from_secs(900);
-/// So many calls are shown of a run that failed.
+/// How many calls of a failed run are shown.
 const LAST_CALLS: usize = 60;
 
-/// What a run counted, for the record.
+/// What happened in a run.
 #[derive(Debug, Default)]
 struct Tally {
     minutes: u32,
@@ -50,13 +50,13 @@ struct Tally {
     edits: u64,
 }
 
-/// What the simulation knows of one stream, beside what AWS knows.
+/// What the simulation knows about one stream in addition to AWS.
 struct Model {
     name: String,
-    /// Counts that the stream had, or was being resharded to: only these may stand in an alarm.
+    /// Counts that the stream had, or was being resharded to: only these may be in an alarm.
     counts: BTreeSet<u32>,
     manual_context: usize,
-    /// The alarms but for what a scaling changes, as the operator wrote them.
+    /// The alarms as the operator wrote them, without what a scaling changes.
     definitions: BTreeMap<String, Value>,
     /// Minute of the operator's last resharding.
     touched: Option<u32>,
@@ -244,7 +244,7 @@ impl Simulation {
         self.converged()
     }
 
-    /// What led to a violation: the last calls, but for polls that were answered.
+    /// What led to a violation: the last calls, except polls that were answered.
     fn last_calls(&self) -> String {
         let scaling_log = self.world.sandbox.request_log();
         let telling = |call: &&Call| call.operation != "DescribeAlarms" || call.outcome != "ok";
@@ -262,7 +262,7 @@ impl Simulation {
         calls[calls.len().saturating_sub(LAST_CALLS)..].join("\n")
     }
 
-    /// All hosts tick side by side; with `deaths`, some die at a random moment of it.
+    /// All hosts tick at the same time; with `deaths`, some die at a random moment of the tick.
     async fn minute(&mut self, deaths: bool) {
         self.tally.minutes += 1;
         let started = tokio::time::Instant::now();

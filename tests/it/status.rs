@@ -1,4 +1,4 @@
-//! `status`: what its rows say, what they cost, and how they look.
+//! `status`: its rows, its calls, and its output.
 
 use std::sync::Arc;
 

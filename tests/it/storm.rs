@@ -44,7 +44,7 @@ impl Storm {
         autoscaler
     }
 
-    /// A wait that is long for some leaves no line in which all after them wait as long, and are
+    /// A long wait of some streams must not make all later ones wait as long, and be
     /// read again.
     fn few_are_read_again(&self) {
         let reads = self.world.sandbox.calls()["DescribeStreamSummary"];
@@ -180,7 +180,7 @@ async fn slow_reads_and_a_log_that_hangs_do_not_slow_a_storm_down() {
     let started = storm.world.clock.now();
     let slow = std::time::Duration::from_secs(4);
     let sandbox = &storm.world.sandbox;
-    // The limiters is ours alone here: calls that the log has held up meet others, and AWS would
+    // Only our rate limits matter here: calls that the log has delayed meet others, and AWS would
     // throttle some.
     sandbox.enforce_quotas(false);
     sandbox.set_faults(move |call| match &*call.operation {

@@ -1,4 +1,4 @@
-//! What surrounds the process: profiles, proxies, certificate authorities, and the Region.
+//! The environment of the process: profiles, proxies, certificate authorities, and the Region.
 
 use std::{
     io::{Read, Write},

@@ -1,5 +1,4 @@
-//! What systemd sees: the protocol over a real NOTIFY_SOCKET, spoken by the real binary, and the
-//! units that ship.
+//! The real binary's protocol with systemd over a real NOTIFY_SOCKET, and the units that ship.
 
 use std::{
     fs::{self, File},
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
-/// Only a failure waits for so long.
+/// Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A port that nobody listens on: AWS is out of reach.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -57,7 +56,7 @@ impl Service {
         }
     }
 
-    /// The next datagram that a test asks for, line by line; others, as the watchdog's, may come
+    /// The next datagram that a test asks for, by line; others, such as the watchdog's, may come
     /// before.
     #[track_caller]
     fn hears(&mut self, wanted: impl Fn(&[&str]) -> bool) -> Vec<String> {
@@ -152,7 +151,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // A test that failed leaves no daemon behind.
+        // A failing test must not leave a daemon running.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -189,7 +188,7 @@ fn an_outage_of_aws_does_not_keep_it_from_being_ready() {
 
 #[test]
 fn it_stops_in_the_middle_of_calls_that_never_answer() {
-    // Connections are taken, and nothing ever comes back.
+    // Connections are accepted and never answered.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let variables = [
@@ -229,7 +228,7 @@ fn a_single_run_says_once_what_lasts_and_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let run = |endpoint: &str| {
         let state = folder.path().to_str().unwrap();
-        // Time enough for the connection to be refused, which is the same text each time.
+        // Long enough for the connection to be refused, so that the text is the same each time.
         let variables = [
             ("AWS_ENDPOINT_URL", endpoint),
             ("STATE_DIRECTORY", state),
@@ -342,7 +341,7 @@ fn a_refused_reload_shows_in_the_status_until_one_is_taken() {
     service.stops("TERM");
 }
 
-/// The lines of a unit that set something, in order.
+/// The lines of a unit that are settings, in order.
 fn settings(unit: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(UNITS).join(unit)).unwrap();
     let kept = |line: &&str| !line.is_empty() && !line.starts_with('#');
@@ -400,7 +399,7 @@ fn the_units_keep_what_is_promised() {
     }
 }
 
-/// `systemd-analyze`, unless this machine lacks it, which is told loudly.
+/// `systemd-analyze`; a machine without it is reported on standard error.
 fn systemd_analyze(arguments: &[&str]) -> Option<String> {
     let output = match Command::new("systemd-analyze").args(arguments).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -417,7 +416,7 @@ fn systemd_analyze(arguments: &[&str]) -> Option<String> {
     Some(text)
 }
 
-/// The units with the path of the program as it was built, for systemd-analyze looks whether it is
+/// The units with the path of the built program, because systemd-analyze checks that it is
 /// there.
 fn units_of_this_build() -> (TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();

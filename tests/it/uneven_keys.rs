@@ -1,4 +1,4 @@
-//! Streams whose keys are uneven: what usage alone does not see, the throttle signal does.
+//! Streams with uneven keys: the throttle signal shows what usage alone does not.
 
 use std::iter::repeat_n;
 

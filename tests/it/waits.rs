@@ -1,4 +1,4 @@
-//! What changes between a decision and its turn with a quota, and what a tick has missed.
+//! Changes between a decision and its slot in a quota, and what a tick has missed.
 
 use std::time::Duration;
 

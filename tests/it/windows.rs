@@ -1,4 +1,4 @@
-//! Windows: floors that are reached by themselves, holds, and a fortnight with everything at once.
+//! Windows: floors, holds, and a fortnight with everything at once.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -346,7 +346,7 @@ async fn a_fortnight_of_windows_a_pause_and_a_mute_rule_keeps_every_promise() {
         if number % 6 == 0 {
             world.fire("orders", "scale-down");
         }
-        // A host dies once in a while, also on the way to a floor.
+        // A host crashes now and then, also on the way to a floor.
         if number % 397 == 0 {
             hosts.hosts.remove(0);
             let name = format!("host-{number}");

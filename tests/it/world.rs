@@ -1,4 +1,4 @@
-//! What the tests of ticks stand on: a sandbox with its clock, and autoscalers that start and die
+//! What the tests of ticks are built on: a sandbox with its clock, and autoscalers that start and die
 //! as processes do.
 
 use std::sync::Arc;
@@ -124,7 +124,7 @@ impl World {
         Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
-    /// What a person's command works with.
+    /// The context of a command.
     pub async fn context(&self, config: Config, dry_run: bool) -> Arc<Context> {
         self.process(config, Role::Command, dry_run).await
     }
@@ -144,7 +144,7 @@ impl World {
         Arc::new(Context::new(config, aws, self.clock.apart(), process))
     }
 
-    /// A process that has just started, and has no stream to inspect but by its alarms.
+    /// A process that has just started, and inspects only streams whose alarm is in ALARM.
     pub async fn start(&self, text: &str) -> Autoscaler {
         let context = self.process(self.config(text), Role::Daemon, false).await;
         Autoscaler::new(context, true)

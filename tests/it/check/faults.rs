@@ -9,7 +9,7 @@ use crate::world::World;
 
 type Seed = fn(&World);
 
-/// What is seeded, the rule that finds it, its severity, its subject, and words of the line that is
+/// The fault, the rule that finds it, its severity, its subject, and words of the line that is
 /// printed.
 const FAULTS: &[(&str, Seed, &str, Severity, &str, &str)] = &[
     (

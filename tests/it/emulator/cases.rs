@@ -1,4 +1,4 @@
-//! The streams of the emulated world, and what must come of each.
+//! The streams of the emulated world, and the result that each must have.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub mod reason {
     pub const LOG_UNAVAILABLE: &str = "log_unavailable";
 }
 
-/// What must come of a stream in one tick.
+/// The result that a stream must have after one tick.
 #[derive(Clone, Copy, Debug)]
 pub enum Expected {
     /// This action, to this many shards.
@@ -36,13 +36,13 @@ pub enum Expected {
     Failed(&'static str),
 }
 
-/// One stream: how it is seeded, subscribed, and what must come of it.
+/// One stream: how it is seeded and subscribed, and its expected result.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: &'static str,
     /// `None` if the stream does not exist.
     pub shards: Option<u32>,
-    /// What `world.py` is told beside the name and the shards.
+    /// What `world.py` gets in addition to the name and the shards.
     seed: Value,
     /// Further lines of the stream's configuration.
     settings: &'static str,
@@ -123,7 +123,7 @@ pub fn all() -> Vec<Case> {
             Scaled(DOWN, 5),
         ),
         case("stale-data", 10, stale(), Scaled(DOWN, 6)),
-        // The operator's off switch, and what it must not touch.
+        // The operator's off switch, and what must stay unchanged.
         case(
             "paused-up",
             4,
@@ -218,7 +218,7 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// Streams with no alarm in ALARM, of which the audit alone can know.
+/// Streams without an alarm in ALARM, which only the audit finds.
 pub fn audited() -> Vec<Case> {
     let unsynced = json!({ "up": counted("OK", "2"), "down": counted("OK", "2") });
     let missing = json!({ "up": null, "down": null });
@@ -236,7 +236,7 @@ pub fn audited() -> Vec<Case> {
     ]
 }
 
-/// Each of these fails alone; the streams above go on.
+/// Each of these fails without affecting the streams above.
 fn broken_contracts() -> impl Iterator<Item = Case> {
     let none = Value::Null;
     let with = |key: &str, value: Value| merged(alarm(), json!({ key: value }));

@@ -26,13 +26,13 @@ const DEADLINE_SECONDS: &str = "120";
 pub enum Kinesis {
     /// Resharding takes no time.
     Moto,
-    /// The same, with a note of each call; Kinesis and DynamoDB on the one hand, CloudWatch on the
-    /// other take so long for each.
+    /// The same, with a record of each call.
     Recorded {
+        /// How long a call to Kinesis or DynamoDB takes.
         moto_latency_ms: u32,
         cloudwatch_latency_ms: u32,
     },
-    /// A resharded stream is UPDATING for so long.
+    /// How long a resharded stream is UPDATING.
     Local { update_seconds: u32 },
 }
 
@@ -58,7 +58,7 @@ pub struct Tick {
 }
 
 impl Emulator {
-    /// Starts the emulators; `None` where the tests are to go on without.
+    /// Starts the emulators; `None` if the tests run without them.
     pub fn start(kinesis: Kinesis) -> Option<Self> {
         if std::env::var_os(WITHOUT).is_some_and(|value| value == "1") {
             eprintln!("skipped: {WITHOUT} is set");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Emulator, TABLE, World};
 
-/// Each stream is scaled so often at most: AWS's limit of a day is 10.
+/// How often a stream is scaled at most: AWS's limit is 10 a day.
 const SCALINGS: usize = 9;
 /// Counts stay small.
 const MOST_SHARDS: u32 = 12;
@@ -22,7 +22,7 @@ const FIRST_SHARDS: u32 = 2;
 const TEST: &str = "test";
 const BETWEEN_STEPS: Duration = Duration::from_millis(300);
 
-/// One call, as the recorder noted it; what it means only if it was carried out.
+/// One call, as the recorder noted it; its effects are set only if it was carried out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Call {
@@ -78,7 +78,7 @@ fn alarms_of(stream: &str) -> [String; 2] {
 /// When a scaling was begun, and its counts before and after.
 type LoggedScaling = (String, (u32, u32));
 
-/// A stream as the calls have left it.
+/// The state of a stream after all calls so far.
 #[derive(Clone, Debug)]
 struct Stream {
     shards: u32,

@@ -38,7 +38,7 @@ fn the_daemon_serves_them_and_a_reload_moves_them() {
     let listen = listen
         .each_ref()
         .map(|(name, value)| (*name, value.as_str()));
-    // The variable lies over the file, so the file alone moves nothing.
+    // The variable overrides the file, so a changed file does not move the endpoint.
     let mut service = Service::start(&[], &listen);
     service.hears_line("READY=1");
     let (status, _) = ask(first, "/metrics").expect("served");

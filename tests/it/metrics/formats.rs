@@ -1,4 +1,4 @@
-//! Both formats of the metrics page, as their readers want them.
+//! Both formats of the metrics page, as their specifications require.
 
 use std::{
     collections::BTreeMap,
@@ -73,7 +73,7 @@ pub fn promtool(arguments: &[&str], text: &str) {
         return;
     };
     let mut input = child.stdin.take().expect("a pipe");
-    // A promtool that reads files has no use for it.
+    // promtool may ignore its standard input.
     let _ = input.write_all(text.as_bytes());
     drop(input);
     let output = child.wait_with_output().expect("it ends");

@@ -1,4 +1,4 @@
-//! What a health check is answered.
+//! The answers to health checks.
 
 use jiff::SignedDuration;
 use kinesis_autoscaler::reconcile::report::{NO_KNOWN_HOST, Report};

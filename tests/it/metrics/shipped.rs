@@ -12,7 +12,7 @@ use super::{
 };
 use crate::world::{World, named};
 
-/// Every name that an expression speaks of.
+/// Every metric name in an expression.
 fn names(text: &str) -> BTreeSet<String> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c| !part(c))
@@ -21,7 +21,7 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What rules and dashboards can speak of, by type.
+/// The metrics that rules and dashboards can use, with their types.
 async fn exposed() -> BTreeMap<String, String> {
     let world = World::new();
     world.stream("orders", 2);

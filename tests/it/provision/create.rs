@@ -1,4 +1,4 @@
-//! `alarms create`: what it makes, what it leaves alone, and how it fails.
+//! `alarms create`: what it creates, what it keeps, and how it fails.
 
 use kinesis_autoscaler::{
     cli::{self, Format, Output},

@@ -1,4 +1,4 @@
-//! What no alarm asks for: alarms out of sync, and the audit.
+//! Work that no alarm asks for: alarms out of sync, and the audit.
 
 use std::collections::BTreeMap;
 
