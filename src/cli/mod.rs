@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod run;
+mod status;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,6 +20,8 @@ use crate::{
     commands::backtest::Backtest,
     config::{self, Setting},
 };
+
+pub use self::status::Status;
 
 /// Its lines fit 60 columns: clap breaks longer ones without regard to their indent.
 const AFTER_HELP: &str = "\
@@ -157,11 +160,8 @@ pub enum Command {
         #[command(flatten)]
         streams: Streams,
     },
-    /// Show every subscription as it stands now
-    Status {
-        #[command(flatten)]
-        streams: Streams,
-    },
+    /// Show every subscription as it stands now, or all about one stream
+    Status(Status),
     /// Show the log of scalings
     History(History),
     /// Print the alarm pair of each subscription, or create it in CloudWatch

@@ -117,12 +117,9 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             pause::resume(&manual_context(cli).await?.context, args, cli.output).await
         }
         Some(Command::Backtest(args)) => backtest::run(cli, args).await,
-        Some(Command::Status { streams }) => {
-            status::run(
-                &manual_context_for(cli, &streams.names).await?.context,
-                cli.output,
-            )
-            .await
+        Some(Command::Status(args)) => {
+            let manual = manual_context_for(cli, &args.names()).await?;
+            status::run(&manual.context, args, cli.output).await
         }
         Some(Command::History(args)) => {
             history::run(&manual_context(cli).await?.context, args, cli.output).await

@@ -1,8 +1,11 @@
 //! `status`: every subscription as it stands now, with the reason that the next look at it will
 //! have.
 
+mod explain;
 mod gather;
+mod page;
 mod render;
+mod watch;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    cli::Output,
+    cli::{self, Output},
     output::{
         self,
         error::{Exit, Failure},
@@ -20,20 +23,24 @@ use crate::{
 };
 use autoscaler_core::{
     constraints::{Constraint, Hold},
+    scaling::Scaling,
     window::Window,
 };
 
-pub use gather::gather;
+pub use gather::{Known, gather, gather_again};
 
 /// Reads all subscriptions and prints them; a stream that fails is a row with its error, and makes
 /// the result [`Exit::Failed`].
-pub async fn run(context: &Arc<Context>, output: Output) -> Result<Exit, Failure> {
+pub async fn run(
+    context: &Arc<Context>,
+    args: &cli::Status,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if let Some(every) = args.watch {
+        return watch::run(context, args, output, every).await;
+    }
     let status = gather(context).await;
-    let text = match output {
-        Output::Json => status.to_json() + "\n",
-        _ => status.to_text(output::terminal_width()),
-    };
-    output::print(&text)?;
+    output::print(&status.show(args, output, output::terminal_width()))?;
     Ok(if status.failed() {
         Exit::Failed
     } else {
@@ -83,6 +90,8 @@ pub struct Row {
     pub constraints: Vec<ConstraintRow>,
     pub next_window: Option<NextWindow>,
     pub last_scaling: Option<LastScaling>,
+    /// Those of the last day, newest first.
+    pub scalings: Vec<LastScaling>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
     pub scalings_left: Option<usize>,
     /// Rows of the last 24 h whose shard counts could not be read; they count toward the limit.
@@ -96,6 +105,10 @@ pub struct Row {
     pub target: Option<u32>,
     pub reason: &'static str,
     pub detail: String,
+    /// Since when, as far as the alarms and the scaling log tell.
+    pub since: Option<Timestamp>,
+    /// What a person can do about it.
+    pub what_to_do: String,
     pub error: Option<String>,
     /// Why the log could not be read.
     pub log_error: Option<String>,
@@ -174,13 +187,28 @@ impl From<&Constraint> for ConstraintRow {
     }
 }
 
-/// The newest row of the log.
+/// A row of the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct LastScaling {
     pub at: Timestamp,
     pub shards_before: u32,
     pub shards_after: u32,
     pub outcome: &'static str,
+    pub reason: Option<String>,
+    pub note: Option<String>,
+}
+
+impl From<&Scaling> for LastScaling {
+    fn from(row: &Scaling) -> Self {
+        Self {
+            at: row.at,
+            shards_before: row.from,
+            shards_after: row.to,
+            outcome: row.outcome.code(),
+            reason: row.reason.clone(),
+            note: row.note.clone(),
+        }
+    }
 }
 
 impl Status {
@@ -189,6 +217,22 @@ impl Status {
         self.streams.iter().any(|row| {
             row.error.is_some() || row.log_error.is_some() || row.metrics_error.is_some()
         })
+    }
+
+    /// What is printed: a page for each stream if one is named, else the table.
+    pub fn show(&self, args: &cli::Status, output: Output, width: Option<u16>) -> String {
+        let mut shown = self.clone();
+        if args.problems {
+            shown.streams.retain(Row::is_problem);
+        }
+        match (output, &args.page) {
+            (Output::Json, _) => shown.to_json() + "\n",
+            (_, Some(_)) => page::text(&shown, width),
+            (_, None) if args.problems && shown.streams.is_empty() => {
+                render::no_problems(self, width)
+            }
+            (_, None) => shown.to_text(width),
+        }
     }
 
     /// The object that `--output json` prints.

@@ -92,3 +92,58 @@ reasons! {
     /// A call to AWS failed.
     AwsError = "aws_error",
 }
+
+impl Reason {
+    /// What a person can do about it; the README has the same words.
+    pub fn what_to_do(self) -> &'static str {
+        match self {
+            Self::Alarm
+            | Self::Manual
+            | Self::Recovered
+            | Self::NoAlarm
+            | Self::Scheduled
+            | Self::BelowMin
+            | Self::InProgress
+            | Self::Standby => "nothing",
+            Self::OutOfSync => "nothing, unless it recurs: who else reshards?",
+            Self::Contract => "fix the alarm that is named",
+            Self::Paused => "enable the actions, or run kinesis-autoscaler resume",
+            Self::Window => "wait until it closes, or change it",
+            Self::Muted => "delete the rule, or wait until it ends",
+            Self::StreamMissing => "create it, or remove its subscription",
+            Self::Updating => "wait",
+            Self::OnDemand => "switch it to provisioned, or unsubscribe it",
+            Self::Settling => "wait a minute",
+            Self::StaleAlarm => "wait 3 minutes",
+            Self::AtMinShards => "lower min_shards to allow fewer shards",
+            Self::AtMaxShards => "raise max_shards: the stream may be throttling",
+            Self::Cooldown => "wait, or shorten cooldown_up or cooldown_down",
+            Self::DailyLimit => "scale in larger steps by hand; ask AWS for a higher limit",
+            Self::ConsumersBehind => "let them catch up, or raise max_iterator_age",
+            Self::AccountLimit => {
+                "request the number of shards that the error names in Service Quotas"
+            }
+            Self::NoData => "see whether anything writes to the stream, and timedatectl",
+            Self::AtTarget => "nothing; or move the scale-down threshold",
+            Self::LogUnavailable => "run kinesis-autoscaler check, which tells why",
+            Self::AwsError => "the error tells; it is tried again",
+        }
+    }
+
+    /// Whether a person has to do something, or the stream may throttle or stay too large.
+    pub fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            Self::Contract
+                | Self::StreamMissing
+                | Self::OnDemand
+                | Self::AtMaxShards
+                | Self::DailyLimit
+                | Self::ConsumersBehind
+                | Self::AccountLimit
+                | Self::NoData
+                | Self::LogUnavailable
+                | Self::AwsError
+        )
+    }
+}

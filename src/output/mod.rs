@@ -27,16 +27,30 @@ pub fn terminal_width() -> Option<u16> {
         .then(|| columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)))?
 }
 
+/// The number of lines of the terminal that standard output is.
+pub fn terminal_height() -> Option<u16> {
+    let lines = std::env::var("LINES")
+        .ok()
+        .and_then(|lines| lines.parse().ok());
+    io::stdout()
+        .is_terminal()
+        .then(|| lines.or_else(|| terminal_size::terminal_size().map(|(_, height)| height.0)))?
+}
+
 /// Writes to standard output; a closed pipe is not a failure.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_unless_closed(text).map(drop)
+}
+
+/// Writes to standard output, and returns whether anybody still reads it.
+pub fn print_unless_closed(text: &str) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Failed, error)),
     }
 }

@@ -3,8 +3,8 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Shards, Step,
-    Streams, TableCommand, Target,
+    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Shards, Status,
+    Step, Streams, TableCommand, Target,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -64,17 +64,22 @@ fn commands_parse() {
     command("check", checked(false, false));
     command("check --offline", checked(true, false));
     command("check --policy", checked(false, true));
-    command(
-        "status",
-        Command::Status {
-            streams: streams(&[]),
-        },
-    );
+    command("status", Command::Status(Status::default()));
     command(
         "status --stream orders --stream prod-*",
-        Command::Status {
+        Command::Status(Status {
             streams: streams(&["orders", "prod-*"]),
-        },
+            ..Status::default()
+        }),
+    );
+    command(
+        "status orders --problems --watch 10s",
+        Command::Status(Status {
+            page: Some("orders".to_owned()),
+            problems: true,
+            watch: Some(Duration::from_secs(10)),
+            ..Status::default()
+        }),
     );
     let history = |names: &[&str], days: u64, svg: Option<&str>| {
         Command::History(History {
@@ -188,9 +193,7 @@ fn global_flags_stand_anywhere() {
         check(line, |it| {
             it.config = Some("a".into());
             it.output = Output::Json;
-            it.command = Some(Command::Status {
-                streams: Streams::default(),
-            });
+            it.command = Some(Command::Status(Status::default()));
         });
     }
     assert_eq!(parse("history --output csv").unwrap().output, Output::Csv);
@@ -205,6 +208,10 @@ fn wrong_usage_exits_with_2() {
         "--output xml",
         "--output csv",
         "status --output csv",
+        "status a b",
+        "status a --stream b",
+        "status --watch 0s",
+        "status --watch soon",
         "--sandbox --config a",
         "status --sandbox --config a",
         "--config a status --sandbox",

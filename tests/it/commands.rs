@@ -1,7 +1,10 @@
 //! The subcommands as processes: exit codes, and closed or missing standard output or
 //! standard input.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 fn program(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"));
@@ -126,6 +129,17 @@ fn the_sandbox_serves_every_command() {
         &["orders-scale-up-alarm", "exists", "--replace"],
         &[],
     );
+    let page = [
+        "orders (eu-west-1), ACTIVE: 2 shards",
+        "next tick    scale up to 4",
+    ];
+    check("status orders --sandbox", 0, &page, &[]);
+    check(
+        "status --problems --sandbox",
+        0,
+        &["no problems; 7 streams"],
+        &[],
+    );
     let hot = ["hot: shardId-000000000000", "split-shard", "REJECTED"];
     check("shards sensors --sandbox", 0, &hot, &[]);
     let unmeasured = ["4 open shards", "enable-enhanced-monitoring"];
@@ -157,6 +171,39 @@ fn the_sandbox_serves_every_command() {
         &["\"dry_run\":true"],
         &[],
     );
+}
+
+#[test]
+fn a_watch_appends_to_a_pipe_and_ends_with_0_by_a_signal_or_a_closed_pipe() {
+    for (flags, lines) in [
+        ("", ["", "every 1s"]),
+        (" --output json", ["{", "\"orders\""]),
+    ] {
+        let command = format!("status orders --watch 1s --sandbox{flags}");
+        let mut child = program(&command)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut seen = 0;
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut read = stdout.lines().map_while(Result::ok);
+        while seen < 2 {
+            let line = read.next().expect("it goes on");
+            assert!(!line.contains('\x1b'), "{line:?}");
+            let is_next = line.starts_with(lines[0]) && line.contains(lines[1]);
+            seen += u32::from(is_next);
+        }
+        if flags.is_empty() {
+            let id = child.id().to_string();
+            let sent = Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .expect("kill");
+            assert!(sent.success());
+        }
+        drop(read);
+        assert_eq!(child.wait().expect("it ends").code(), Some(0), "{command}");
+    }
 }
 
 #[test]

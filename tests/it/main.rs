@@ -32,6 +32,7 @@ mod shards;
 mod signals;
 mod simulation;
 mod status;
+mod status_page;
 mod storm;
 mod surroundings;
 mod systemd;

@@ -28,6 +28,7 @@ pub async fn of(
         streams.push((id, name, shards));
     }
     let mut found = Vec::new();
+    let now = context.clock.now();
     for (account, streams) in by_account {
         let cloudwatch = &context.aws.clients(account).cloudwatch;
         for chunk in streams.chunks(STREAMS_PER_CALL) {
@@ -36,12 +37,12 @@ pub async fn of(
                 ..Extra::default()
             };
             let wanted: Vec<_> = chunk.iter().map(|(_, name, _)| (&**name, extra)).collect();
-            let window = inspect::last_day(context.clock.now());
+            let window = inspect::last_day(now);
             let Ok(read) = cloudwatch.metrics_of(&wanted, window).await else {
                 break;
             };
             for ((id, name, shards), read) in chunk.iter().zip(read) {
-                let rejected = rejected_at_low_usage(&read.traffic, *shards);
+                let rejected = rejected_at_low_usage(&read.traffic, *shards, now);
                 found.extend((rejected > 0).then(|| (*id, finding(name, rejected))));
             }
         }

@@ -58,16 +58,56 @@ struct Gathered {
     errors: BTreeMap<Fact, aws::Error>,
 }
 
+/// How long metrics are kept: they are sums of 5 minutes, and CloudWatch bills each time.
+const METRICS_KEPT: SignedDuration = SignedDuration::from_mins(5);
+
+/// What an earlier reading of the same subscriptions found out.
+#[derive(Debug, Default)]
+pub struct Known {
+    metrics_at: Option<Timestamp>,
+    traffic: Vec<Option<Traffic>>,
+}
+
+impl Known {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let age = self.metrics_at.map(|at| now.duration_since(at));
+        age.is_some_and(|age| age < METRICS_KEPT)
+    }
+
+    fn keep(&mut self, all: &[Gathered], now: Timestamp) {
+        let failed = |it: &Gathered| it.errors.contains_key(&Fact::Traffic);
+        self.metrics_at = Some(now).filter(|_| !all.iter().any(failed));
+        self.traffic = all.iter().map(|it| it.facts.traffic.clone()).collect();
+    }
+}
+
 /// Reads every subscription. Never fails as a whole: each stream has its own error.
 pub async fn gather(context: &Arc<Context>) -> Status {
+    gather_again(context, &mut Known::default()).await
+}
+
+/// The same, with metrics that are `known`, if these are not too old.
+pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
     let subscriptions = &context.config.subscriptions;
     let bar = Progress::new(subscriptions.len(), "reading streams");
     let mut all: Vec<Gathered> = Vec::new();
     all.resize_with(subscriptions.len(), Gathered::default);
     pairs(context, &mut all).await;
-    let traffic = spawn_traffic(context, &all);
+    let fresh = known.is_fresh(context.clock.now());
+    let traffic = match fresh {
+        true => TrafficReads::new(),
+        false => spawn_traffic(context, &all),
+    };
     streams(context, &mut all, &bar).await;
     take_traffic(traffic, &mut all).await;
+    match fresh {
+        true => {
+            for (gathered, traffic) in all.iter_mut().zip(&known.traffic) {
+                gathered.facts.traffic.clone_from(traffic);
+            }
+        }
+        false => known.keep(&all, context.clock.now()),
+    }
     bar.end();
     let now = context.clock.now();
     let hints = all.iter().flat_map(|gathered| gathered.errors.values());
@@ -94,11 +134,12 @@ pub async fn gather(context: &Arc<Context>) -> Status {
         constraints.extend(paused.map(Pause::constraint));
         constraints.extend(muted.get(&id).into_iter().flatten().cloned());
         let row = row(context, subscription, gathered, now).await;
-        streams.push(Row {
+        let row = Row {
             constraints: constraints.iter().map(ConstraintRow::from).collect(),
             next_window: NextWindow::of(&subscription.windows, now),
             ..row
-        });
+        };
+        streams.push(row.explained());
     }
     if streams.iter().any(Row::has_hot_shard) {
         hints.insert(hot_shard::REMEDIES.to_owned());
@@ -396,7 +437,10 @@ async fn row(
         .as_ref()
         .filter(|recent| recent.unread.is_none());
     let rows = recent.map(|recent| &recent.scalings);
-    let last = rows.and_then(|rows| rows.last().cloned()).or(newest);
+    let scalings = rows.into_iter().flatten().rev().map(LastScaling::from);
+    let scalings: Vec<LastScaling> = scalings.collect();
+    let last = scalings.first().cloned();
+    let last = last.or_else(|| newest.as_ref().map(LastScaling::from));
     // The next tick may do without the scaling log or the metrics.
     let unread = errors
         .iter()
@@ -425,17 +469,13 @@ async fn row(
         rejected_at_low_usage_24h: rejected(24)
             .zip(stream)
             .zip(facts.traffic.as_ref())
-            .map(|((_, stream), traffic)| rejected_at_low_usage(traffic, stream.open_shards)),
+            .map(|((_, stream), traffic)| rejected_at_low_usage(traffic, stream.open_shards, now)),
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         constraints: Vec::new(),
         next_window: None,
-        last_scaling: last.map(|row| LastScaling {
-            at: row.at,
-            shards_before: row.from,
-            shards_after: row.to,
-            outcome: row.outcome.code(),
-        }),
+        last_scaling: last,
+        scalings,
         scalings_left: recent.map(|recent| calls_left(recent.calls(), now)),
         unreadable_rows: recent.map_or(0, |recent| recent.unreadable.len()),
         policy: subscription.policy.name(),
@@ -444,6 +484,8 @@ async fn row(
         target: decision.action().map(Action::target),
         reason: decision.reason().code(),
         detail: decision.detail().to_owned(),
+        since: None,
+        what_to_do: String::new(),
         error: decision
             .error()
             .map(str::to_owned)

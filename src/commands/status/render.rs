@@ -224,7 +224,7 @@ fn alarm(alarm: &AlarmRow, now: Timestamp) -> String {
 }
 
 /// How long ago, in its largest unit.
-fn ago(then: Timestamp, now: Timestamp) -> String {
+pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
     let past = now.duration_since(then).max(SignedDuration::ZERO);
     match past.as_secs() {
         seconds @ 0..60 => format!("{seconds}s"),
@@ -248,7 +248,7 @@ fn last_scaling(row: &Row, now: Timestamp) -> Option<String> {
 }
 
 /// What the next tick would do, and why.
-fn why(row: &Row) -> String {
+pub(super) fn why(row: &Row) -> String {
     if let Some(error) = &row.error {
         return format!("error: {error}");
     }
@@ -360,6 +360,12 @@ fn hosts(status: &Status) -> String {
     };
     let hosts: Vec<String> = status.hosts.iter().map(host).collect();
     format!("hosts: {}", hosts.join("; "))
+}
+
+/// What stands in place of a table of problems where there is none.
+pub(super) fn no_problems(status: &Status, width: Option<u16>) -> String {
+    let width = width.map_or(usize::MAX, usize::from);
+    wrap(&format!("no problems; {}", summary(status)), "", "", width)
 }
 
 fn summary(status: &Status) -> String {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    datetime::after,
     facts::{Series, Traffic},
     limits::{
         PERIOD_SECONDS, SHARD_BYTES_PER_SECOND, SHARD_READ_BYTES_PER_SECOND,
@@ -21,8 +22,15 @@ const READ_PER_SHARD: u64 = SHARD_READ_BYTES_PER_SECOND * PERIOD_SECONDS as u64;
 /// Above this usage more shards help against rejected records; below it a shard is hot.
 pub const HOT_BELOW: f64 = 0.5;
 
-/// The records that were rejected in periods in which less than half of `shards` was used.
-pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32) -> u64 {
+/// How late metrics may arrive: of a younger period only a part may be there, which looks like low
+/// usage.
+const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(3);
+
+/// The records that were rejected in periods in which less than half of `shards` was used, by the
+/// metrics as they are read at `now`.
+pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32, now: Timestamp) -> u64 {
+    let period = SignedDuration::from_secs(PERIOD_SECONDS.into());
+    let whole_until = after(now, -(period + METRICS_LATE_BY));
     let mut used = BTreeMap::<Timestamp, f64>::new();
     for (series, per_shard) in [
         (&traffic.bytes, BYTES_PER_SHARD),
@@ -36,7 +44,8 @@ pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32) -> u64 {
     let used_in = |period| used.get(period).copied().unwrap_or_default();
     let limit = f64::from(shards) * HOT_BELOW;
     let rejected = traffic.rejected.points.iter();
-    let at_low_usage = rejected.filter(|(at, sum)| *sum > 0.0 && used_in(at) < limit);
+    let rejected = rejected.filter(|(at, sum)| *sum > 0.0 && *at <= whole_until);
+    let at_low_usage = rejected.filter(|(at, _)| used_in(at) < limit);
     // The cast saturates.
     at_low_usage.map(|(_, sum)| *sum).sum::<f64>() as u64
 }
@@ -112,7 +121,7 @@ mod tests {
                 rejected: series(&[rejected], 1.0),
                 ..Traffic::default()
             };
-            let found = rejected_at_low_usage(&traffic, 10);
+            let found = rejected_at_low_usage(&traffic, 10, ago(-180));
             assert_eq!(found, expected, "{bytes} in bytes, {records} in records");
         }
         let periods = Traffic {
@@ -121,9 +130,14 @@ mod tests {
             ..Traffic::default()
         };
         assert_eq!(
-            rejected_at_low_usage(&periods, 10),
+            rejected_at_low_usage(&periods, 10, ago(-180)),
             107,
             "each period by its own usage"
+        );
+        assert_eq!(
+            rejected_at_low_usage(&periods, 10, ago(-179)),
+            105,
+            "the newest period may not be whole"
         );
     }
 }

@@ -1,0 +1,93 @@
+//! `status --watch`: the same again and again, until a person has seen enough.
+
+use std::{sync::Arc, time::Duration};
+
+use autoscaler_core::datetime::at;
+
+use super::gather::{Known, gather_again};
+use crate::{
+    cli::{self, Output},
+    daemon::schedule::{ScheduleError, Signals},
+    output::{self, error::Exit, error::Failure, print_unless_closed},
+    reconcile::context::Context,
+};
+
+/// Moves to the upper left corner and erases the screen.
+const ERASE: &str = "\x1b[H\x1b[2J";
+
+/// Reads and prints until SIGINT or SIGTERM, or until nobody reads standard output.
+pub(super) async fn run(
+    context: &Arc<Context>,
+    args: &cli::Status,
+    output: Output,
+    every: Duration,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::new().map_err(ScheduleError::from)?;
+    let mut known = Known::default();
+    loop {
+        let status = tokio::select! {
+            status = gather_again(context, &mut known) => status,
+            () = signals.stop() => return Ok(Exit::Done),
+        };
+        let text = status.show(args, output, output::terminal_width());
+        let head = format!(
+            "{}, every {}",
+            at(status.at),
+            humantime::format_duration(every)
+        );
+        let frame = match (output, output::terminal_height()) {
+            (Output::Json, _) => text,
+            (_, Some(height)) => screen(&head, &text, usize::from(height)),
+            (_, None) => format!("{head}\n{text}\n"),
+        };
+        if !print_unless_closed(&frame)? {
+            return Ok(Exit::Done);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = signals.stop() => return Ok(Exit::Done),
+        }
+    }
+}
+
+/// The text on an erased screen of `height` lines; what does not fit is counted.
+fn screen(head: &str, text: &str, height: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    // The head, and a last line on which the cursor stays.
+    let room = height.saturating_sub(2).max(1);
+    let mut frame = format!("{ERASE}{head}; Ctrl-C ends it\n");
+    let (shown, more) = match lines.len() <= room {
+        true => (lines.len(), 0),
+        false => (room - 1, lines.len() - room + 1),
+    };
+    for line in &lines[..shown] {
+        frame += line;
+        frame.push('\n');
+    }
+    if more > 0 {
+        frame += &format!("... {more} more lines\n");
+    }
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_counts_the_lines_for_which_it_has_no_room() {
+        for (lines, height, expected) in [
+            (0, 24, ""),
+            (3, 24, "1\n2\n3\n"),
+            (3, 5, "1\n2\n3\n"),
+            (3, 4, "1\n... 2 more lines\n"),
+            (3, 1, "... 3 more lines\n"),
+            (3, 0, "... 3 more lines\n"),
+        ] {
+            let text: String = (1..=lines).map(|line| format!("{line}\n")).collect();
+            let frame = screen("now", &text, height);
+            let head = format!("{ERASE}now; Ctrl-C ends it\n");
+            assert_eq!(frame, head + expected, "{lines} lines, {height} high");
+        }
+    }
+}
