@@ -160,6 +160,11 @@ pub enum Command {
         #[command(flatten)]
         streams: Streams,
     },
+    /// Show the configuration in force, and where each value comes from
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Show every subscription as it stands now, or all about one stream
     Status(Status),
     /// Show the log of scalings
@@ -215,6 +220,12 @@ pub struct History {
     /// Draw the shard counts into an SVG file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every value with where it is set: default, file, variable or command line
+    Show,
 }
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]

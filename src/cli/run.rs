@@ -4,7 +4,6 @@ mod backtest;
 
 use std::{
     fs::{File, Permissions, TryLockError},
-    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,13 +16,14 @@ use tokio::time::Instant;
 
 use crate::{
     aws::{Aws, ConnectError, Transport},
-    cli::{Cli, Command, Output, TableCommand, completions},
+    cli::{Cli, Command, ConfigCommand, Output, TableCommand, completions},
     commands::{
         check::{self, Findings},
+        config,
         consent::Consent,
         history, pause, provision, scale, shards, status, subscriptions,
     },
-    config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
+    config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting, Shown},
     daemon::{
         metrics,
         plan::{Plan, STOP_WITHIN},
@@ -78,6 +78,12 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
                 strict: *strict,
             };
             check::run(&manual.context, cli.output, stdout_colour(), asked).await
+        }
+        Some(Command::Config {
+            command: ConfigCommand::Show,
+        }) => {
+            print(&config::render(&shown(cli)?, cli.output))?;
+            Ok(Exit::Done)
         }
         Some(Command::Alarms { command }) => {
             provision::alarms::run(&manual_context(cli).await?.context, command, cli.output).await
@@ -168,6 +174,16 @@ fn load(cli: &Cli) -> Result<Config, Failure> {
     Ok(Config::load(&path, Overrides::from_env(cli.set.clone()))?)
 }
 
+/// The configuration in force; in the sandbox, that of the demo.
+fn shown(cli: &Cli) -> Result<Shown, Failure> {
+    if cli.sandbox {
+        let text = demo_config(&demo_state()?, 1);
+        return Ok(Config::show_toml(&text, cli.set.clone())?);
+    }
+    let path = cli.config_path(std::env::var_os(CONFIG_VARIABLE).as_deref());
+    Ok(Config::show(&path, &Overrides::from_env(cli.set.clone()))?)
+}
+
 fn world(cli: &Cli) -> Result<World, Failure> {
     if cli.sandbox {
         // Commands that only read see a demo that stands still; `scale --wait` should not take real
@@ -201,14 +217,8 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     );
     let sandbox = Sandbox::new(clock.reader());
     demo::build(&sandbox, demo::REGION, |by| clock.jump(by));
-    let state = demo_state().map_err(|error| Failure::new(Exit::Failed, error))?;
-    let text = format!(
-        "schedule = \"* * * * * *\"\nstate_dir = {:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{}",
-        state.path(),
-        demo::REGION,
-        demo::TABLE,
-        demo::config(clock.speed()),
-    );
+    let state = demo_state()?;
+    let text = demo_config(&state, clock.speed());
     let config = Config::from_toml_and(&text, settings)?;
     let transport = Transport::embedded(sandbox.http_client());
     Ok(World {
@@ -222,12 +232,23 @@ fn demo_world(once: bool, settings: Vec<Setting>) -> Result<World, Failure> {
     })
 }
 
+fn demo_config(state: &TempDir, speed: u32) -> String {
+    format!(
+        "schedule = \"* * * * * *\"\nstate_dir = {:?}\n[aws]\nregion = \"{}\"\n[log]\ntable = \"{}\"\n{}",
+        state.path(),
+        demo::REGION,
+        demo::TABLE,
+        demo::config(speed),
+    )
+}
+
 /// An empty state directory whose name other users can neither guess nor create in advance.
-fn demo_state() -> io::Result<TempDir> {
-    tempfile::Builder::new()
+fn demo_state() -> Result<TempDir, Failure> {
+    let made = tempfile::Builder::new()
         .prefix("kinesis-autoscaler-sandbox-")
         .permissions(Permissions::from_mode(0o700))
-        .tempdir()
+        .tempdir();
+    made.map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// Creates the clients; no request is sent yet.

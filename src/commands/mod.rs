@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod check;
+pub mod config;
 pub mod consent;
 pub mod history;
 mod hot_shard;

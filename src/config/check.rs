@@ -59,6 +59,7 @@ pub(super) fn config(
         alarms: globals.design,
         ignore_fields: globals.replies.ignore_fields,
         subscriptions,
+        unmatched_includes: Vec::new(),
     })
 }
 
@@ -118,11 +119,13 @@ pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
         .collect();
     regions.sort_unstable();
     regions.dedup();
-    regions
-        .into_iter()
-        .map(|it| {
-            wrong(format!("`{it}` is not named like a Region of AWS"))
-                .hint("expected for example `eu-west-1`")
-        })
-        .collect()
+    let unmatched = config.unmatched_includes.iter().map(|pattern| {
+        wrong(format!("include: no file matches `{pattern}`"))
+            .hint("a pattern is relative to the folder of the main file")
+    });
+    let regions = regions.into_iter().map(|it| {
+        wrong(format!("`{it}` is not named like a Region of AWS"))
+            .hint("expected for example `eu-west-1`")
+    });
+    unmatched.chain(regions).collect()
 }

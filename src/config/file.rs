@@ -91,7 +91,7 @@ fn problem(path: Option<&Path>, position: Option<(usize, usize)>, message: &str)
 }
 
 /// Line and column, counted from 1, of the byte at `offset`.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or(before);
     (before.matches('\n').count() + 1, line.chars().count() + 1)

@@ -112,6 +112,10 @@ settings! {
         /// Where rows of the scaling log wait while DynamoDB does not answer. Default:
         /// $STATE_DIRECTORY as systemd sets it, otherwise this.
         state_dir: PathBuf = PATH, "/var/lib/kinesis-autoscaler".into();
+        /// Further files, relative to the folder of this one, such as ["conf.d/*.toml"]; those of a
+        /// pattern are read in the order of their names. Each can have sections, [[streams]] and
+        /// [[windows]]; a key that two files set is an error.
+        include: Vec<String> = Texts, Vec::new();
     }
 }
 
@@ -399,7 +403,7 @@ impl Globals {
             ),
             section(
                 "prices",
-                &["The prices that `kinesis-autoscaler backtest` computes costs with."],
+                &["The prices that `kinesis-autoscaler backtest` and `shards` compute costs with."],
                 vec![&mut self.prices],
             ),
             section(

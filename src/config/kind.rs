@@ -19,6 +19,11 @@ pub(super) trait Kind {
 
     /// The TOML that reads as `value`.
     fn show(&self, value: &Self::Value) -> String;
+
+    /// Whether [`Self::show`] shows `value`, not an example in its place.
+    fn is_set(&self, _value: &Self::Value) -> bool {
+        true
+    }
 }
 
 fn expected(what: &str, found: &Written<'_>) -> Complaint {
@@ -353,6 +358,10 @@ impl<K: Kind> Kind for Optional<K> {
             None => quoted(self.example),
         }
     }
+
+    fn is_set(&self, value: &Self::Value) -> bool {
+        value.is_some()
+    }
 }
 
 /// A key that may be missing; the reference shows the second value in place of a default.
@@ -367,5 +376,9 @@ impl<K: Kind> Kind for Example<K> {
 
     fn show(&self, value: &Self::Value) -> String {
         self.0.show(value.as_ref().unwrap_or(&self.1))
+    }
+
+    fn is_set(&self, value: &Self::Value) -> bool {
+        value.is_some()
     }
 }

@@ -3,11 +3,7 @@
 //! The entries under `[[streams]]` and `[[windows]]` of the file are not layered: a layer above the
 //! file replaces them as a whole.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{ffi::OsString, str::FromStr};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -16,12 +12,16 @@ use figment::{
 use toml::de::DeTable;
 
 use super::{
+    include::Sources,
     problem::{Origin, Problem, Problems, segments, wrong},
     written::{self, Written},
 };
 
 /// Names the configuration file; it is not a key of the configuration itself.
 pub const CONFIG_VARIABLE: &str = "KINESIS_AUTOSCALER_CONFIG";
+
+/// The variable in which systemd names the state directory.
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
 const PREFIX: &str = "KINESIS_AUTOSCALER_";
 
@@ -119,7 +119,7 @@ impl Provider for Ready {
 pub(super) struct Tree {
     figment: Figment,
     pub(super) merged: Dict,
-    path: Option<PathBuf>,
+    pub(super) sources: Sources,
 }
 
 impl Tree {
@@ -129,10 +129,40 @@ impl Tree {
             Some(Layer::Environment) => Origin::Variable(self.variable(key)),
             Some(Layer::CommandLine) => Origin::CommandLine,
             _ => Origin::File {
-                path: self.path.clone(),
+                path: self.sources.path_of(key).cloned(),
                 position: None,
             },
         }
+    }
+
+    /// The key path as it is in the file that it is written in.
+    pub(super) fn own_key(&self, key: &str) -> String {
+        match self.origin(key) {
+            Origin::File { .. } => self.sources.own_key(key),
+            Origin::Variable(_) | Origin::CommandLine => key.to_owned(),
+        }
+    }
+
+    /// What to call an entry of an array in a message about another.
+    pub(super) fn entry_beside(&self, array: &str, entry: usize, other: usize) -> String {
+        match self.origin(array) {
+            Origin::File { .. } => self.sources.entry_beside(array, entry, other),
+            Origin::Variable(_) | Origin::CommandLine => format!("{array}[{entry}]"),
+        }
+    }
+
+    /// Where the value at `key` was set; `None` for a built-in default.
+    pub(super) fn set_by(&self, key: &str) -> Option<Origin> {
+        match self.layer(self.find(key)?) {
+            // The only default that is not built in.
+            Layer::Default => Some(Origin::Variable(STATE_DIRECTORY.to_owned())),
+            _ => Some(self.origin(key)),
+        }
+    }
+
+    /// Whether the file has the value at `key`, or the defaults do.
+    pub(super) fn is_in_file(&self, key: &str) -> bool {
+        matches!(self.origin(key), Origin::File { .. })
     }
 
     /// A value as it was written.
@@ -201,10 +231,10 @@ fn first_leaf(value: &Value) -> Option<&Value> {
     }
 }
 
-/// Merges the layers: `file` is that at `path`, without its streams.
+/// Merges the layers: `file` is what the files have, without streams and windows.
 pub(super) fn merge(
     file: &DeTable<'_>,
-    path: Option<&Path>,
+    sources: Sources,
     overrides: &Overrides,
     problems: &mut Problems,
 ) -> Tree {
@@ -229,7 +259,7 @@ pub(super) fn merge(
     Tree {
         figment,
         merged,
-        path: path.map(Path::to_owned),
+        sources,
     }
 }
 
@@ -237,7 +267,7 @@ pub(super) fn merge(
 fn defaults(overrides: &Overrides) -> Dict {
     let directory = overrides.variables.iter().find_map(|(name, value)| {
         let first = value.to_str()?.split(':').next()?;
-        (name == "STATE_DIRECTORY" && !first.is_empty()).then_some(first)
+        (name == STATE_DIRECTORY && !first.is_empty()).then_some(first)
     });
     directory
         .map(|it| ("state_dir".to_owned(), Value::from(it)))

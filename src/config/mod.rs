@@ -8,6 +8,7 @@ mod cron;
 mod design;
 mod file;
 mod format;
+mod include;
 mod keys;
 mod kind;
 mod layers;
@@ -15,6 +16,7 @@ mod problem;
 mod read;
 mod reference;
 mod settings;
+mod show;
 mod streams;
 mod template;
 mod windows;
@@ -30,8 +32,9 @@ use autoscaler_core::subscription::{Account, Subscription};
 use self::{
     array::Array,
     check::Present,
+    include::{Files, INCLUDE},
     layers::{STREAMS, WINDOWS},
-    problem::Problems,
+    problem::{Problems, wrong},
     streams::Streams,
 };
 pub use self::{
@@ -41,6 +44,7 @@ pub use self::{
     read::nearest,
     reference::{Table, commented_file, known_keys, tables},
     settings::Key,
+    show::{Shown, ShownValue},
 };
 
 /// Where the configuration is looked for when nothing names another file.
@@ -67,13 +71,15 @@ pub struct Config {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
-    /// What AWS charges; only `backtest` computes with it.
+    /// What AWS charges; `backtest` and `shards` compute with it.
     pub prices: Prices,
     /// The alarms that `alarms print` and `alarms create` make.
     pub alarms: PairDesign,
     /// Reply fields of DescribeAlarms that may be lost when an alarm is rewritten.
     pub ignore_fields: Vec<String>,
     pub subscriptions: Vec<Subscription>,
+    /// The patterns under `include` that no file matches.
+    pub unmatched_includes: Vec<String>,
 }
 
 /// How log lines are written to standard error.
@@ -103,13 +109,12 @@ impl Config {
     /// Reads the file at `path`, merges `overrides` over it, and checks the result. The error has
     /// everything that is wrong.
     pub fn load(path: &Path, overrides: Overrides) -> Result<Self, Error> {
-        let text = file::read(path)?;
-        Self::from_layers(&text, Some(path), &overrides)
+        Self::from_layers(&Files::read(path)?, &overrides)
     }
 
     /// Reads TOML text: no file, no environment.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        Self::from_layers(text, None, &Overrides::default())
+        Self::from_layers(&Files::of_text(text, None), &Overrides::default())
     }
 
     /// Reads TOML text under the settings of a command line: no file, no environment.
@@ -118,7 +123,7 @@ impl Config {
             settings,
             ..Overrides::default()
         };
-        Self::from_layers(text, None, &overrides)
+        Self::from_layers(&Files::of_text(text, None), &overrides)
     }
 
     /// What is valid, but probably a mistake.
@@ -126,12 +131,20 @@ impl Config {
         check::warnings(self)
     }
 
-    fn from_layers(text: &str, path: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
+    fn from_layers(files: &Files, overrides: &Overrides) -> Result<Self, Error> {
         let mut problems = Problems::default();
-        let mut file = file::parse(text, path)?;
-        let (in_file, windows) = (file.remove(STREAMS), file.remove(WINDOWS));
-        let tree = layers::merge(&file, path, overrides, &mut problems);
+        let mut merged = files.merge(&mut problems)?;
+        let (in_file, windows) = (merged.table.remove(STREAMS), merged.table.remove(WINDOWS));
+        let tree = layers::merge(&merged.table, merged.sources, overrides, &mut problems);
         let globals = read::globals(&tree, &mut problems);
+        let has_path = files.get(0).is_some_and(|file| file.path.is_some());
+        let can_include = has_path && tree.is_in_file(INCLUDE);
+        if !can_include && !globals.general.include.is_empty() {
+            problems.add(
+                INCLUDE,
+                wrong("only the configuration file can include others"),
+            );
+        }
         let streams = Streams::new(&tree, in_file);
         let windows = Array::new(&tree, WINDOWS, windows, &windows::SHAPE);
         let max_shards = globals.defaults.max_shards;
@@ -142,7 +155,10 @@ impl Config {
             metrics: tree.merged.contains_key("metrics"),
         };
         match check::config(globals, &present, subscriptions, &mut problems) {
-            Some(config) if problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(Self {
+                unmatched_includes: files.unmatched.clone(),
+                ..config
+            }),
             _ => Err(problems.into_error(&tree, &streams)),
         }
     }

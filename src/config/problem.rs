@@ -187,7 +187,7 @@ impl Problems {
                 stream: entry(&key)
                     .and_then(|i| streams.label(i))
                     .map(str::to_owned),
-                key,
+                key: tree.own_key(&key),
                 message: complaint.message,
                 hint: complaint.hint,
                 source: None,

@@ -10,6 +10,8 @@ pub struct Key {
     pub about: &'static [&'static str],
     /// Its default as TOML; an example where it has none.
     pub value: String,
+    /// Whether it is an example.
+    pub is_example: bool,
 }
 
 /// Keys that are read together.
@@ -58,6 +60,7 @@ macro_rules! settings {
                     name: $crate::config::settings::plain(stringify!($field)),
                     about: &[$($about),*],
                     value: $crate::config::kind::Kind::show(&$kind, &self.$field),
+                    is_example: !$crate::config::kind::Kind::is_set(&$kind, &self.$field),
                 },)+]
             }
 

@@ -24,22 +24,28 @@ use super::{
     written::Written,
 };
 
-const SHAPE: Shape = Shape {
+pub(super) const SHAPE: Shape = Shape {
     file: "each entry starts with [[streams]], in two pairs of brackets",
     variable: "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]",
 };
 
 /// The array of entries.
-pub(super) struct Streams<'t>(Array<'t>);
+pub(super) struct Streams<'t> {
+    array: Array<'t>,
+    tree: &'t Tree,
+}
 
 impl<'t> Streams<'t> {
     pub(super) fn new(tree: &'t Tree, in_file: Option<Spanned<DeValue<'t>>>) -> Self {
-        Self(Array::new(tree, STREAMS, in_file, &SHAPE))
+        Self {
+            array: Array::new(tree, STREAMS, in_file, &SHAPE),
+            tree,
+        }
     }
 
     /// The name or alarm of an entry.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
-        let entry = self.0.get(index)?;
+        let entry = self.array.get(index)?;
         let names = ["name", "alarm"].map(|key| entry.get(key)?.get_ref().as_str());
         names.into_iter().flatten().next()
     }
@@ -51,7 +57,7 @@ impl<'t> Streams<'t> {
         windows: Vec<Window>,
         problems: &mut Problems,
     ) -> Vec<Subscription> {
-        match self.0.entries() {
+        match self.array.entries() {
             Ok(Some(array)) if !array.is_empty() => {
                 self.entries(array, globals, windows.into(), problems)
             }
@@ -80,7 +86,7 @@ impl<'t> Streams<'t> {
         let mut subscriptions = Vec::with_capacity(array.len());
         let mut numbers = Vec::with_capacity(array.len());
         for (i, value) in array.iter().enumerate() {
-            let shape = self.0.shape();
+            let shape = self.array.shape();
             let Some(table) = array::table(value.get_ref(), Path(i), shape, problems) else {
                 continue;
             };
@@ -96,7 +102,8 @@ impl<'t> Streams<'t> {
                 numbers.push(i);
             }
         }
-        check_once(&subscriptions, &numbers, problems);
+        let name = |entry, other| self.tree.entry_beside(STREAMS, entry, other);
+        check_once(&subscriptions, &numbers, name, problems);
         subscriptions
     }
 }
@@ -259,8 +266,13 @@ impl Reading<'_> {
 }
 
 /// Complains about streams and alarms that are subscribed more than once; `numbers` are those of
-/// the entries.
-fn check_once(subscriptions: &[Subscription], numbers: &[usize], problems: &mut Problems) {
+/// the entries, and `name` is what to call an entry in a message about another.
+fn check_once(
+    subscriptions: &[Subscription],
+    numbers: &[usize],
+    name: impl Fn(usize, usize) -> String,
+    problems: &mut Problems,
+) {
     let mut streams: HashMap<(&Account, &str), usize> = HashMap::with_capacity(numbers.len());
     // One name of a pair stands for both: each follows from the other.
     let mut alarms: HashMap<(&Account, &str), usize> = HashMap::with_capacity(numbers.len());
@@ -269,7 +281,7 @@ fn check_once(subscriptions: &[Subscription], numbers: &[usize], problems: &mut 
         if let Some(stream) = &subscription.stream {
             let first = *streams.entry((account, stream)).or_insert(*i);
             if first != *i {
-                let text = format!("{stream:?} is already subscribed by {}", Path(first));
+                let text = format!("{stream:?} is already subscribed by {}", name(first, *i));
                 let hint = "remove one, or give them different accounts or Regions";
                 problems.add(Path(*i).key("name"), wrong(text).hint(hint));
                 continue;
@@ -282,7 +294,7 @@ fn check_once(subscriptions: &[Subscription], numbers: &[usize], problems: &mut 
                 Some(_) => "alarm_name",
                 None => "alarm",
             };
-            let text = format!("{alarm:?} is already the alarm of {}", Path(first));
+            let text = format!("{alarm:?} is already the alarm of {}", name(first, *i));
             problems.add(
                 Path(*i).key(key),
                 wrong(text).hint("each stream has its own pair of alarms"),

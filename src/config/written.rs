@@ -84,7 +84,7 @@ pub(super) fn dict(table: &DeTable<'_>) -> Dict {
         .collect()
 }
 
-fn value_of(value: &DeValue<'_>) -> Value {
+pub(super) fn value_of(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::Table(table) => Value::from(dict(table)),
         DeValue::Array(array) => array
@@ -100,6 +100,35 @@ fn value_of(value: &DeValue<'_>) -> Value {
             // figment has no dates, and no key takes one.
             _ => Value::from(Empty::Unit),
         },
+    }
+}
+
+/// A value of a file as TOML on one line.
+pub(super) fn to_toml(value: &DeValue<'_>) -> String {
+    // JSON's strings are strings of TOML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    match value {
+        DeValue::String(text) => quoted(text),
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+        DeValue::Integer(number) => match whole(number) {
+            Some(number) => number.to_string(),
+            None => number.as_str().to_owned(),
+        },
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(array) => {
+            let values: Vec<String> = array.iter().map(|it| to_toml(it.get_ref())).collect();
+            format!("[{}]", values.join(", "))
+        }
+        DeValue::Table(table) => {
+            let pair = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                let name: &std::borrow::Cow<'_, str> = name.get_ref();
+                format!("{name} = {}", to_toml(value.get_ref()))
+            };
+            let pairs: Vec<String> = table.iter().map(pair).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
-    AlarmsCommand, Cli, Command, Design, Format, History, Moment, Output, Scale, Shards, Status,
-    Step, Streams, TableCommand, Target,
+    AlarmsCommand, Cli, Command, ConfigCommand, Design, Format, History, Moment, Output, Scale,
+    Shards, Status, Step, Streams, TableCommand, Target,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -104,6 +104,8 @@ fn commands_parse() {
     };
     command("shards s", shards(false, None));
     command("shards s --closed --region r", shards(true, Some("r")));
+    let show = ConfigCommand::Show;
+    command("config show", Command::Config { command: show });
     let alarms = |command| Command::Alarms { command };
     command(
         "alarms print",
@@ -220,6 +222,7 @@ fn wrong_usage_exits_with_2() {
         "--set a",
         "--set =a",
         "--set streams[0].name=a",
+        "config",
         "alarms",
         "alarms print --replace",
         "alarms print --shards 0",

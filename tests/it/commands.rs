@@ -41,7 +41,8 @@ fn check(line: &str, code: i32, stdout: &[&str], stderr: &[&str]) {
     }
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
+    "config show",
     "shards orders",
     "status",
     "history",
@@ -129,6 +130,14 @@ fn the_sandbox_serves_every_command() {
         &["orders-scale-up-alarm", "exists", "--replace"],
         &[],
     );
+    let shown = [
+        "[log]\n",
+        "table = \"kinesis-autoscaler-logs-sandbox\"",
+        "# default",
+    ];
+    check("config show --sandbox", 0, &shown, &[]);
+    let json = "config show --sandbox --output json";
+    check(json, 0, &["\"values\":["], &[]);
     let page = [
         "orders (eu-west-1), ACTIVE: 2 shards",
         "next tick    scale up to 4",

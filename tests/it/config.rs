@@ -81,6 +81,7 @@ fn minimal() -> Config {
         },
         ignore_fields: Vec::new(),
         subscriptions: vec![orders()],
+        unmatched_includes: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ mod exhaustion;
 mod history;
 mod holds;
 mod hosts;
+mod include;
 mod judgement;
 mod lease;
 mod metrics;
