@@ -226,8 +226,8 @@ fn config_show_has_each_value_with_where_it_is_set() {
         .collect();
     assert_eq!(in_part.join("\n"), SHOWN, "\n{told}");
     for line in [
-        "schedule = \"*/10 * * * * *\"                  # default",
-        "audit_interval = \"15m\"                       # default",
+        "schedule = \"*/10 * * * * *\"                   # default",
+        "audit_interval = \"15m\"                        # default",
         "max_shards = 10000                            # default",
     ] {
         assert!(told.lines().any(|it| it == line), "{line:?} in\n{told}");
