@@ -420,7 +420,8 @@ impl Simulation {
     }
 
     /// Puts back what the operator took away. Some alarms are muted until the end, and some
-    /// consumers stay behind.
+    /// consumers stay behind. Muted streams get the load that sets the muted alarm to ALARM; some
+    /// others get more load, which has to be followed, or less.
     fn operator_mends(&mut self) {
         for model in &mut self.models {
             let (up, down) = (
@@ -442,6 +443,16 @@ impl Simulation {
             model.read_definitions(&self.world);
             let muted = [None, None, Some(Direction::Up), Some(Direction::Down)];
             model.mute(&self.world, muted[self.rng.usize(0..4)]);
+            let usage = match (model.muted, self.rng.u32(0..3)) {
+                (Some(Direction::Up), _) | (None, 0) => Some(1.5),
+                (Some(Direction::Down), _) | (None, 1) => Some(0.1),
+                _ => None,
+            };
+            if let Some(usage) = usage {
+                let load = Load::of_shards(usage * f64::from(self.world.shards(&model.name)));
+                let traffic = Traffic::constant(load);
+                self.world.place.set_traffic(&model.name, traffic);
+            }
         }
     }
 
