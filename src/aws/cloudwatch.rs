@@ -131,6 +131,21 @@ impl CloudWatch {
         }
     }
 
+    /// Reads every metric alarm of the account.
+    pub async fn every_alarm(&self) -> Result<Vec<Definition>, Error> {
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let request = self.client.describe_alarms().set_next_token(next.take());
+            let (page, token) = self.describe(request, Priority::AUDIT).await?;
+            found.extend(page);
+            next = token;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
     async fn describe(
         &self,
         request: DescribeAlarmsFluentBuilder,

@@ -81,6 +81,11 @@ itself. A new pause of a stream takes the place of the old.
     --reason \"sale\"
   kinesis-autoscaler resume orders";
 
+const INIT_HELP: &str = "\
+It needs cloudwatch:DescribeAlarms, and no configuration:
+name account and Region by AWS_PROFILE and AWS_REGION, or by
+--set aws.region=eu-west-1 --set aws.profile=production.";
+
 const SHARDS_HELP: &str = "\
 KEYS is the shard's share of the hash keys, TRAFFIC that of
 what was written in the last hour. USAGE is the mean of that
@@ -226,6 +231,13 @@ pub struct History {
 pub enum ConfigCommand {
     /// Print every value with where it is set: default, file, variable or command line
     Show,
+    /// Print a first configuration for the pairs of alarms that exist in the account
+    #[command(after_help = INIT_HELP)]
+    Init {
+        /// Write it to this file, which must not exist yet
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]

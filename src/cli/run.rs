@@ -1,6 +1,7 @@
 //! Runs what the command line asks for: one tick, the daemon, or a subcommand.
 
 mod backtest;
+mod config;
 
 use std::{
     fs::{File, Permissions, TryLockError},
@@ -16,14 +17,13 @@ use tokio::time::Instant;
 
 use crate::{
     aws::{Aws, ConnectError, Transport},
-    cli::{Cli, Command, ConfigCommand, Output, TableCommand, completions},
+    cli::{Cli, Command, Output, TableCommand, completions},
     commands::{
         check::{self, Findings},
-        config,
         consent::Consent,
         history, pause, provision, scale, shards, status, subscriptions,
     },
-    config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting, Shown},
+    config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
         metrics,
         plan::{Plan, STOP_WITHIN},
@@ -79,12 +79,7 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
             };
             check::run(&manual.context, cli.output, stdout_colour(), asked).await
         }
-        Some(Command::Config {
-            command: ConfigCommand::Show,
-        }) => {
-            print(&config::render(&shown(cli)?, cli.output))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Config { command }) => config::run(cli, command).await,
         Some(Command::Alarms { command }) => {
             provision::alarms::run(&manual_context(cli).await?.context, command, cli.output).await
         }
@@ -172,16 +167,6 @@ struct Demo {
 fn load(cli: &Cli) -> Result<Config, Failure> {
     let path = cli.config_path(std::env::var_os(CONFIG_VARIABLE).as_deref());
     Ok(Config::load(&path, Overrides::from_env(cli.set.clone()))?)
-}
-
-/// The configuration in force; in the sandbox, that of the demo.
-fn shown(cli: &Cli) -> Result<Shown, Failure> {
-    if cli.sandbox {
-        let text = demo_config(&demo_state()?, 1);
-        return Ok(Config::show_toml(&text, cli.set.clone())?);
-    }
-    let path = cli.config_path(std::env::var_os(CONFIG_VARIABLE).as_deref());
-    Ok(Config::show(&path, &Overrides::from_env(cli.set.clone()))?)
 }
 
 fn world(cli: &Cli) -> Result<World, Failure> {

@@ -1,5 +1,7 @@
 //! `config show`: the configuration in force, and where each value comes from.
 
+pub mod init;
+
 use std::path::Path;
 
 use serde_json::{Value, json};

@@ -104,6 +104,13 @@ fn commands_parse() {
     };
     command("shards s", shards(false, None));
     command("shards s --closed --region r", shards(true, Some("r")));
+    let init = ConfigCommand::Init {
+        out: Some("a.toml".into()),
+    };
+    command(
+        "config init --out a.toml",
+        Command::Config { command: init },
+    );
     let show = ConfigCommand::Show;
     command("config show", Command::Config { command: show });
     let alarms = |command| Command::Alarms { command };

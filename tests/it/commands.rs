@@ -136,6 +136,8 @@ fn the_sandbox_serves_every_command() {
         "# default",
     ];
     check("config show --sandbox", 0, &shown, &[]);
+    let init = ["region = \"eu-west-1\"", "[[streams]]\nname = \"carts\""];
+    check("config init --sandbox", 0, &init, &[]);
     let json = "config show --sandbox --output json";
     check(json, 0, &["\"values\":["], &[]);
     let page = [

@@ -8,6 +8,7 @@ mod clock_step;
 mod commands;
 mod config;
 mod config_errors;
+mod config_init;
 mod contract;
 mod crash;
 mod demo;

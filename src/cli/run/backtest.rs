@@ -62,7 +62,7 @@ fn named(streams: &[String]) -> impl Iterator<Item = &String> {
 }
 
 /// The defaults for these streams.
-fn unconfigured(cli: &Cli, streams: &[String]) -> Result<Config, Failure> {
+pub(super) fn unconfigured(cli: &Cli, streams: &[String]) -> Result<Config, Failure> {
     let streams = named(streams).map(|name| format!("[[streams]]\nname = {name:?}\n"));
     let text = format!(
         "[log]\ntable = \"kinesis-autoscaler-logs\"\n{}",
