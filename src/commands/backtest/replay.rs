@@ -124,23 +124,34 @@ impl<'a> Replay<'a> {
 
     async fn run(mut self, goes_on: &dyn Fn(usize) -> bool) -> Result<Option<Plan>, String> {
         let origin = Instant::now();
-        let shards = || self.place.stream(&self.demand.stream);
-        let mut serving = shards().map_or(1, |stream| stream.target);
+        let stream = |place: &RegionHandle| {
+            let stream = place.stream(&self.demand.stream);
+            stream.ok_or("the stream of the replay is gone")
+        };
+        let mut serving = stream(&self.place)?.target;
         let mut target = serving;
         for minute in 0..self.demand.minutes.len() {
             if !goes_on(minute) {
                 return Ok(None);
             }
-            if self.needs_tick(minute, serving != target) {
+            let updating = serving != target;
+            // A resharding may have ended, and the tick may begin the next one.
+            if stream(&self.place)?.status == "ACTIVE" {
+                serving = target;
+            }
+            let begun = Instant::now();
+            if self.needs_tick(minute, updating) {
                 self.autoscaler.tick(TICK_WITHIN).await;
             }
-            let stream = self.place.stream(&self.demand.stream);
-            let stream = stream.ok_or("the stream of the replay is gone")?;
+            let stream = stream(&self.place)?;
             if stream.status == "ACTIVE" {
                 serving = stream.target;
             } else if stream.target != target {
                 let time = self.model.resharding_time(serving, stream.target);
-                self.place.finish_update_after(&self.demand.stream, time);
+                // As if it had begun with the minute: what the tick waited for its quotas would
+                // otherwise put the end off by a minute.
+                let left = time.saturating_sub(begun.elapsed());
+                self.place.finish_update_after(&self.demand.stream, left);
                 self.plan.calls.push(Call {
                     minute,
                     target: stream.target,
