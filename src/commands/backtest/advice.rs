@@ -12,6 +12,11 @@ pub const HOURS_A_MONTH: f64 = 730.0;
 
 /// Savings below 5 % are not worth a change.
 const WORTH_IT: f64 = 0.95;
+/// A row that rejects this share of the records has too few shards.
+const TOO_SMALL: f64 = 0.05;
+/// A row that rejects more than so much of what today's does, and a little, is no alternative.
+const MORE: f64 = 1.5;
+const MORE_AT_LEAST: f64 = 0.005;
 /// Producers that are throttled for so long send less, or give up.
 const UNKNOWN_FROM_MINUTES: usize = 60;
 /// What an account with on-demand Advantage is billed for at least, in GB a week: 25 MB/s.
@@ -23,49 +28,56 @@ pub fn advice(result: &Backtested) -> String {
     let Some((today, others)) = result.outcomes.split_first().filter(|it| replayed(&it.0)) else {
         return "There is nothing to compare: no policy was replayed.".to_owned();
     };
-    let today = &today.row;
     let put_units = put_units_week(&result.subject.demand, &result.subject.prices);
+    let others: Vec<&Row> = others.iter().map(|it| &it.row).collect();
+    of_rows(&today.row, &others, put_units)
+}
+
+/// The same of the first row and all others; provisioned ones pay `put_units` a week more.
+fn of_rows(today: &Row, others: &[&Row], put_units: f64) -> String {
     let paid = today.cost_week_usd + put_units;
     let ratio = |row: &Row| match row.peak_shards {
         Some(_) => (row.cost_week_usd + put_units) / paid,
         None => row.cost_week_usd / paid,
     };
+    let standard = others.iter().find(|it| it.name == "on_demand_standard");
+    let standard = standard.map_or_else(String::new, |row| {
+        format!("; on-demand Standard {:.1} times", ratio(row))
+    });
+    let (kept, of_today) = match today.name.as_str() {
+        "configured" => ("what you have", "of what you pay".to_owned()),
+        name => (name, format!("of what {name} costs")),
+    };
     // Advantage is a decision about a whole account, and foresight is nobody's choice.
-    let choices = others.iter().map(|it| &it.row);
-    let choices = choices.filter(|it| !["foresight", "on_demand_advantage"].contains(&&*it.name));
-    let best = choices.min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-    let standard = others.iter().find(|it| it.row.name == "on_demand_standard");
-    let of_today = match today.name.as_str() {
-        "configured" => "of what you pay".to_owned(),
-        name => format!("of what {name} costs"),
+    let is_choice = |it: &&Row| !["foresight", "on_demand_advantage"].contains(&&*it.name);
+    let choices = others.iter().copied().filter(is_choice);
+    let by_cost = |a: &&Row, b: &&Row| ratio(a).total_cmp(&ratio(b));
+    let fewer = |it: &&Row| it.rejected_share < today.rejected_share / 2.0;
+    let as_few = |it: &&Row| it.rejected_share <= MORE * today.rejected_share + MORE_AT_LEAST;
+    let enough = choices.clone().filter(fewer).min_by(by_cost);
+    let enough = enough.filter(|_| today.rejected_share >= TOO_SMALL);
+    let cheaper = |it: &&Row| ratio(it) < WORTH_IT;
+    let cheapest = choices.clone().filter(as_few).min_by(by_cost);
+    let Some(best) = enough.or(cheapest.filter(cheaper)) else {
+        let but = match choices.clone().any(|it| cheaper(&it)) {
+            true => " without more throttling",
+            false => "",
+        };
+        let text = "nothing that was compared is at least 5 % cheaper";
+        return format!("Keep {kept}: {text}{but}{standard}.");
     };
-    let change = best.filter(|best| ratio(best) < WORTH_IT);
-    let (mut text, on_demand) = match change {
-        None => {
-            let kept = match today.name.as_str() {
-                "configured" => "what you have",
-                name => name,
-            };
-            let text = format!("Keep {kept}: nothing that was compared is at least 5 % cheaper");
-            (text, false)
-        }
-        Some(best) => {
-            let (cost, minutes) = (ratio(best), minutes(best, today));
-            let subject = match (best.name.as_str(), best.peak_shards) {
-                ("on_demand_standard", _) => "Use on-demand: Standard".to_owned(),
-                ("held_at_peak", Some(peak)) => {
-                    format!("Hold a constant {}: that", counted(peak, "shard"))
-                }
-                (name, _) => name.to_owned(),
-            };
-            let text = format!("{subject} would have cost {cost:.2} {of_today}, {minutes}");
-            (text, best.peak_shards.is_none())
-        }
+    let subject = match (best.name.as_str(), best.peak_shards) {
+        ("on_demand_standard", _) => "Use on-demand: Standard".to_owned(),
+        ("held_at_peak", Some(peak)) => format!("Hold a constant {}: that", counted(peak, "shard")),
+        (name, _) => name.to_owned(),
     };
-    if let Some(Outcome { row, .. }) = standard.filter(|_| !on_demand) {
-        text.push_str(&format!("; on-demand Standard {:.1} times", ratio(row)));
-    }
-    text + "."
+    let share = today.rejected_share * 100.0;
+    let why = enough.map_or_else(String::new, |_| {
+        format!(" ({kept} rejects {share:.0} % of the records)")
+    });
+    let (cost, minutes) = (ratio(best), minutes(best, today));
+    let standard = best.peak_shards.map_or("", |_| &standard);
+    format!("{subject} would have cost {cost:.2} {of_today}, {minutes}{why}{standard}.")
 }
 
 /// `with 3 more minutes of throttling a week`.
@@ -160,4 +172,87 @@ pub fn notes(subject: &Subject) -> Vec<String> {
         ));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cost, share of the records that is rejected, minutes a week.
+    type Figures = (f64, f64, f64);
+
+    fn row(name: &str, (cost_week_usd, rejected_share, rejected_minutes_week): Figures) -> Row {
+        Row {
+            name: name.to_owned(),
+            cost_week_usd,
+            rejected_share,
+            rejected_minutes_week,
+            scalings_day: 0.0,
+            most_in_24h: 0,
+            peak_shards: (!name.starts_with("on_demand")).then_some(8),
+            unused_share: None,
+            scalings: Vec::new(),
+        }
+    }
+
+    fn check(today: Figures, others: &[(&str, Figures)], expected: &str) {
+        let others: Vec<Row> = others.iter().map(|it| row(it.0, it.1)).collect();
+        let others: Vec<&Row> = others.iter().collect();
+        assert_eq!(of_rows(&row("configured", today), &others, 0.0), expected);
+    }
+
+    const CHEAP: (&str, Figures) = ("max_shards=1", (10.0, 0.6, 5_000.0));
+    const FORESIGHT: (&str, Figures) = ("foresight", (10.0, 0.0, 0.0));
+    const STANDARD: (&str, Figures) = ("on_demand_standard", (300.0, 0.0, 0.0));
+
+    #[test]
+    fn it_is_about_costs_among_rows_that_reject_about_as_little() {
+        check(
+            (100.0, 0.0, 0.0),
+            &[("adaptive", (96.0, 0.0, 0.0)), FORESIGHT, STANDARD],
+            "Keep what you have: nothing that was compared is at least 5 % cheaper; on-demand \
+             Standard 3.0 times.",
+        );
+        check(
+            (100.0, 0.0, 0.0),
+            &[CHEAP, STANDARD],
+            "Keep what you have: nothing that was compared is at least 5 % cheaper without more \
+             throttling; on-demand Standard 3.0 times.",
+        );
+        check(
+            (100.0, 0.001, 10.0),
+            &[("adaptive", (75.0, 0.004, 11.0)), CHEAP, STANDARD],
+            "adaptive would have cost 0.75 of what you pay, with 1 more minute of throttling a week; \
+             on-demand Standard 3.0 times.",
+        );
+        check(
+            (100.0, 0.0, 0.0),
+            &[
+                ("held_at_peak", (50.0, 0.0, 0.0)),
+                ("adaptive", (75.0, 0.0, 0.0)),
+            ],
+            "Hold a constant 8 shards: that would have cost 0.50 of what you pay, with as much \
+             throttling.",
+        );
+        check(
+            (1_000.0, 0.0, 0.0),
+            &[("adaptive", (990.0, 0.0, 0.0)), STANDARD],
+            "Use on-demand: Standard would have cost 0.30 of what you pay, with as much throttling.",
+        );
+    }
+
+    #[test]
+    fn a_stream_that_rejects_much_needs_more_whatever_that_costs() {
+        check(
+            (10.0, 0.3, 1_000.0),
+            &[
+                ("original", (8.0, 0.3, 1_000.0)),
+                ("adaptive", (18.5, 0.001, 30.0)),
+                ("held_at_peak", (40.0, 0.0, 0.0)),
+                STANDARD,
+            ],
+            "adaptive would have cost 1.85 of what you pay, with 970 fewer minutes of throttling a \
+             week (what you have rejects 30 % of the records); on-demand Standard 30.0 times.",
+        );
+    }
 }
