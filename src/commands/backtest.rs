@@ -44,7 +44,9 @@ use crate::{
     config::{Config, Prices},
     output::{
         error::{Exit, Failure, Report},
-        print, terminal_width,
+        print,
+        table::counted,
+        terminal_width,
     },
     reconcile::context::Context,
 };
@@ -118,7 +120,8 @@ pub async fn run_file(
         prices: config.prices,
         notes: Vec::new(),
     };
-    let pool = Pool::new(subject.demand.days() * args.candidates());
+    let candidates = args.candidates(subject.configured.is_some());
+    let pool = Pool::new(subject.demand.days() * candidates);
     let replay = backtest(subject, args, &pool, args.svg.clone());
     tokio::pin!(replay);
     let finished = tokio::select! {
@@ -159,10 +162,12 @@ pub async fn replay_history(
         say(&bill.text(args));
         agree(&bill, consent)?;
     }
-    let pool = Pool::new(args.days as usize * args.candidates() * sources.len());
+    let pool = Pool::new(args.days as usize * args.candidates(true) * sources.len());
     let mut waiting = sources.into_iter().enumerate();
     let (mut tasks, mut finished) = (JoinSet::new(), BTreeMap::new());
     let several = waiting.len() > 1;
+    let signal = pool.stop_at_signal();
+    tokio::pin!(signal);
     loop {
         // As many histories are in memory as there are cores.
         while tasks.len() < pool.threads()
@@ -184,8 +189,14 @@ pub async fn replay_history(
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             },
-            () = pool.stop_at_signal(), if !pool.stopped() => {}
+            () = &mut signal, if !pool.stopped() => {}
         }
+    }
+    if waiting.len() > 0 {
+        let streams = counted(waiting.len(), "stream");
+        failed.push(Report::new(format!(
+            "interrupted before {streams} could be replayed"
+        )));
     }
     Ok((finished.into_values().collect(), failed))
 }
@@ -197,8 +208,15 @@ async fn one_of_many(
     pool: &Pool,
     several: bool,
 ) -> Result<Finished, Failure> {
+    let replays = args.candidates(true);
     let history = history::read(context, source, args).await;
-    let history = history.map_err(|report| Failure::new(Exit::Failed, report))?;
+    let history = history.map_err(|report| {
+        pool.skip(args.days as usize * replays);
+        Failure::new(Exit::Failed, report)
+    })?;
+    // A stream may be younger.
+    let missing = (args.days as usize).saturating_sub(history.demand.days());
+    pool.skip(missing * replays);
     let subject = Subject::of(context, source, args, history);
     let svg = args.svg.as_ref().map(|path| match several {
         true => of_stream(path, &source.name),
@@ -305,8 +323,19 @@ fn agree(bill: &Bill, consent: Consent) -> Result<(), Failure> {
 }
 
 /// Prints what is finished, and then what failed.
-fn conclude(finished: Vec<Finished>, failed: Vec<Report>, output: Output) -> Result<Exit, Failure> {
-    let complete = finished.iter().all(|it| it.missing == 0) && failed.is_empty();
+fn conclude(
+    finished: Vec<Finished>,
+    mut failed: Vec<Report>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let missing: usize = finished.iter().map(|it| it.missing).sum();
+    if missing > 0 {
+        let rows = counted(missing, "row");
+        failed.push(Report::new(format!(
+            "interrupted before {rows} could be computed"
+        )));
+    }
+    let complete = failed.is_empty();
     if !finished.is_empty() {
         print(&match output {
             Output::Json => render::json(&finished),
@@ -378,7 +407,10 @@ async fn backtest(
     let plans = candidates.iter().map(|candidate| {
         let (candidate, demand) = (candidate.clone(), subject.demand.clone());
         let model = subject.model.clone();
-        pool.run(move |goes_on| replay::run(&candidate, &demand, &model, goes_on))
+        let days = demand.days();
+        pool.run(days, move |goes_on| {
+            replay::run(&candidate, &demand, &model, goes_on)
+        })
     });
     // All are queued before the first is awaited.
     let plans: Vec<_> = plans.collect();

@@ -52,9 +52,9 @@ pub struct Backtest {
 }
 
 impl Backtest {
-    /// How many replays a stream has at most.
-    pub fn candidates(&self) -> usize {
-        3 + self.variant.len()
+    /// How many replays a stream has; one more if it is in the configuration.
+    pub fn candidates(&self, configured: bool) -> usize {
+        2 + usize::from(configured) + self.variant.len()
     }
 
     /// The length of the periods that are read from CloudWatch.

@@ -232,7 +232,7 @@ pub fn read_csv(path: &Path, stream: String, tries: f64) -> Result<Demand, Failu
     };
     let periods = parse(&text).map_err(at_line)?;
     Demand::of(stream, &periods, tries)
-        .map_err(|text| at_line(Wrong::new(0, text, "give at least 25 h of demand")))
+        .map_err(|text| at_line(Wrong::new(0, text, "give from 25 h to 366 days of demand")))
 }
 
 /// What is wrong with a line; line 0 is the file as a whole.

@@ -1,9 +1,12 @@
 //! Threads for the replays, one for each core, with their progress; a signal ends their work.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-    mpsc,
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use tokio::sync::oneshot;
@@ -76,25 +79,35 @@ impl Pool {
         self.shared.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Queues a replay; `work` is given what it asks before each minute.
-    pub fn run<W>(&self, work: W) -> impl Future<Output = Replayed> + use<W>
+    /// Counts days that need not be replayed as done.
+    pub fn skip(&self, days: usize) {
+        self.shared.progress.advance(days);
+    }
+
+    /// Queues a replay of so many days; `work` is given what it asks before each minute.
+    pub fn run<W>(&self, days: usize, work: W) -> impl Future<Output = Replayed> + use<W>
     where
         W: FnOnce(&dyn Fn(usize) -> bool) -> Replayed + Send + 'static,
     {
         let (done, replayed) = oneshot::channel();
         let shared = self.shared.clone();
         let job = move || {
+            let replayed = Cell::new(0);
             let goes_on = |minute: usize| {
                 if minute > 0 && minute.is_multiple_of(MINUTES_A_DAY) {
+                    replayed.set(replayed.get() + 1);
                     shared.progress.advance(1);
                 }
                 !shared.stopped.load(Ordering::Relaxed)
             };
-            // After a signal nobody waits for it.
-            let _ = done.send(match goes_on(0) {
+            let result = match goes_on(0) {
                 true => work(&goes_on),
                 false => Ok(None),
-            });
+            };
+            // The last day, which may be a part of one.
+            shared.progress.advance(days.saturating_sub(replayed.get()));
+            // After a signal nobody waits for it.
+            let _ = done.send(result);
         };
         // The threads end only with the pool, and a job that cannot be sent is one without result.
         let _ = self.jobs.send(Box::new(job));
