@@ -16,6 +16,8 @@ const TOP: f64 = 76.0;
 const PLOT_HEIGHT: f64 = 300.0;
 const MARK_ROW: f64 = 12.0;
 const LEGEND_ROW: f64 = 20.0;
+/// Length of a line's sample.
+const SAMPLE: f64 = 28.0;
 /// Characters of a caption's line.
 const CAPTION_WIDTH: usize = 130;
 
@@ -50,6 +52,9 @@ pub struct Chart {
     /// A sentence below the title.
     pub caption: String,
     pub start: Timestamp,
+    /// How many minutes at the start are shaded, and what that means.
+    pub shaded: usize,
+    pub shaded_name: String,
     pub area_name: String,
     pub area: Vec<f64>,
     pub value_title: String,
@@ -73,13 +78,14 @@ impl Chart {
         let marked = self.lines.iter().enumerate();
         let marked: Vec<(usize, &Line)> = marked.filter(|it| !it.1.marks.is_empty()).collect();
         let legend_top = marks_top + MARK_ROW * marked.len() as f64 + 26.0;
-        let rows = (self.lines.len() + 1).div_ceil(2);
+        let rows = (self.lines.len() + 2).div_ceil(2);
         let height = legend_top + LEGEND_ROW * rows as f64 + 8.0;
         let mut svg = svg::open((WIDTH, height), &self.title, &dark());
         text(&mut svg, "ink", (LEFT, 28.0), "start", 18, &self.title);
         for (line, y) in caption(&self.caption).iter().zip([48.0, 63.0]) {
             text(&mut svg, "soft", (LEFT, y), "start", 12, line);
         }
+        self.shade(&mut svg);
         self.axes(&mut svg);
         self.area(&mut svg);
         for (number, line) in self.lines.iter().enumerate() {
@@ -112,6 +118,14 @@ impl Chart {
 
     fn y(&self, value: f64, top: f64) -> f64 {
         TOP + PLOT_HEIGHT * (1.0 - value / top)
+    }
+
+    fn shade(&self, svg: &mut String) {
+        let width = self.x(self.shaded) - LEFT;
+        put!(
+            svg,
+            "<rect class=\"shade\" fill=\"#eaeef2\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{PLOT_HEIGHT}\"/>"
+        );
     }
 
     fn axes(&self, svg: &mut String) {
@@ -219,10 +233,11 @@ impl Chart {
         );
     }
 
-    /// A row of ticks, those of neighbouring minutes joined.
+    /// A row of ticks, those of neighbouring minutes joined, with the line's sample before it.
     fn marks(&self, svg: &mut String, number: usize, line: &Line, y: f64) {
         let (light, ..) = STYLES[number % STYLES.len()];
         let right = WIDTH - RIGHT;
+        sample(svg, number, (LEFT - SAMPLE - 8.0, y));
         put!(
             svg,
             "<line class=\"grid\" stroke=\"#d1d9e0\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
@@ -248,30 +263,43 @@ impl Chart {
             let x = LEFT + (WIDTH - LEFT - RIGHT) / 2.0 * (entry % 2) as f64;
             (x, top + LEGEND_ROW * (entry / 2) as f64)
         };
-        let (x, y) = place(0);
-        put!(
-            svg,
-            "<rect class=\"area\" fill=\"#b6bfc8\" x=\"{x}\" y=\"{:.1}\" width=\"28\" height=\"10\"/>",
-            y - 9.0
-        );
-        text(svg, "ink", (x + 36.0, y), "start", 12, &self.area_name);
-        for (number, line) in self.lines.iter().enumerate() {
-            let (x, y) = place(number + 1);
-            let (light, _, dashes) = STYLES[number % STYLES.len()];
+        let filled = [
+            ("area", "#b6bfc8", &self.area_name),
+            ("shade", "#eaeef2", &self.shaded_name),
+        ];
+        for (entry, (class, fill, name)) in filled.into_iter().enumerate() {
+            let (x, y) = place(entry);
             put!(
                 svg,
-                "<path class=\"l{number}\" stroke=\"{light}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\" d=\"M{x} {:.1}h28\"/>",
-                y - 4.0
+                "<rect class=\"{class}\" fill=\"{fill}\" x=\"{x}\" y=\"{:.1}\" width=\"{SAMPLE}\" height=\"10\"/>",
+                y - 9.0
             );
+            text(svg, "ink", (x + 36.0, y), "start", 12, name);
+        }
+        for (number, line) in self.lines.iter().enumerate() {
+            let (x, y) = place(number + filled.len());
+            sample(svg, number, (x, y - 4.0));
             text(svg, "ink", (x + 36.0, y), "start", 12, &line.name);
         }
     }
 }
 
+/// A short piece of a line.
+fn sample(svg: &mut String, number: usize, (x, y): (f64, f64)) {
+    let (light, _, dashes) = STYLES[number % STYLES.len()];
+    put!(
+        svg,
+        "<path class=\"l{number}\" stroke=\"{light}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\" d=\"M{x} {y:.1}h{SAMPLE}\"/>"
+    );
+}
+
 fn dark() -> String {
     let lines = STYLES.iter().enumerate();
     let lines = lines.map(|(number, (_, dark, _))| format!(".l{number} {{ stroke: {dark} }} "));
-    format!(".area {{ fill: #57606a }} {}", lines.collect::<String>())
+    format!(
+        ".area {{ fill: #57606a }} .shade {{ fill: #21262d }} {}",
+        lines.collect::<String>()
+    )
 }
 
 /// The caption's lines.

@@ -3,6 +3,7 @@
 use super::{
     Backtested,
     advice::{HOURS_A_MONTH, HOURS_A_WEEK},
+    demand::WARM_UP_MINUTES,
     score::Outcome,
 };
 use crate::output::chart::{Chart, Line};
@@ -16,15 +17,21 @@ pub fn svg(result: &Backtested) -> String {
         .iter()
         .filter_map(|outcome| line(result, outcome));
     let advice = super::advice::advice(result);
+    let value_title = match result.subject.model.skew() {
+        1.0 => "shards".to_owned(),
+        skew => format!("shards; the capacity is their count / {skew}"),
+    };
     Chart {
         title: format!("Backtest of {}", demand.stream),
         caption: advice,
         start: demand.start,
+        shaded: WARM_UP_MINUTES,
+        shaded_name: "first 24 h, not scored".to_owned(),
         area_name: "demand".to_owned(),
         area: (0..minutes)
             .map(|minute| demand.at(minute).shards())
             .collect(),
-        value_title: "shards".to_owned(),
+        value_title,
         lines: drawn.collect(),
         marks_title: "minutes with rejected records".to_owned(),
     }
