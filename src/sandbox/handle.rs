@@ -156,6 +156,11 @@ impl RegionHandle {
         });
     }
 
+    /// Sets the most data points in one answer to GetMetricData; the default is AWS's 100,800.
+    pub fn set_points_per_page(&self, points: usize) {
+        self.with(|region, _| region.points_per_page = points.max(1));
+    }
+
     /// Sets a stream's traffic, past and future. Its alarms are evaluated from the next minute on.
     pub fn set_traffic(&self, name: &str, traffic: Traffic) {
         self.with(|region, now| {

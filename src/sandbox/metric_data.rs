@@ -15,7 +15,7 @@ use autoscaler_core::metric_math::Value;
 const MAX_QUERIES: usize = 500;
 
 /// The most data points in a response.
-const MAX_POINTS: usize = 100_800;
+pub(crate) const MAX_POINTS: usize = 100_800;
 
 /// The points of one query in the requested order, each a minute since the epoch and a value.
 type Points = Vec<(i64, f64)>;
@@ -49,7 +49,7 @@ pub(crate) fn get(region: &mut Region, input: &Map<String, Json>, ctx: &Context)
         }
         results.push((query, points));
     }
-    answer(input, &results, ctx)
+    answer(input, &results, region.points_per_page, ctx)
 }
 
 fn time(input: &Map<String, Json>, member: &str) -> Result<f64, ApiError> {
@@ -133,12 +133,17 @@ fn needed(queries: &[Query], query: &Query) -> Vec<Query> {
     needed.cloned().collect()
 }
 
-/// Returns one page: as many points as fit, query after query. The token is the number of points
-/// returned so far.
-fn answer(input: &Map<String, Json>, results: &[(&Query, Points)], ctx: &Context) -> Answer {
+/// Returns one page: as many points as fit, at most `most`, query after query. The token is the
+/// number of points returned so far.
+fn answer(
+    input: &Map<String, Json>,
+    results: &[(&Query, Points)],
+    most: usize,
+    ctx: &Context,
+) -> Answer {
     let limit = input.get("MaxDatapoints").and_then(Json::as_u64);
-    let limit = limit.map_or(MAX_POINTS, |n| usize::try_from(n).unwrap_or(MAX_POINTS));
-    let limit = limit.clamp(1, MAX_POINTS);
+    let limit = limit.map_or(most, |n| usize::try_from(n).unwrap_or(most));
+    let limit = limit.clamp(1, most);
     let token = input.get("NextToken").and_then(Json::as_str);
     let mut skip: usize = match token.map(str::parse) {
         None => 0,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, mute_rules::MuteRules, sns::Topics,
-    stream::Stream,
+    alarms::Alarms, dynamodb::Tables, kinesis::UPDATE_WINDOW, metric_data::MAX_POINTS,
+    mute_rules::MuteRules, sns::Topics, stream::Stream,
 };
 
 /// The default shard quota: that of AWS in its three largest Regions.
@@ -21,6 +21,8 @@ pub(crate) struct Region {
     pub update_window: SignedDuration,
     /// How long after the end of its minute a metric arrives.
     pub metric_delay: SignedDuration,
+    /// The most data points in one answer to GetMetricData.
+    pub points_per_page: usize,
     pub alarms: Alarms,
     pub mute_rules: MuteRules,
     pub tables: Tables,
@@ -36,6 +38,7 @@ impl Region {
             shard_limit: SHARD_LIMIT,
             update_window: UPDATE_WINDOW,
             metric_delay: SignedDuration::from_mins(1),
+            points_per_page: MAX_POINTS,
             alarms: Alarms::new(account),
             mute_rules: MuteRules::default(),
             tables: Tables::default(),

@@ -194,6 +194,38 @@ mod tests {
         check(&[], &[]);
     }
 
+    /// The least cost of all ways that begin at `level`, or at any level if that is 0.
+    fn least(needs: &[u32], level: u32, highest: u32) -> u32 {
+        let Some((need, rest)) = needs.split_first() else {
+            return 0;
+        };
+        let reachable = |next: &u32| level == 0 || (level <= 2 * next && *next <= 2 * level);
+        let ways = (*need..=highest).filter(reachable);
+        let costs = ways.filter_map(|next| least(rest, next, highest).checked_add(next));
+        costs.min().unwrap_or(u32::MAX)
+    }
+
+    #[test]
+    fn no_way_through_a_short_demand_is_cheaper() {
+        const LENGTH: u32 = 5;
+        const MOST: u32 = 5;
+        for number in 0..MOST.pow(LENGTH) {
+            let need = |block| number / MOST.pow(block) % MOST + 1;
+            let needs: Vec<u32> = (0..LENGTH).map(need).collect();
+            let blocks: Vec<(u32, usize)> = needs.iter().map(|need| (*need, 1)).collect();
+            let counts = cheapest(&blocks);
+            assert!(
+                counts.iter().zip(&needs).all(|(count, need)| count >= need),
+                "{needs:?}: {counts:?}"
+            );
+            assert_eq!(
+                counts.iter().sum::<u32>(),
+                least(&needs, 0, MOST),
+                "{needs:?}: {counts:?}"
+            );
+        }
+    }
+
     #[test]
     fn only_ten_changes_fit_into_a_day() {
         // Nine bursts would take 17 changes; five of them can be left after.
