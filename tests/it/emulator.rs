@@ -3,6 +3,7 @@
 //! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and
 //! npm.
 
+mod backtest;
 mod cases;
 pub mod daemon;
 pub mod harness;

@@ -166,16 +166,7 @@ impl Emulator {
 
     /// Runs one tick; `streams` is the configuration's TOML from the first `[[streams]]` on.
     pub fn tick(&self, streams: &str, flags: &[&str]) -> Tick {
-        let config = self.folder.path().join("config.toml");
-        std::fs::write(&config, self.config(streams)).expect("the configuration is written");
-        let output = self
-            .program()
-            .arg("--config")
-            .arg(&config)
-            .args(["--once", "--output", "json"])
-            .args(flags)
-            .output()
-            .expect("the program runs");
+        let output = self.run(streams, &[&["--once", "--output", "json"], flags].concat());
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!(
@@ -189,6 +180,15 @@ impl Emulator {
             exit: output.status.code(),
             log,
         }
+    }
+
+    /// Runs the program to its end with the configuration of [`Emulator::tick`].
+    pub fn run(&self, streams: &str, args: &[&str]) -> Output {
+        let config = self.folder.path().join("config.toml");
+        std::fs::write(&config, self.config(streams)).expect("the configuration is written");
+        let mut program = self.program();
+        let program = program.arg("--config").arg(&config).args(args);
+        program.output().expect("the program runs")
     }
 
     /// Every stream is audited in every tick but the first, and nothing is paced: the emulators
