@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use crate::{
     commands::backtest::Backtest,
     config::{self, Setting},
+    output::logging::Level,
 };
 
 pub use self::status::Status;
@@ -58,6 +59,12 @@ Exit status:
   1   Something failed
   2   Wrong usage
   78  Wrong configuration";
+
+/// The version, and in a release its commit and date, if the build knew them.
+const LONG_VERSION: &str = match option_env!("KINESIS_AUTOSCALER_LONG_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
 
 const GLOBAL: &str = "Global options";
 
@@ -104,7 +111,8 @@ and the second, when the table is ACTIVE, for
 
 /// Scales provisioned Kinesis data streams by the state of their CloudWatch alarms
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "kinesis-autoscaler", version, after_help = AFTER_HELP)]
+#[command(name = "kinesis-autoscaler", version, long_version = LONG_VERSION)]
+#[command(after_help = AFTER_HELP)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Configuration file [default: /etc/kinesis-autoscaler/config.toml]
@@ -131,6 +139,14 @@ pub struct Cli {
     /// Set one key of the configuration, as log.retention_days=30
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "KEY=VALUE")]
     pub set: Vec<Setting>,
+
+    /// Log errors only, unless RUST_LOG says otherwise
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub quiet: bool,
+
+    /// Log more, unless RUST_LOG says otherwise
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub verbose: bool,
 
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -354,6 +370,10 @@ pub struct Scale {
     /// Why, for the scaling log
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+
+    /// Scale beyond max_shards on purpose, up to M; it is asked for, and logged
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub force_max: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -552,6 +572,9 @@ impl Cli {
         if cli.sandbox && cli.config.is_some() {
             return conflict("--sandbox reads no configuration file: omit --config");
         }
+        if cli.quiet && cli.verbose {
+            return conflict("--quiet and --verbose contradict each other: omit one");
+        }
         if cli.once && cli.command.is_some() {
             return conflict("--once runs a tick, so no command can stand beside it");
         }
@@ -563,6 +586,16 @@ impl Cli {
             return conflict("--output csv is for history and backtest only: use text or json");
         }
         Ok(cli)
+    }
+
+    /// What goes to the log, where without a flag it would be `usual`.
+    pub fn log_level(&self, usual: Level) -> Level {
+        match (self.quiet, self.verbose, usual) {
+            (true, _, _) => Level::Error,
+            (_, true, Level::Error | Level::Warn) => Level::Info,
+            (_, true, Level::Info | Level::Debug) => Level::Debug,
+            _ => usual,
+        }
     }
 
     /// The configuration file: `--config`, else `variable` (`KINESIS_AUTOSCALER_CONFIG`, unless

@@ -284,7 +284,11 @@ async fn manual_context(cli: &Cli) -> Result<Manual, Failure> {
 /// The context of a command for the named streams only, or for all of them.
 async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Warn, &world.clock);
+    logging::start(
+        world.config.log_format,
+        cli.log_level(Level::Warn),
+        &world.clock,
+    );
     let aws = connect(&world).await?;
     let demo = world.demo.take();
     let mut context = context(world, aws, cli.dry_run, Role::Command);
@@ -303,7 +307,11 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
 /// Runs one tick, prints its report, and returns its exit code.
 async fn once(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Warn, &world.clock);
+    logging::start(
+        world.config.log_format,
+        cli.log_level(Level::Warn),
+        &world.clock,
+    );
     // Handle signals before the first request, so that none ends the process in the middle of a
     // scaling.
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
@@ -363,7 +371,11 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
 /// Runs ticks until a signal stops them.
 async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let mut world = world(cli)?;
-    logging::start(world.config.log_format, Level::Info, &world.clock);
+    logging::start(
+        world.config.log_format,
+        cli.log_level(Level::Info),
+        &world.clock,
+    );
     let Some(_lock) = lock(&world, cli.dry_run)? else {
         let error = format!(
             "another kinesis-autoscaler uses the state directory {}",

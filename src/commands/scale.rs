@@ -51,6 +51,7 @@ pub async fn run(
     let (region, account) = (args.region.as_deref(), args.account.as_deref());
     let id = find(context, &args.stream, region, account).await?;
     let plan = plan(context, id, args.target).await?;
+    let forced = forced(context, id, &plan, args.force_max)?;
     let width = output::terminal_width();
     if context.dry_run || plan.steps.is_empty() {
         let ending = match context.dry_run {
@@ -66,11 +67,11 @@ pub async fn run(
     if output != Output::Json {
         say(&plan.to_text(width));
     }
-    if !agreed(&plan, consent)? {
+    if !agreed(&plan, forced.as_deref(), consent)? {
         say("nothing was changed\n");
         return Ok(Exit::Failed);
     }
-    let (done, result) = carry_out(context, id, &plan, note(args), args.wait).await;
+    let (done, result) = carry_out(context, id, &plan, note(args, forced), args.wait).await;
     let error = result.as_ref().err().map(ToString::to_string);
     if output == Output::Json {
         output::print(&json(&plan, &done, false, error))?;
@@ -115,9 +116,35 @@ fn ending(context: &Context, plan: &Plan, waited: bool) -> String {
     format!("{stream}; both alarms record the new count; {logged}\n")
 }
 
+/// What `--force-max` lets the plan exceed; `None` where it stays within `max_shards`, or the flag
+/// is not given.
+///
+/// # Errors
+/// Where the plan goes beyond the flag's number, too.
+fn forced(
+    context: &Context,
+    id: SubscriptionId,
+    plan: &Plan,
+    force_max: Option<u32>,
+) -> Result<Option<String>, Failure> {
+    let Some(most) = force_max else {
+        return Ok(None);
+    };
+    if plan.to > most {
+        let why = format!("{} is above --force-max, which is {most}", plan.to);
+        let report = on(context, id, why).hint("raise --force-max, or name a lower count");
+        return Err(Failure::new(Exit::Failed, report));
+    }
+    let max = context.subscription(id).max_shards;
+    Ok((plan.to > max).then(|| format!("beyond max_shards = {max}")))
+}
+
 /// Who scaled and why, for the scaling log.
-fn note(args: &cli::Scale) -> String {
-    let by = format!("by {}", user().as_deref().unwrap_or("an unknown user"));
+fn note(args: &cli::Scale, forced: Option<String>) -> String {
+    let user = user();
+    let by = user.as_deref().unwrap_or("an unknown user");
+    let forced = forced.map_or_else(String::new, |it| format!(", {it} by --force-max"));
+    let by = format!("by {by}{forced}");
     match &args.note {
         Some(note) => format!("{by}: {note}"),
         None => by,
@@ -420,12 +447,13 @@ async fn read_pair(context: &Context, id: SubscriptionId) -> Result<Facts, Failu
 }
 
 /// Asks for confirmation on the terminal, unless it was given.
-fn agreed(plan: &Plan, consent: Consent) -> Result<bool, Failure> {
+fn agreed(plan: &Plan, forced: Option<&str>, consent: Consent) -> Result<bool, Failure> {
+    let forced = forced.map_or_else(String::new, |it| format!(", {it}"));
     let Plan {
         stream, from, to, ..
     } = plan;
     consent.confirm(
-        &format!("scale {stream} from {from} to {to} shards?"),
+        &format!("scale {stream} from {from} to {to} shards{forced}?"),
         || {
             let report = Report::new("there is no terminal to ask on before scaling");
             report.hint("add --yes to scale without being asked, or --dry-run to see the plan")

@@ -14,10 +14,13 @@ use crate::{config::LogFormat, output::error::wants_colour, reconcile::clock::Cl
 /// What goes to the log unless `RUST_LOG` is set. Warnings of libraries are left to our own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// What is done, and how it is decided.
+    Debug,
     /// All that is done and held, once.
     Info,
     /// Only what a person has to know: the rest is on standard output.
     Warn,
+    Error,
 }
 
 /// Lines are dated by the clock that the program goes by, which is simulated in the sandbox.
@@ -33,8 +36,10 @@ impl FormatTime for Timer {
 /// effect.
 pub fn start(format: LogFormat, level: Level, clock: &Clock) {
     let unless_said = match level {
+        Level::Debug => "error,kinesis_autoscaler=debug",
         Level::Info => "error,kinesis_autoscaler=info",
         Level::Warn => "error,kinesis_autoscaler=warn",
+        Level::Error => "error",
     };
     let (filter, invalid) = filter(std::env::var_os("RUST_LOG"), unless_said);
     let no_color = std::env::var_os("NO_COLOR");

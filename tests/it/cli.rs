@@ -24,6 +24,8 @@ fn check(line: &str, change: impl FnOnce(&mut Cli)) {
         sandbox: false,
         output: Output::Text,
         set: Vec::new(),
+        quiet: false,
+        verbose: false,
         command: None,
     };
     change(&mut expected);
@@ -41,6 +43,8 @@ fn flags_parse() {
     });
     check("--config a.toml", |it| it.config = Some("a.toml".into()));
     check("--sandbox", |it| it.sandbox = true);
+    check("-q", |it| it.quiet = true);
+    check("--verbose", |it| it.verbose = true);
     check("--once --output json", |it| {
         (it.once, it.output) = (true, Output::Json)
     });
@@ -168,6 +172,7 @@ fn commands_parse() {
             wait,
             yes,
             note: None,
+            force_max: None,
         })
     };
     let to = Target {
@@ -242,6 +247,9 @@ fn wrong_usage_exits_with_2() {
         "shards s t",
         "scale",
         "scale s",
+        "scale s --to 4 --force-max 0",
+        "-q -v",
+        "-q status -v",
         "scale --to 4",
         "scale s --to 4 --by +1",
         "scale s --to 0",
@@ -350,4 +358,28 @@ fn help_fits_60_columns_and_keeps_its_layout() {
         command.get_subcommands().for_each(check);
     }
     check(&<Cli as clap::CommandFactory>::command());
+}
+
+#[test]
+fn quiet_and_verbose_change_the_level_of_the_log() {
+    use kinesis_autoscaler::output::logging::Level::{Debug, Error, Info, Warn};
+    for (line, command, daemon) in [
+        ("", Warn, Info),
+        ("--quiet", Error, Error),
+        ("status -q", Error, Error),
+        ("-v", Info, Debug),
+    ] {
+        let cli = parse(line).unwrap();
+        let levels = [Warn, Info].map(|usual| cli.log_level(usual));
+        assert_eq!(levels, [command, daemon], "{line}");
+    }
+}
+
+#[test]
+fn the_version_begins_with_that_of_the_package() {
+    let expected = format!("kinesis-autoscaler {}", env!("CARGO_PKG_VERSION"));
+    for flag in ["-V", "--version"] {
+        let version = parse(flag).unwrap_err().to_string();
+        assert!(version.starts_with(&expected), "{flag}: {version}");
+    }
 }

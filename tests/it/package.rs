@@ -166,3 +166,72 @@ fn the_configuration_goes_where_the_program_looks_for_it_and_can_be_read_by_its_
         (config::DEFAULT_PATH, "644")
     );
 }
+
+/// The lines that the build script prints about the version in a folder.
+fn build_script(folder: &Path, profile: &str) -> Vec<String> {
+    let script = folder.join("script");
+    let source = Path::new(ROOT).join("src/build.rs");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    if !script.exists() {
+        let mut command = Command::new(rustc);
+        command
+            .args(["--edition", "2024", "-o"])
+            .arg(&script)
+            .arg(&source);
+        assert!(command.status().unwrap().success());
+    }
+    let mut command = Command::new(&script);
+    command
+        .current_dir(folder)
+        .env("CARGO_MANIFEST_DIR", folder);
+    command
+        .env("CARGO_PKG_VERSION", "1.2.3")
+        .env("PROFILE", profile);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = lines.lines().filter(|line| line.contains("VERSION"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_release_knows_its_commit_and_no_build_needs_git() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = [""; 0];
+    assert_eq!(
+        build_script(folder.path(), "release"),
+        none,
+        "there is no repository"
+    );
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"])
+            .args(args);
+        command.env("GIT_COMMITTER_DATE", "2026-11-22T12:00:00Z");
+        command.current_dir(folder.path()).output()
+    };
+    let Ok(made) = git(&["init"]) else {
+        eprintln!("git is missing");
+        return;
+    };
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(
+        build_script(folder.path(), "release"),
+        none,
+        "there is no commit"
+    );
+    let made = git(&["commit", "--allow-empty", "--message", "a"]).unwrap();
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(build_script(folder.path(), "debug"), none);
+    let lines = build_script(folder.path(), "release");
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    let version = line.strip_prefix("cargo::rustc-env=KINESIS_AUTOSCALER_LONG_VERSION=");
+    let version = version.unwrap_or_else(|| panic!("{line}"));
+    assert!(
+        version.starts_with("1.2.3 (") && version.ends_with(", 2026-11-22)"),
+        "{version}"
+    );
+}

@@ -42,6 +42,7 @@ fn args(stream: &str, target: Target) -> Scale {
         wait: false,
         yes: true,
         note: None,
+        force_max: None,
     }
 }
 
@@ -667,4 +668,36 @@ async fn a_manual_scaling_is_logged_with_its_note_and_without_an_alarm() {
     assert!(note.ends_with(": for the launch"), "{row}");
     assert_eq!(row["reason"]["S"], "manual");
     assert!(row.get("alarm").is_none(), "no alarm asked for it: {row}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn force_max_goes_beyond_max_shards_up_to_its_number_and_is_logged() {
+    let world = World::new();
+    world.stream("orders", 8);
+    let config = "[[streams]]\nname = \"orders\"\nmax_shards = 8\n";
+    let context = world.context(world.config(config), false).await;
+    let forced = |count, most| Scale {
+        force_max: Some(most),
+        ..args("orders", to(count))
+    };
+    let run = async |args: Scale| scale::run(&context, &args, Output::Json, Consent::Given).await;
+    let failure = run(forced(13, 12))
+        .await
+        .expect_err("it is too far")
+        .to_string();
+    assert!(
+        failure.contains("13 is above --force-max, which is 12"),
+        "{failure}"
+    );
+    assert_eq!(world.shards("orders"), 8);
+    // Within the bounds there is nothing to force.
+    for (count, said) in [(7, false), (12, true)] {
+        run(forced(count, 12)).await.expect("it works");
+        world.pass(SignedDuration::from_mins(5)).await;
+        assert_eq!(world.shards("orders"), count);
+        let note = world.rows().last().expect("a row")["note"]["S"].clone();
+        let note = note.as_str().unwrap_or_default();
+        let beyond = note.ends_with(", beyond max_shards = 8 by --force-max");
+        assert_eq!(beyond, said, "{note}");
+    }
 }

@@ -30,7 +30,11 @@ pub(super) async fn run(cli: &Cli, args: &Backtest) -> Result<Exit, Failure> {
         return backtest::run_file(file, args, config, subscribed, cli.output).await;
     }
     let mut world = world_of(cli, args, configured)?;
-    logging::start(world.config.log_format, Level::Warn, &world.clock);
+    logging::start(
+        world.config.log_format,
+        cli.log_level(Level::Warn),
+        &world.clock,
+    );
     let aws = connect(&world).await?;
     let _demo = world.demo.take();
     // It writes nothing, and so neither the spool nor the lease.

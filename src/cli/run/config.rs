@@ -42,7 +42,11 @@ async fn init(cli: &Cli, out: Option<&Path>) -> Result<Exit, Failure> {
         // A configuration subscribes at least one stream; this one is never asked for.
         false => network(unconfigured(cli, &["unnamed".to_owned()])?)?,
     };
-    logging::start(world.config.log_format, Level::Warn, &world.clock);
+    logging::start(
+        world.config.log_format,
+        cli.log_level(Level::Warn),
+        &world.clock,
+    );
     let aws = connect(&world).await?;
     let _demo = world.demo.take();
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Command));
