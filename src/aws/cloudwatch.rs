@@ -146,6 +146,25 @@ impl CloudWatch {
         }
     }
 
+    /// Reads the names of all metric alarms that begin with `prefix`.
+    pub async fn alarm_names(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let request = self
+                .client
+                .describe_alarms()
+                .set_alarm_name_prefix(Some(prefix.to_owned()).filter(|it| !it.is_empty()))
+                .set_next_token(next.take());
+            let (page, token) = self.describe(request, Priority::AUDIT).await?;
+            found.extend(page.into_iter().map(|definition| definition.alarm.name));
+            next = token;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
     async fn describe(
         &self,
         request: DescribeAlarmsFluentBuilder,

@@ -103,6 +103,11 @@ impl Aws {
         Ok(aws)
     }
 
+    /// The account with the Region that was found for it: two that are equal are the same one.
+    pub fn resolved(&self, account: &Account) -> Account {
+        resolved(account, &self.clients(account).region)
+    }
+
     /// Compares the subscriptions by the Regions that were found for them.
     fn each_stream_once(&self, subscriptions: &[Subscription]) -> Result<(), ConnectError> {
         let mut seen: HashMap<(Account, &str), &Subscription> = HashMap::new();

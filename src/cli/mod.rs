@@ -290,6 +290,15 @@ pub enum AlarmsCommand {
     },
 }
 
+impl AlarmsCommand {
+    /// The streams that are named.
+    pub fn streams(&self) -> &[String] {
+        match self {
+            Self::Print { streams, .. } | Self::Create { streams, .. } => &streams.names,
+        }
+    }
+}
+
 /// The numbers of a pair; the others are those under `[alarms]` in the configuration, and for
 /// streams with `policy = "adaptive"` those of the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Args)]

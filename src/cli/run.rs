@@ -37,6 +37,7 @@ use crate::{
     reconcile::{
         clock::Clock,
         context::{Context, Process, Role},
+        discovery::discover,
         report::Report,
         state_file,
         tick::Autoscaler,
@@ -81,7 +82,9 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Some(Command::Config { command }) => config::run(cli, command).await,
         Some(Command::Alarms { command }) => {
-            provision::alarms::run(&manual_context(cli).await?.context, command, cli.output).await
+            // The alarms of a stream that a pattern matches may be what is to be created.
+            let manual = manual_context_and(cli, &[], command.streams()).await?;
+            provision::alarms::run(&manual.context, command, cli.output).await
         }
         Some(Command::Table {
             command: TableCommand::Print { format },
@@ -283,6 +286,15 @@ async fn manual_context(cli: &Cli) -> Result<Manual, Failure> {
 
 /// The context of a command for the named streams only, or for all of them.
 async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Failure> {
+    manual_context_and(cli, streams, &[]).await
+}
+
+/// The same, with those of `nominees` that a pattern matches, also if they have no alarms.
+async fn manual_context_and(
+    cli: &Cli,
+    streams: &[String],
+    nominees: &[String],
+) -> Result<Manual, Failure> {
     let mut world = world(cli)?;
     logging::start(
         world.config.log_format,
@@ -291,12 +303,15 @@ async fn manual_context_for(cli: &Cli, streams: &[String]) -> Result<Manual, Fai
     );
     let aws = connect(&world).await?;
     let demo = world.demo.take();
-    let mut context = context(world, aws, cli.dry_run, Role::Command);
+    let mut context = discover(context(world, aws, cli.dry_run, Role::Command), nominees).await;
+    if !matches!(cli.command, Some(Command::Check { .. })) {
+        subscriptions::warn_of_unlisted(&context);
+    }
     if !streams.is_empty() {
         let chosen = subscriptions::select(&context, streams).await?;
-        let mut ids = context.subscription_ids();
-        let mut is_chosen = || ids.next().is_some_and(|id| chosen.contains(&id));
-        context.config.subscriptions.retain(|_| is_chosen());
+        let mut roster = (*context.roster).clone();
+        roster.keep(&chosen);
+        context = context.with_roster(roster);
     }
     Ok(Manual {
         context: Arc::new(context),

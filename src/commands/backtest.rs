@@ -247,7 +247,8 @@ impl Subject {
         Self {
             configured: Some(Config {
                 subscriptions: vec![source.subscription.clone()],
-                ..context.config.clone()
+                patterns: Vec::new(),
+                ..(*context.config).clone()
             }),
             alarms,
             start_shards: shards.unwrap_or_else(|| first_guess(&demand, model.skew())),

@@ -9,6 +9,7 @@ mod finding;
 mod holds;
 mod hot;
 mod pair;
+mod patterns;
 mod unsubscribed;
 mod usage;
 mod windows;
@@ -87,7 +88,6 @@ pub async fn run(
 
 /// Finds everything that is wrong with the subscriptions, their alarms and the log table.
 pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
-    let subscriptions = &context.config.subscriptions;
     let mut trouble = Trouble::default();
     let ids: Vec<SubscriptionId> = context.subscription_ids().collect();
     let progress = Progress::new(ids.len(), "pairs of alarms");
@@ -137,6 +137,9 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
         };
         all.extend(account::clients(context, account, clients, &sized, name, &mut trouble).await);
     }
+    if scope == Scope::All {
+        all.extend(patterns::of(context, &mut trouble));
+    }
     all.extend(account::table(context, &mut trouble).await);
     all.extend(trouble.findings());
     let unsubscribed = match scope {
@@ -148,7 +151,7 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     }
     Findings {
         all,
-        streams: subscriptions.len(),
+        streams: context.roster.len(),
         not_tried: account::not_tried(),
         unsubscribed,
     }
@@ -187,11 +190,11 @@ impl Looked<'_> {
         for (id, name) in &self.names {
             let account = &self.context.subscription(*id).account;
             if let Some(first) = seen.insert((account, name), *id) {
-                let key = format!("streams[{}]", id.index());
-                let message = format!(
-                    "the stream {name} is subscribed by streams[{}] already",
-                    first.index()
-                );
+                let [key, first] = [*id, first].map(|id| {
+                    let origin = &self.context.subscription(id).origin;
+                    patterns::entry(self.context, origin, id.index())
+                });
+                let message = format!("the stream {name} is subscribed by {first} already");
                 let fix = "remove one of the two, so that one pair scales it";
                 found.push(Finding::new(
                     Severity::Error,
@@ -280,8 +283,7 @@ impl Looked<'_> {
     /// The streams of an account that may grow, and one whose metrics can be read; `None` for an
     /// account without subscriptions.
     fn of_account(&self, account: &Account) -> Option<(Vec<account::Sized<'_>>, Option<&str>)> {
-        let subscriptions = &self.context.config.subscriptions;
-        subscriptions.iter().find(|it| it.account == *account)?;
+        self.context.subscribes_in(account).then_some(())?;
         let names = self.names.iter();
         let ours: Vec<(&SubscriptionId, &String)> = names
             .filter(|(id, _)| self.context.subscription(**id).account == *account)

@@ -6,7 +6,6 @@ pub mod config;
 pub mod consent;
 pub mod history;
 mod hot_shard;
-pub mod pattern;
 pub mod pause;
 pub mod provision;
 pub mod scale;

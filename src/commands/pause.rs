@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use autoscaler_core::{
     constraints::Hold,
     datetime::after,
+    glob,
     pause::{Pause, Paused},
     subscription::SubscriptionId,
 };
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{self, Output},
     commands::{
-        history, pattern,
+        history,
         subscriptions::{self, Pair, failed_call},
     },
     output::{
@@ -75,7 +76,7 @@ pub async fn resume(
         (Some(_), Paused::All) => false,
         (Some(stream), Paused::Stream { name, arn }) => {
             let there = region.is_none_or(|region| history::region(arn) == Some(region));
-            there && (name == stream || pattern::matches(stream, name))
+            there && (name == stream || glob::matches(stream, name))
         }
     };
     let ended: Vec<Pause> = pauses.iter().filter(meant).cloned().collect();

@@ -215,6 +215,10 @@ pub async fn plan(
     wanted: cli::Target,
 ) -> Result<Plan, Failure> {
     let subscription = context.subscription(id);
+    subscription.conflict().map_err(|conflict| {
+        let hint = conflict.hint();
+        Failure::new(Exit::Failed, Report::new(conflict).hint(hint))
+    })?;
     let (facts, stream) = current(context, id).await?.scalable(context, id)?;
     let n = stream.open_shards;
     let refuse =

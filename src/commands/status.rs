@@ -41,7 +41,7 @@ pub async fn run(
     }
     let status = gather(context).await;
     output::print(&status.show(args, output, output::terminal_width()))?;
-    Ok(if status.failed() {
+    Ok(if status.failed() || !context.roster.unlisted.is_empty() {
         Exit::Failed
     } else {
         Exit::Done

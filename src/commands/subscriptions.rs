@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 
 use crate::{
     aws::{self, Definition, Kind},
-    commands::pattern::{is_pattern, matches},
     config::nearest,
     output::{
         error::{Exit, Failure, Report, chain},
@@ -22,6 +21,7 @@ use crate::{
 };
 use autoscaler_core::{
     facts::{Facts, Fetched, StreamSummary},
+    glob::{is_pattern, matches},
     limits::PAIRS_PER_CALL,
     subscription::{Account, Subscription, SubscriptionId},
 };
@@ -304,7 +304,7 @@ pub async fn select(context: &Context, streams: &[String]) -> Result<Vec<Subscri
         let found = found(context, &names, stream);
         if found.is_empty() {
             let known: Vec<String> = names.into_values().collect();
-            return Err(unknown(stream, &known));
+            return Err(unknown(context, stream, &known));
         }
         chosen.extend(found);
     }
@@ -345,8 +345,24 @@ async fn named_by_alarms(context: &Context) -> Result<Vec<(SubscriptionId, Strin
     Ok(names)
 }
 
-fn unknown(stream: &str, known: &[String]) -> Failure {
+/// Logs the accounts and Regions in which streams may be unknown.
+pub fn warn_of_unlisted(context: &Context) {
+    for (account, error) in &context.roster.unlisted {
+        let region = &context.aws.clients(account).region;
+        let (error, hint) = (error.to_string(), error.hint());
+        let text = "the alarms cannot be listed, so that streams of patterns are missing here";
+        tracing::error!(region, account = account.name(), error, hint, "{text}");
+    }
+}
+
+fn unknown(context: &Context, stream: &str, known: &[String]) -> Failure {
+    let unlisted = context.roster.unlisted.first();
     let hint = match nearest(stream, known) {
+        _ if unlisted.is_some() => "the alarms of some streams could not be listed".to_owned(),
+        None if context.config.by_pattern(stream).is_some() => format!(
+            "a pattern matches it, but its two alarms do not both exist: `kinesis-autoscaler alarms \
+             create --stream {stream}` creates them"
+        ),
         Some(near) => format!("did you mean {near}?"),
         None if is_pattern(stream) => "`status` lists all subscriptions".to_owned(),
         None => format!("subscribe it first:\n[[streams]]\nname = {stream:?}"),

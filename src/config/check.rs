@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use autoscaler_core::subscription::{Account, Subscription};
+use autoscaler_core::subscription::Account;
 
 use super::{
     Config, LogTable, format,
     keys::{Globals, StreamSettings},
     kind::DAY,
     problem::{Complaint, Problems, wrong},
-    streams,
+    streams::{self, Entries},
 };
 
 /// Which optional sections are there.
@@ -22,7 +22,7 @@ pub(super) struct Present {
 pub(super) fn config(
     globals: Globals,
     present: &Present,
-    subscriptions: Vec<Subscription>,
+    entries: Entries,
     problems: &mut Problems,
 ) -> Option<Config> {
     if let Err((key, complaint)) = globals.design.check() {
@@ -58,7 +58,8 @@ pub(super) fn config(
         prices: globals.prices,
         alarms: globals.design,
         ignore_fields: globals.replies.ignore_fields,
-        subscriptions,
+        subscriptions: entries.subscriptions,
+        patterns: entries.patterns,
         unmatched_includes: Vec::new(),
     })
 }

@@ -105,6 +105,17 @@ pub(super) fn stream_name(text: &str) -> Result<String, Complaint> {
     })
 }
 
+/// A pattern of stream names.
+pub(super) fn glob(text: &str) -> Result<String, Complaint> {
+    let fits = |it: u8| is_name_byte(it) || matches!(it, b'*' | b'?');
+    if (1..=128).contains(&text.len()) && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    let hint = "`*` stands for any characters and `?` for one, as in \"prod-*\"; stream names have \
+                letters, digits, `_`, `.` and `-`";
+    Err(wrong(format!("invalid pattern {text:?}")).hint(hint))
+}
+
 fn is_name_byte(it: u8) -> bool {
     it.is_ascii_alphanumeric() || matches!(it, b'_' | b'.' | b'-')
 }

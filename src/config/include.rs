@@ -13,7 +13,7 @@ use super::{
     layers::{STREAMS, WINDOWS},
     problem::{Error, Origin, Problem, Problems},
 };
-use crate::commands::pattern::{is_pattern, matches};
+use autoscaler_core::glob::{is_pattern, matches};
 
 /// The key of the main file that names the others.
 pub(super) const INCLUDE: &str = "include";
@@ -282,6 +282,14 @@ impl Sources {
             Some(path) if file(entry) != file(other) => format!("{name} in {}", path.display()),
             _ => name,
         }
+    }
+
+    /// What to call an entry in a message by itself: by its file, too, where there are several.
+    pub(super) fn entry_alone(&self, array: &str, entry: usize) -> String {
+        // No file has an entry of this number.
+        let nowhere = usize::MAX;
+        let other = if self.paths.len() > 1 { nowhere } else { entry };
+        self.entry_beside(array, entry, other)
     }
 
     fn place(&self, key: &str) -> Option<Place> {

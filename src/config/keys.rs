@@ -13,9 +13,10 @@ use std::{
 
 use autoscaler_core::{
     alarm::AlarmNames,
+    alarm_template::AlarmTemplate,
     constraints::Hold,
     policy::demand::Share,
-    subscription::{Account, Permille, Policy, Subscription},
+    subscription::{Account, Origin, Permille, Policy, Subscription},
     window::{Recurrence, Window},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -23,11 +24,11 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Complaint, LogFormat, cron, format,
     kind::{
-        Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD, PERIOD_OR_ZERO, Period,
-        Rate, Ratio, Text, Texts, Thousandths, Whole, text,
+        Checked, Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD,
+        PERIOD_OR_ZERO, Period, Rate, Ratio, Text, Texts, Thousandths, Whole, text,
     },
     settings::{Settings, settings},
-    template::{self, Template},
+    template,
     written::Written,
 };
 
@@ -61,8 +62,8 @@ const LISTEN: Text<SocketAddr> = Text {
     parse: format::listen,
     show: ToString::to_string,
 };
-const ALARM_NAME: Text<Template> = Text {
-    parse: Template::parse,
+const ALARM_NAME: Text<AlarmTemplate> = Text {
+    parse: template::parse,
     show: ToString::to_string,
 };
 
@@ -246,7 +247,7 @@ settings! {
     #[derive(Clone, Debug)]
     pub(super) struct Naming {
         /// The names of a stream's two alarms; {direction} is scale-up or scale-down.
-        alarm_name: Template = ALARM_NAME, template::original();
+        alarm_name: AlarmTemplate = ALARM_NAME, AlarmTemplate::original();
     }
 }
 
@@ -272,7 +273,10 @@ macro_rules! stream_settings {
                 throttle_share: Share,
             ) -> Subscription {
                 let Self { $($field),+ } = self;
-                Subscription { stream, alarms, account, reads, windows, throttle_share, $($field),+ }
+                let origin = Origin::Named;
+                Subscription {
+                    stream, alarms, account, reads, windows, throttle_share, origin, $($field),+
+                }
             }
         }
     };
@@ -305,6 +309,10 @@ settings! {
         /// The stream's name, or either alarm of its pair, which then names the stream.
         name: Option<String> = optional(format::stream_name, "orders"), None;
         alarm: Option<String> = optional(format::alarm, "clicks-scale-up-prod"), None;
+        /// Or a pattern (`*` and `?`): every stream that matches and whose two alarms exist under
+        /// the names of `alarm_name`, but for those that match a pattern in `except`.
+        r#match: Option<String> = optional(format::glob, "prod-*"), None;
+        except: Vec<String> = Checked { parse: format::glob, example: "*-test" }, Vec::new();
     }
 }
 

@@ -338,6 +338,28 @@ impl Kind for Texts {
     }
 }
 
+/// An array of strings that `parse` checks; the reference shows `example` where it is empty.
+pub(super) struct Checked {
+    pub parse: fn(&str) -> Result<String, Complaint>,
+    pub example: &'static str,
+}
+
+impl Kind for Checked {
+    type Value = Vec<String>;
+
+    fn read(&self, written: &Written<'_>) -> Result<Vec<String>, Complaint> {
+        let texts = Texts.read(written)?;
+        texts.iter().map(|text| (self.parse)(text)).collect()
+    }
+
+    fn show(&self, value: &Vec<String>) -> String {
+        match value.is_empty() {
+            true => format!("[{}]", quoted(self.example)),
+            false => Texts.show(value),
+        }
+    }
+}
+
 /// A key that may be missing.
 pub(super) struct Optional<K> {
     pub kind: K,

@@ -151,6 +151,14 @@ impl Tree {
         }
     }
 
+    /// What to call an entry of an array in a message by itself.
+    pub(super) fn entry_alone(&self, array: &str, entry: usize) -> String {
+        match self.origin(array) {
+            Origin::File { .. } => self.sources.entry_alone(array, entry),
+            Origin::Variable(_) | Origin::CommandLine => format!("{array}[{entry}]"),
+        }
+    }
+
     /// Where the value at `key` was set; `None` for a built-in default.
     pub(super) fn set_by(&self, key: &str) -> Option<Origin> {
         match self.layer(self.find(key)?) {

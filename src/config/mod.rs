@@ -27,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-use autoscaler_core::subscription::{Account, Subscription};
+use autoscaler_core::{
+    pattern::Pattern,
+    subscription::{Account, Subscription},
+};
 
 use self::{
     array::Array,
@@ -77,7 +80,10 @@ pub struct Config {
     pub alarms: PairDesign,
     /// Reply fields of DescribeAlarms that may be lost when an alarm is rewritten.
     pub ignore_fields: Vec<String>,
+    /// The entries that name a stream or its alarm.
     pub subscriptions: Vec<Subscription>,
+    /// The entries with `match`.
+    pub patterns: Vec<Pattern>,
     /// The patterns under `include` that no file matches.
     pub unmatched_includes: Vec<String>,
 }
@@ -99,11 +105,24 @@ pub struct LogTable {
 impl Config {
     /// Every account and Region that is named, that of the scaling log first.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        std::iter::once(&self.home).chain(
-            self.subscriptions
-                .iter()
-                .map(|subscription| &subscription.account),
-        )
+        let patterns = self.patterns.iter().map(|it| &it.settings);
+        let entries = self.subscriptions.iter().chain(patterns);
+        std::iter::once(&self.home).chain(entries.map(|it| &it.account))
+    }
+
+    /// The subscription of a stream by the first pattern that matches it, whether or not its alarms
+    /// exist.
+    pub fn by_pattern(&self, stream: &str) -> Option<Subscription> {
+        let mut patterns = self.patterns.iter().filter(|it| it.matches(stream));
+        patterns.find_map(|it| it.subscription(stream))
+    }
+
+    /// The number under `[[streams]]` of the entry of a subscription.
+    pub fn entry(&self, subscription: usize) -> usize {
+        let patterns = self.patterns.iter().map(|it| it.entry);
+        patterns.fold(subscription, |number, pattern| {
+            number + usize::from(pattern <= number)
+        })
     }
 
     /// Reads the file at `path`, merges `overrides` over it, and checks the result. The error has
@@ -149,12 +168,12 @@ impl Config {
         let windows = Array::new(&tree, WINDOWS, windows, &windows::SHAPE);
         let max_shards = globals.defaults.max_shards;
         let windows = windows::of_all(&windows, max_shards, &mut problems);
-        let subscriptions = streams.read(&globals, windows, &mut problems);
+        let entries = streams.read(&globals, windows, &mut problems);
         let present = Present {
             high_availability: tree.merged.contains_key("high_availability"),
             metrics: tree.merged.contains_key("metrics"),
         };
-        match check::config(globals, &present, subscriptions, &mut problems) {
+        match check::config(globals, &present, entries, &mut problems) {
             Some(config) if problems.is_empty() => Ok(Self {
                 unmatched_includes: files.unmatched.clone(),
                 ..config

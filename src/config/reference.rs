@@ -26,7 +26,9 @@ pub fn tables() -> Vec<Table> {
     let mut entry = Entry::of(&globals);
     let streams = Table {
         name: STREAMS,
-        about: &["One entry for each stream; at least one is required."],
+        about: &[
+            "One entry for each stream, or for many by a pattern; at least one entry is required.",
+        ],
         optional: false,
         keys: entry.groups().iter().flat_map(|it| it.keys()).collect(),
     };
@@ -124,10 +126,11 @@ fn windows(mut table: Table, to: &mut String) -> fmt::Result {
     write!(to, "\n#[[{WINDOWS}]]\n{}", once.concat())
 }
 
-/// One entry by name with all that it can override, and one by alarm.
+/// One entry by name with all that it can override, one by alarm, and one by pattern.
 fn streams(table: &Table, to: &mut String) -> fmt::Result {
     let is_name = |key: &&Key| key.name == "name";
     let is_alarm = |key: &&Key| key.name == "alarm";
+    let of_pattern = |key: &&Key| ["match", "except"].contains(&key.name);
     writeln!(to)?;
     comment(table.about, to)?;
     for key in table.keys.iter().filter(is_name) {
@@ -138,11 +141,23 @@ fn streams(table: &Table, to: &mut String) -> fmt::Result {
         &[" Its own values in place of those in [defaults], [alarms] and [aws]:"],
         to,
     )?;
-    for key in table.keys.iter().filter(|it| !is_name(it) && !is_alarm(it)) {
+    for key in table
+        .keys
+        .iter()
+        .filter(|it| !is_name(it) && !is_alarm(it) && !of_pattern(it))
+    {
         writeln!(to, "#{} = {}", key.name, key.value)?;
     }
     for key in table.keys.iter().filter(is_alarm) {
         writeln!(to, "\n#[[{}]]\n#{} = {}", table.name, key.name, key.value)?;
+    }
+    for key in table.keys.iter().filter(of_pattern) {
+        if key.name == "match" {
+            writeln!(to)?;
+            comment(key.about, to)?;
+            writeln!(to, "#[[{}]]", table.name)?;
+        }
+        writeln!(to, "#{} = {}", key.name, key.value)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use autoscaler_core::{
     alarm::AlarmNames,
+    pattern::Pattern,
     policy::demand::Share,
     subscription::{Account, Subscription},
     window::Window,
@@ -16,7 +17,7 @@ use toml::{
 use super::{
     array::{self, Array, Shape},
     check,
-    keys::{AccountKeys, Entry, Globals},
+    keys::{AccountKeys, Entry, Globals, Identity},
     layers::{STREAMS, Tree, WINDOWS},
     problem::{Complaint, Problems, wrong},
     read::unknown_key,
@@ -28,6 +29,22 @@ pub(super) const SHAPE: Shape = Shape {
     file: "each entry starts with [[streams]], in two pairs of brackets",
     variable: "all entries are set at once: [{name = \"orders\"}, {name = \"clicks\"}]",
 };
+
+/// What the entries subscribe.
+#[derive(Default)]
+pub(super) struct Entries {
+    pub subscriptions: Vec<Subscription>,
+    pub patterns: Vec<Pattern>,
+}
+
+/// An entry that was read.
+enum Read {
+    Named(Subscription),
+    Pattern(Pattern),
+}
+
+/// What an entry names.
+const IDENTITIES: [&str; 3] = ["name", "alarm", "match"];
 
 /// The array of entries.
 pub(super) struct Streams<'t> {
@@ -43,10 +60,10 @@ impl<'t> Streams<'t> {
         }
     }
 
-    /// The name or alarm of an entry.
+    /// The name, alarm or pattern of an entry.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
         let entry = self.array.get(index)?;
-        let names = ["name", "alarm"].map(|key| entry.get(key)?.get_ref().as_str());
+        let names = IDENTITIES.map(|key| entry.get(key)?.get_ref().as_str());
         names.into_iter().flatten().next()
     }
 
@@ -56,7 +73,7 @@ impl<'t> Streams<'t> {
         globals: &Globals,
         windows: Vec<Window>,
         problems: &mut Problems,
-    ) -> Vec<Subscription> {
+    ) -> Entries {
         match self.array.entries() {
             Ok(Some(array)) if !array.is_empty() => {
                 self.entries(array, globals, windows.into(), problems)
@@ -65,11 +82,11 @@ impl<'t> Streams<'t> {
                 let complaint = wrong("no stream is subscribed");
                 let hint = "add one:\n[[streams]]\nname = \"orders\"";
                 problems.add(STREAMS, complaint.hint(hint));
-                Vec::new()
+                Entries::default()
             }
             Err(complaint) => {
                 problems.add(STREAMS, complaint);
-                Vec::new()
+                Entries::default()
             }
         }
     }
@@ -80,10 +97,11 @@ impl<'t> Streams<'t> {
         globals: &Globals,
         windows: Arc<[Window]>,
         problems: &mut Problems,
-    ) -> Vec<Subscription> {
+    ) -> Entries {
         let template = Entry::of(globals);
         let home = account(&globals.account, &Account::default());
         let mut subscriptions = Vec::with_capacity(array.len());
+        let mut patterns = Vec::new();
         let mut numbers = Vec::with_capacity(array.len());
         for (i, value) in array.iter().enumerate() {
             let shape = self.array.shape();
@@ -93,18 +111,26 @@ impl<'t> Streams<'t> {
             let reading = Reading {
                 table,
                 path: Path(i),
+                tree: self.tree,
                 globals,
                 windows: &windows,
                 problems,
             };
-            if let Some(subscription) = reading.subscription(template.clone(), &home) {
-                subscriptions.push(subscription);
-                numbers.push(i);
+            match reading.entry(template.clone(), &home) {
+                Some(Read::Named(subscription)) => {
+                    subscriptions.push(subscription);
+                    numbers.push(i);
+                }
+                Some(Read::Pattern(pattern)) => patterns.push(pattern),
+                None => {}
             }
         }
         let name = |entry, other| self.tree.entry_beside(STREAMS, entry, other);
         check_once(&subscriptions, &numbers, name, problems);
-        subscriptions
+        Entries {
+            subscriptions,
+            patterns,
+        }
     }
 }
 
@@ -144,6 +170,7 @@ impl fmt::Display for Path {
 struct Reading<'a> {
     table: &'a DeTable<'a>,
     path: Path,
+    tree: &'a Tree,
     globals: &'a Globals,
     /// Those of every stream.
     windows: &'a Arc<[Window]>,
@@ -151,16 +178,33 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn subscription(mut self, mut entry: Entry, home: &Account) -> Option<Subscription> {
+    fn entry(mut self, mut entry: Entry, home: &Account) -> Option<Read> {
         self.keys(&mut entry);
         self.relations(&entry);
         let windows = self.windows(&entry);
         let alarms = self.alarms(&entry)?;
         let account = account(&entry.account, home);
-        let (stream, reads) = (entry.identity.name, entry.reads.reads);
+        let reads = entry.reads.reads;
         let share = Share::of_ratio(self.globals.design.throttle_share);
+        let Identity {
+            name,
+            r#match,
+            except,
+            ..
+        } = entry.identity;
         let settings = entry.settings;
-        Some(settings.subscription(stream, alarms, account, reads, windows, share))
+        let subscription = settings.subscription(name, alarms, account, reads, windows, share);
+        Some(match r#match {
+            None => Read::Named(subscription),
+            Some(glob) => Read::Pattern(Pattern {
+                entry: self.path.0,
+                key: self.tree.entry_alone(STREAMS, self.path.0),
+                glob,
+                except,
+                alarm_name: entry.naming.alarm_name,
+                settings: subscription,
+            }),
+        })
     }
 
     fn keys(&mut self, entry: &mut Entry) {
@@ -217,44 +261,89 @@ impl Reading<'_> {
         }
     }
 
+    /// The alarms that the entry names; those of a pattern are not filled in.
     fn alarms(&mut self, entry: &Entry) -> Option<AlarmNames> {
-        match (self.has("name"), self.has("alarm")) {
-            (true, true) => {
-                let complaint = wrong("an entry has either `name` or `alarm`, this one has both");
-                let hint = "`alarm` also names the stream; with `name`, use `alarm_name`";
-                self.add("alarm", complaint.hint(hint));
-                None
-            }
-            (false, false) => {
-                let complained = |key: &&str| self.problems.is_settled(&self.path.key(key));
-                if !["", "name", "alarm"].iter().any(complained) {
-                    let complaint = wrong("the entry has neither `name` nor `alarm`");
-                    let hint = "`name` is the stream's name; `alarm` is either alarm of its pair";
-                    self.add("", complaint.hint(hint));
-                }
-                None
-            }
-            (false, true) => {
+        if self.has("except") && !self.has("match") {
+            let complaint = wrong("`except` leaves streams out of a `match`, and there is none");
+            let hint = "add `match = \"prod-*\"`, or remove `except`";
+            self.add("except", complaint.hint(hint));
+        }
+        match IDENTITIES.map(|key| self.has(key)) {
+            [true, false, false] => self.alarms_of(entry.identity.name.as_ref()?, entry),
+            [false, true, false] => {
                 if self.has("alarm_name") {
                     let complaint = wrong("`alarm` already names the pair");
                     self.add("alarm_name", complaint.hint("remove one of the two"));
                 }
                 template::pair(entry.identity.alarm.as_ref()?).ok()
             }
-            (true, false) => self.alarms_of(entry.identity.name.as_ref()?, entry),
+            [false, false, true] => self.alarms_of_pattern(entry),
+            [true, true, false] => {
+                let complaint = wrong("an entry has either `name` or `alarm`, this one has both");
+                let hint = "`alarm` also names the stream; with `name`, use `alarm_name`";
+                self.add("alarm", complaint.hint(hint));
+                None
+            }
+            [name, _, true] => {
+                let other = if name { "name" } else { "alarm" };
+                let complaint = wrong(format!(
+                    "an entry has either `{other}` or `match`, this one has both"
+                ));
+                let hint = "write two entries: what is named has the settings of its own entry";
+                self.add("match", complaint.hint(hint));
+                None
+            }
+            [false, false, false] => {
+                let complained = |key: &str| self.problems.is_settled(&self.path.key(key));
+                if !["", "except"].into_iter().chain(IDENTITIES).any(complained) {
+                    let complaint =
+                        wrong("the entry has neither `name` nor `alarm`, and no `match` either");
+                    let hint = "`name` is the stream's name; `alarm` is either alarm of its pair; \
+                                `match` is a pattern of names";
+                    self.add("", complaint.hint(hint));
+                }
+                None
+            }
         }
     }
 
+    fn alarms_of_pattern(&mut self, entry: &Entry) -> Option<AlarmNames> {
+        let template = &entry.naming.alarm_name;
+        // That of `[defaults]` is checked there.
+        if self.has("alarm_name") && !template.names_the_stream() {
+            let complaint =
+                wrong("has no {stream} in it, so the alarms do not tell the streams apart");
+            let hint = "expected for example \"{stream}-{direction}-alarm\"";
+            self.add("alarm_name", complaint.hint(hint));
+            return None;
+        }
+        entry.identity.r#match.as_ref()?;
+        // Any name shows whether the text of the template is that of a pair.
+        self.alarms_of("x", entry)?;
+        Some(AlarmNames {
+            scale_up: String::new(),
+            scale_down: String::new(),
+        })
+    }
+
     fn alarms_of(&mut self, name: &str, entry: &Entry) -> Option<AlarmNames> {
-        match entry.naming.alarm_name.names(name) {
+        match template::names(&entry.naming.alarm_name, name) {
             Ok(names) => Some(names),
             Err(complaint) => {
-                let key = match self.has("alarm_name") {
-                    true => "alarm_name",
-                    false => "name",
+                let by_pattern = self.has("match");
+                let key = match (self.has("alarm_name"), by_pattern) {
+                    (true, _) => "alarm_name",
+                    (false, true) => "match",
+                    (false, false) => "name",
                 };
                 let hint = "or use `alarm` in place of `name`, with the name of either alarm";
-                self.add(key, complaint.and_hint(hint));
+                self.add(
+                    key,
+                    match by_pattern {
+                        true => complaint,
+                        false => complaint.and_hint(hint),
+                    },
+                );
                 None
             }
         }

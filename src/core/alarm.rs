@@ -211,6 +211,8 @@ pub enum ContractError {
          its stream is not scaled"
     )]
     UnknownField { alarm: String, field: String },
+    #[error("the stream {stream} is subscribed by several patterns: {entries}")]
+    TwoPatterns { stream: String, entries: String },
 }
 
 impl ContractError {
@@ -229,6 +231,9 @@ impl ContractError {
             }
             Self::UnknownField { field, .. } => format!(
                 "upgrade kinesis-autoscaler; if the field is not a setting, add it to `ignore_fields = [\"{field}\"]` under [alarms]"
+            ),
+            Self::TwoPatterns { stream, .. } => format!(
+                "add `except = [\"{stream}\"]` to all but one of them, or an entry with `name = \"{stream}\"`"
             ),
         }
     }

@@ -1,7 +1,7 @@
 //! The rolling audit: each stream once per interval, spread evenly, found from the time of day
 //! alone.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use jiff::Timestamp;
 
@@ -22,6 +22,20 @@ pub fn due(last: Timestamp, now: Timestamp, interval: Duration, all: usize) -> V
     (first..end)
         .filter_map(|turn| usize::try_from(turn.rem_euclid(all_wide)).ok())
         .collect()
+}
+
+/// The subscriptions, of those that there were `before`, whose turn in the present interval has
+/// passed because there are `all` now, though it had not come.
+pub fn skipped(now: Timestamp, interval: Duration, before: usize, all: usize) -> Range<usize> {
+    let interval = i128::try_from(interval.as_nanos())
+        .unwrap_or(i128::MAX)
+        .max(1);
+    let since = now.as_nanosecond().rem_euclid(interval);
+    let passed = |count: usize| {
+        let turn = since * i128::try_from(count).unwrap_or(0) / interval;
+        usize::try_from(turn).map_or(count, |turn| turn + 1)
+    };
+    passed(before).min(before)..passed(all).min(before)
 }
 
 #[cfg(test)]
@@ -58,6 +72,30 @@ mod tests {
                 most <= all.div_ceil(15) + 1,
                 "of {all} streams {most} are audited in one tick"
             );
+        }
+    }
+
+    #[test]
+    fn no_turn_is_skipped_when_there_are_more_streams() {
+        let (interval, minute) = (Duration::from_secs(900), SignedDuration::from_mins(1));
+        for (before, all) in [(1, 2), (7, 8), (100, 150), (100, 1_000), (5, 5)] {
+            for grows_at in 0..15 {
+                let mut now = Timestamp::from_second(1_800_000_017).expect("a time");
+                let mut seen = vec![0; all];
+                for passed in 0..15 {
+                    let count = if passed < grows_at { before } else { all };
+                    if passed == grows_at {
+                        skipped(now, interval, before, all).for_each(|it| seen[it] += 1);
+                    }
+                    let last = now;
+                    now += minute;
+                    due(last, now, interval, count)
+                        .into_iter()
+                        .for_each(|it| seen[it] += 1);
+                }
+                let missed = seen[..before].iter().filter(|it| **it == 0).count();
+                assert_eq!(missed, 0, "{before} to {all} after {grows_at} minutes");
+            }
         }
     }
 

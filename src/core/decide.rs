@@ -126,6 +126,9 @@ impl<'a> Judge<'a> {
         if firing.is_none() && !self.trigger.needs_inspection() {
             return Ok(at_rest().into());
         }
+        if let Err(error) = self.subscription.conflict() {
+            return Err(self.broken(&error));
+        }
         self.check_contract_of_polled_alarms()?;
         let switched_off = firing.and_then(|(direction, alarm)| {
             switched_off(&self.in_force, direction, alarm, self.now)

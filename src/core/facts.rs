@@ -237,6 +237,13 @@ impl Facts {
         })
     }
 
+    /// Whether an alarm of the pair was looked for, and does not exist.
+    pub fn lacks_alarm(&self) -> bool {
+        [&self.up, &self.down]
+            .into_iter()
+            .any(|it| matches!(it, Fetched::Missing))
+    }
+
     /// How urgent this stream is among the others.
     pub fn priority(&self) -> Priority {
         match self.firing() {

@@ -8,15 +8,18 @@
 extern crate self as autoscaler_core;
 
 pub mod alarm;
+pub mod alarm_template;
 pub mod audit;
 pub mod constraints;
 pub mod datetime;
 pub mod decide;
 pub mod decision;
 pub mod facts;
+pub mod glob;
 pub mod limits;
 pub mod metric_math;
 pub mod partition;
+pub mod pattern;
 pub mod pause;
 pub mod policy;
 pub mod priority;

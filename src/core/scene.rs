@@ -7,7 +7,7 @@ use autoscaler_core::{
     facts::{Facts, Fetched, Series, StreamStatus, StreamSummary, Switches, Traffic},
     policy::demand::Share,
     scaling::{Outcome, RecentScalings, Scaling},
-    subscription::{Account, Permille, Policy, Subscription},
+    subscription::{Account, Origin, Permille, Policy, Subscription},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,6 +41,7 @@ pub fn subscription() -> Subscription {
         reads: false,
         windows: Arc::default(),
         throttle_share: Share(5_000),
+        origin: Origin::Named,
     }
 }
 

@@ -4,7 +4,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{alarm::AlarmNames, policy::demand::Share, window::Window};
+use crate::{
+    alarm::{AlarmNames, ContractError},
+    policy::demand::Share,
+    window::Window,
+};
 
 /// An AWS account and Region; the SDK's own provider chain fills in what is `None`.
 ///
@@ -62,6 +66,19 @@ pub struct Subscription {
     /// The adaptive policy doubles a stream when more than this share of its records was rejected;
     /// zero ignores rejections.
     pub throttle_share: Share,
+    pub origin: Origin,
+}
+
+/// What subscribes a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// An entry with the stream's name or alarm.
+    #[default]
+    Named,
+    /// The entry with this pattern.
+    Pattern(Arc<str>),
+    /// These entries, with different patterns: the stream is not scaled.
+    Conflict(Arc<str>),
 }
 
 /// How a target shard count is chosen.
@@ -102,6 +119,22 @@ impl Subscription {
     /// The name to show before the stream's name is known.
     pub fn label(&self) -> &str {
         self.stream.as_deref().unwrap_or(&self.alarms.scale_up)
+    }
+
+    /// Whether a pattern subscribes it.
+    pub fn is_discovered(&self) -> bool {
+        self.origin != Origin::Named
+    }
+
+    /// An error where several patterns subscribe it.
+    pub fn conflict(&self) -> Result<(), ContractError> {
+        match &self.origin {
+            Origin::Named | Origin::Pattern(_) => Ok(()),
+            Origin::Conflict(entries) => Err(ContractError::TwoPatterns {
+                stream: self.label().to_owned(),
+                entries: entries.to_string(),
+            }),
+        }
     }
 }
 

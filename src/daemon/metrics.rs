@@ -108,6 +108,11 @@ impl Metrics {
             // Another host knows better by now.
             state.streams.forget();
         }
+        if let Some(roster) = &report.roster {
+            state.context = Arc::new(state.context.with_roster((**roster).clone()));
+            let context = state.context.clone();
+            state.streams.follow(&context);
+        }
         let tick = state.ticks.ended();
         for stream in &report.streams {
             state.streams.take_in(stream, tick, report.dry_run);

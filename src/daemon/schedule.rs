@@ -133,7 +133,8 @@ async fn reload_plan(
         Ok(prepared) => {
             // Two plans would share one spool and one lease, so the old plan ends first.
             old.end().await;
-            let new = reload.plan(prepared).await?;
+            let mut new = reload.plan(prepared).await?;
+            new.autoscaler.adopt(&old.autoscaler);
             if new.schedule != old.schedule {
                 *cron = Cron::start(&new.schedule)
                     .await

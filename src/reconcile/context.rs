@@ -2,13 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use autoscaler_core::subscription::{Subscription, SubscriptionId};
+use autoscaler_core::subscription::{Account, Subscription, SubscriptionId};
 
 use crate::{
     aws::{Aws, RegionClients},
     config::Config,
     output::error::chain,
-    reconcile::{clock::Clock, lease::Lease, scaling_log::ScalingLog, spool::Spool},
+    reconcile::{
+        clock::Clock, lease::Lease, roster::Roster, scaling_log::ScalingLog, spool::Spool,
+    },
 };
 
 /// The kind of process, which decides whether it owns the spool and takes the lease.
@@ -32,12 +34,15 @@ pub struct Process {
     pub dry_run: bool,
 }
 
-/// The configuration, and what was made from it: clients, scaling log, clock, lease.
-#[derive(Debug)]
+/// The configuration, and what was made from it: clients, scaling log, clock, lease. Clones share
+/// them.
+#[derive(Clone, Debug)]
 pub struct Context {
-    pub config: Config,
+    pub config: Arc<Config>,
+    /// The subscriptions in force.
+    pub roster: Arc<Roster>,
     pub aws: Aws,
-    pub scaling_log: ScalingLog,
+    pub scaling_log: Arc<ScalingLog>,
     pub clock: Clock,
     /// No writes are made.
     pub dry_run: bool,
@@ -65,23 +70,43 @@ impl Context {
         let spool = spool(&config.state_dir, role, dry_run);
         let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, spool);
         Self {
-            config,
+            roster: Arc::new(Roster::of(&config.subscriptions)),
+            config: Arc::new(config),
             aws,
-            scaling_log,
+            scaling_log: Arc::new(scaling_log),
             clock,
             dry_run,
             lease,
         }
     }
 
-    /// The subscription with this id, which must come from this configuration.
-    pub fn subscription(&self, id: SubscriptionId) -> &Subscription {
-        &self.config.subscriptions[id.index()]
+    /// The same with other subscriptions in force.
+    pub fn with_roster(&self, roster: Roster) -> Self {
+        Self {
+            roster: Arc::new(roster),
+            ..self.clone()
+        }
     }
 
-    /// Every subscription's id, in the order of the configuration.
+    /// The subscription with this id, which must come from this configuration.
+    pub fn subscription(&self, id: SubscriptionId) -> &Subscription {
+        self.roster.get(id)
+    }
+
+    /// Every subscription's id, first those of the configuration in its order.
     pub fn subscription_ids(&self) -> impl Iterator<Item = SubscriptionId> + use<> {
-        (0..self.config.subscriptions.len()).map(SubscriptionId::new)
+        let roster = self.roster.clone();
+        (0..roster.end())
+            .map(SubscriptionId::new)
+            .filter(move |id| roster.has(*id))
+    }
+
+    /// Whether streams of an account and Region are subscribed, or would be if they had alarms.
+    pub fn subscribes_in(&self, account: &Account) -> bool {
+        let mut patterns = self.config.patterns.iter();
+        let mut subscriptions = self.roster.subscriptions();
+        patterns.any(|it| it.settings.account == *account)
+            || subscriptions.any(|it| it.account == *account)
     }
 
     /// The AWS clients of a subscription's account and Region.

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod context;
+pub mod discovery;
 pub mod execute;
 pub mod execution;
 pub mod inspect;
@@ -9,6 +10,7 @@ pub mod lease;
 pub mod lease_guard;
 pub mod poll;
 pub mod report;
+pub mod roster;
 pub mod scaling_log;
 pub mod shared_metrics;
 pub mod spool;

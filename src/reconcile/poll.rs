@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The subscriptions of one account and Region, by alarm name and, if known, by stream name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
     streams: HashMap<String, SubscriptionId>,
@@ -48,6 +48,20 @@ impl Index {
             .copied()
     }
 
+    /// Whether an alarm of this name is subscribed.
+    pub fn has(&self, alarm: &str) -> bool {
+        self.alarms.contains_key(alarm)
+    }
+
+    /// The subscribed alarms among these.
+    pub fn firing(&self, alarms: Vec<Alarm>) -> Vec<Firing> {
+        let ours = |alarm: Alarm| {
+            let (id, direction) = *self.alarms.get(&alarm.name)?;
+            Some((id, direction, alarm))
+        };
+        alarms.into_iter().filter_map(ours).collect()
+    }
+
     /// How many DescribeAlarms calls it takes to ask for all of them by name.
     fn calls_by_name(&self) -> usize {
         self.alarms.len().div_ceil(ALARMS_PER_CALL)
@@ -69,13 +83,13 @@ const POLLS_BY_NAME: u32 = 15;
 /// An alarm in ALARM: its subscription, and its direction within the pair.
 pub type Firing = (SubscriptionId, Direction, Alarm);
 
-/// Reads which subscribed alarms are in ALARM: all of them with one filtered call, or by name where
-/// that is cheaper.
+/// Reads which alarms are in ALARM: all of the account with one filtered call, or the subscribed
+/// ones by name where that is cheaper.
 pub async fn poll(
     clients: &RegionClients,
     index: &Index,
     mode: &mut PollMode,
-) -> Result<Vec<Firing>, aws::Error> {
+) -> Result<Vec<Alarm>, aws::Error> {
     let by_name = index.calls_by_name();
     if let PollMode::ByName { polls_left } = mode {
         match polls_left.checked_sub(1) {
@@ -87,7 +101,7 @@ pub async fn poll(
         PollMode::Filtered => clients.cloudwatch.alarms_in_alarm(by_name.max(1)).await?,
         PollMode::ByName { .. } => None,
     };
-    let alarms = match filtered {
+    let mut alarms = match filtered {
         Some(alarms) => alarms,
         None => {
             if *mode == PollMode::Filtered {
@@ -98,11 +112,8 @@ pub async fn poll(
             poll_by_name(clients, index).await?
         }
     };
-    let ours = |alarm: Alarm| {
-        let (id, direction) = *index.alarms.get(&alarm.name)?;
-        (alarm.state == State::Alarm).then_some((id, direction, alarm))
-    };
-    Ok(alarms.into_iter().filter_map(ours).collect())
+    alarms.retain(|alarm| alarm.state == State::Alarm);
+    Ok(alarms)
 }
 
 async fn poll_by_name(clients: &RegionClients, index: &Index) -> Result<Vec<Alarm>, aws::Error> {

@@ -1,13 +1,16 @@
 //! One rendering of what a tick did: as JSON for scripts, as a table for people, as log lines.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::output::{
-    names::{Named, distinct_names},
-    table::{and_more, millis, rows, wrap},
+use crate::{
+    output::{
+        names::{Named, distinct_names},
+        table::{and_more, millis, rows, wrap},
+    },
+    reconcile::roster::Roster,
 };
 
 use autoscaler_core::{
@@ -198,6 +201,16 @@ pub struct Report {
     /// The Regions whose alarms could not be polled, and why.
     #[serde(skip)]
     pub unpolled: Vec<String>,
+    /// The Regions whose alarms could not be listed, and why: streams that patterns subscribe may
+    /// be unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<String>,
+    /// The Regions whose alarms have not been listed yet.
+    #[serde(skip)]
+    pub listing: Vec<String>,
+    /// The subscriptions, where the tick has changed them.
+    #[serde(skip)]
+    pub roster: Option<Arc<Roster>>,
     /// Subscriptions that this process has not inspected yet.
     #[serde(skip)]
     pub uninspected: usize,
@@ -222,6 +235,9 @@ impl Report {
             standby: None,
             skipped: None,
             unpolled: Vec::new(),
+            unlisted: Vec::new(),
+            listing: Vec::new(),
+            roster: None,
             uninspected: 0,
             scaling_log_error: None,
             late_by: None,
@@ -261,13 +277,27 @@ impl Report {
         }
         self.unpolled.extend(later.unpolled);
         self.uninspected = later.uninspected;
+        self.unlisted = later.unlisted;
+        self.listing = later.listing;
+        self.roster = later.roster.or(self.roster);
         self.scaling_log_error = later.scaling_log_error;
         self
     }
 
-    /// Whether a stream failed, or the scaling log cannot work.
+    /// The report of a run that does not continue: what it has not listed stays unknown.
+    pub fn ending(mut self) -> Self {
+        let listing = std::mem::take(&mut self.listing).into_iter();
+        let late = listing.map(|region| format!("{region}: not listed within tick_timeout"));
+        self.unlisted.extend(late);
+        self
+    }
+
+    /// Whether a stream failed or may be unknown, or the scaling log cannot work.
     pub fn failed(&self) -> bool {
-        self.scaling_log_error.is_some() || self.streams.iter().any(|it| it.error.is_some())
+        let unseen = !self.unlisted.is_empty() || !self.unpolled.is_empty();
+        unseen
+            || self.scaling_log_error.is_some()
+            || self.streams.iter().any(|it| it.error.is_some())
     }
 
     /// The object that `--output json` prints.
@@ -327,7 +357,16 @@ impl Report {
             1 if resting == total => "all at rest".to_owned(),
             _ => words.join(", "),
         };
-        format!("{streams}, {what} ({} ms)", self.duration_ms)
+        let unlisted = match (self.unlisted.first(), self.listing.first()) {
+            (Some(error), _) => format!("; alarms not listed: {error}"),
+            (None, Some(region)) => format!("; the alarms of {region} are being listed"),
+            (None, None) => String::new(),
+        };
+        let separator = if what.is_empty() { "" } else { ", " };
+        format!(
+            "{streams}{separator}{what}{unlisted} ({} ms)",
+            self.duration_ms
+        )
     }
 
     /// The table that a person reads, at most `width` columns wide where that is given.
@@ -391,7 +430,15 @@ impl Report {
             None => String::new(),
         };
         let calls = wrap(&format!("AWS calls: {calls}"), "", "  ", width);
-        format!("{table}\n{summary}{log}{calls}")
+        let unlisted: String = self
+            .unlisted
+            .iter()
+            .map(|error| {
+                let text = format!("error: alarms could not be listed: {error}");
+                wrap(&text, "", "  ", width)
+            })
+            .collect();
+        format!("{table}\n{summary}{unlisted}{log}{calls}")
     }
 }
 

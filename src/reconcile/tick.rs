@@ -1,5 +1,6 @@
 //! One tick for all subscriptions, streams side by side: poll, inspect, execute, report.
 
+mod discover;
 mod dispatch;
 mod memory;
 mod notices;
@@ -29,18 +30,20 @@ use crate::{
     output::table::millis,
     reconcile::{
         context::Context,
+        discovery,
         lease::{Lease, LeaseTerm, Standing},
         poll::{Index, PollMode},
         report::{NO_KNOWN_HOST, Report, StreamReport},
     },
 };
+use discover::Patterns;
 use memory::Memory;
 use stream::StreamOutcome;
 use upkeep::Upkeep;
 use windows::{Windows, look_again};
 
 /// How long a tick of the daemon waits for the upkeep of the scaling log after it has started
-/// streams.
+/// streams, and how long the first poll waits for the first listing of alarms.
 const UPKEEP_GRACE: Duration = Duration::from_secs(1);
 
 /// Without state of an earlier tick, the audit covers the streams that were due in this time.
@@ -53,6 +56,7 @@ pub struct Autoscaler {
     groups: Vec<Group>,
     memory: Memory,
     windows: Windows,
+    patterns: Patterns,
     /// Reports list every subscription, not only those with something to report.
     report_all: bool,
     /// Streams being worked on. Work may outlast a tick, because rewriting alarms is slow by quota
@@ -92,22 +96,21 @@ struct Group {
 impl Autoscaler {
     /// An autoscaler that has not ticked yet.
     pub fn new(context: Arc<Context>, report_all: bool) -> Self {
-        let mut accounts: BTreeMap<&Account, Vec<SubscriptionId>> = BTreeMap::new();
-        for id in context.subscription_ids() {
-            let account = &context.subscription(id).account;
-            accounts.entry(account).or_default().push(id);
-        }
-        let group = |(account, ids): (&Account, Vec<SubscriptionId>)| Group {
+        let patterned = discovery::accounts(&context);
+        let subscribed = context.roster.subscriptions().map(|it| &it.account);
+        let accounts: BTreeSet<&Account> = subscribed.chain(patterned.iter().copied()).collect();
+        let group = |account: &Account| Group {
             account: account.clone(),
             region: context.aws.clients(account).region.clone(),
-            index: Arc::new(Index::new(&context, &ids)),
+            index: Arc::default(),
             mode: PollMode::default(),
         };
-        let groups = accounts.into_iter().map(group).collect();
-        let ids = context.subscription_ids();
-        let windows = Windows::new(ids.map(|id| (id, context.subscription(id))));
-        Self {
-            windows,
+        let groups: Vec<Group> = accounts.into_iter().map(group).collect();
+        let of_pattern = |id: &GroupId| patterned.contains(&groups[id.index()].account);
+        let patterns = Patterns::new((0..groups.len()).map(GroupId).filter(of_pattern));
+        let mut autoscaler = Self {
+            windows: Windows::default(),
+            patterns,
             context,
             groups,
             memory: Memory::default(),
@@ -119,13 +122,32 @@ impl Autoscaler {
             reports: BTreeMap::new(),
             unpolled: Vec::new(),
             earlier: None,
+        };
+        autoscaler.index();
+        autoscaler
+    }
+
+    /// Indexes the subscriptions in force.
+    fn index(&mut self) {
+        let context = &self.context;
+        let mut ids: HashMap<&Account, Vec<SubscriptionId>> = HashMap::new();
+        for id in context.subscription_ids() {
+            let account = &context.subscription(id).account;
+            ids.entry(account).or_default().push(id);
         }
+        for group in &mut self.groups {
+            let ids = ids.remove(&group.account).unwrap_or_default();
+            group.index = Arc::new(Index::new(context, &ids));
+        }
+        let ids = context.subscription_ids();
+        self.windows = Windows::new(ids.map(|id| (id, context.subscription(id))));
     }
 
     /// Has every stream inspected once, whatever its alarms say: at the start of a daemon, after a
     /// reload, and in a dry run.
     pub fn inspect_all(&mut self) {
         self.memory.overdue.extend(self.context.subscription_ids());
+        self.patterns.inspect_first();
     }
 
     /// Inspects and scales every stream that needs it, and returns a report. Failures are reported
@@ -160,20 +182,26 @@ impl Autoscaler {
             self.memory = self.memory.after_another_host();
             self.memory.term = term;
             self.inspect_all();
+            self.patterns.list_again();
         }
         self.reap(now);
+        let grace = deadline.min(Instant::now() + UPKEEP_GRACE);
+        self.list(grace, now).await;
         self.memory
             .take_changes(&self.windows.changes(self.memory.last_tick, now), now);
         self.start_upkeep(now);
         self.poll_and_start(now, term, deadline).await;
         let grace = deadline.min(Instant::now() + upkeep_grace);
         self.finish_upkeep(grace, now).await;
+        self.take_listings(grace, now).await;
         self.start_recoveries(now, term, deadline).await;
         self.wait(deadline).await;
         self.memory.last_tick = Some(now);
         self.report_rest(now);
         let calls = self.context.aws.meter.since(&calls);
-        self.report(now, millis(started.elapsed()), calls)
+        let report = self.report(now, millis(started.elapsed()), calls);
+        self.memory.notices.end_tick();
+        report
     }
 
     /// Reports what the tick did not inspect: streams still under way, lasting failures and, if
@@ -192,7 +220,6 @@ impl Autoscaler {
             }
         }
         self.report_quiet(now);
-        self.memory.notices.end_tick();
     }
 
     /// Reports the streams that nothing happened to, where that is worth reporting.
@@ -228,11 +255,12 @@ impl Autoscaler {
             let report = self.tick_with(wait, wait).await;
             let report = self.after_earlier(report);
             let left = self.memory.overdue.len();
-            let progresses = left > 0 && left < overdue;
-            let is_done = self.under_way() == 0 && !progresses;
+            let progresses = left > 0 && (left < overdue || report.roster.is_some());
+            let lists = !report.listing.is_empty();
+            let is_done = self.under_way() == 0 && !progresses && !lists;
             if is_done || Instant::now() >= end {
                 self.cut().await;
-                return report;
+                return report.ending();
             }
             self.earlier = Some(report);
         }
@@ -254,7 +282,7 @@ impl Autoscaler {
     fn stand_by(&mut self, started_at: Timestamp, holder: Option<String>) -> Report {
         self.memory = self.memory.after_another_host();
         Report {
-            at_rest: self.context.config.subscriptions.len(),
+            at_rest: self.context.roster.len(),
             standby: Some(holder.unwrap_or_else(|| NO_KNOWN_HOST.to_owned())),
             ..Report::of_nothing(started_at, self.context.dry_run)
         }
@@ -277,10 +305,16 @@ impl Autoscaler {
     /// not persist, would never reach some streams.
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
-        self.memory.load(state_dir, now);
-        let keys = self.context.subscription_ids().map(|id| self.key(id));
-        let keys: BTreeSet<String> = keys.collect();
-        self.memory.forget_unknown(&keys);
+        let kept = self.memory.load(state_dir, now);
+        self.restore(kept.discovered, now);
+        let keys = self.context.subscription_ids().map(|id| (self.key(id), id));
+        let keys: BTreeMap<String, SubscriptionId> = keys.collect();
+        self.memory.forget_unknown(|key| keys.contains_key(key));
+        let overdue = kept.overdue.iter().filter_map(|key| keys.get(key));
+        self.memory.overdue.extend(overdue);
+        let scheduled = kept.scheduled.iter();
+        let scheduled = scheduled.filter_map(|(key, at)| Some((*keys.get(key)?, *at)));
+        self.memory.scheduled.extend(scheduled);
         if self.memory.last_tick.is_none() {
             let interval = self.context.config.audit_interval.unwrap_or_default();
             self.memory.last_tick = now.saturating_sub(interval).ok();
@@ -292,7 +326,9 @@ impl Autoscaler {
     pub fn save_state(&self, state_dir: &Path) {
         let open = self.context.scaling_log.open_scalings();
         let nothing_is_open = self.under_way.is_empty() && open.is_empty();
-        self.memory.save(state_dir, nothing_is_open);
+        let (discovered, key) = (self.discovered(), |id| self.key(id));
+        self.memory
+            .save(state_dir, nothing_is_open, discovered, key);
     }
 
     async fn cut(&mut self) -> usize {
@@ -346,8 +382,14 @@ impl Autoscaler {
                     sightings,
                     decision,
                     mut report,
+                    lacks_alarm,
                     mute_rules,
                 } = outcome;
+                if lacks_alarm && self.context.subscription(id).is_discovered() {
+                    self.lose(id, now);
+                    return;
+                }
+                self.note_stream(id, report.stream.as_deref(), now);
                 if let Some(sightings) = sightings {
                     self.memory.sightings.insert(self.key(id), sightings);
                 }
@@ -418,16 +460,17 @@ impl Autoscaler {
         api_calls: BTreeMap<String, u64>,
     ) -> Report {
         let reports = std::mem::take(&mut self.reports);
-        let all = self.context.config.subscriptions.len();
-        Report {
+        let all = self.context.roster.len();
+        let report = Report {
             duration_ms,
             api_calls,
-            at_rest: all - reports.len(),
+            at_rest: all.saturating_sub(reports.len()),
             streams: reports.into_values().collect(),
             unpolled: std::mem::take(&mut self.unpolled),
             uninspected: all.saturating_sub(self.memory.inspected.len()),
             scaling_log_error: self.memory.scaling_log_error.clone(),
             ..Report::of_nothing(started_at, self.context.dry_run)
-        }
+        };
+        self.report_listings(report, started_at)
     }
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs, path::Path, sync::Arc, time::Duration};
 use autoscaler_core::{
     alarm::AlarmNames,
     policy::demand::Share,
-    subscription::{Account, Permille, Policy, Subscription},
+    subscription::{Account, Origin, Permille, Policy, Subscription},
 };
 use kinesis_autoscaler::config::{
     Config, HighAvailability, LogFormat, LogTable, Metrics, Overrides, PairDesign, Prices, Quotas,
@@ -80,6 +80,7 @@ fn minimal() -> Config {
             throttle_share: 0.005,
         },
         ignore_fields: Vec::new(),
+        patterns: Vec::new(),
         subscriptions: vec![orders()],
         unmatched_includes: Vec::new(),
     }
@@ -103,6 +104,7 @@ fn orders() -> Subscription {
         reads: false,
         windows: Arc::default(),
         throttle_share: Share(5_000),
+        origin: Origin::Named,
     }
 }
 
@@ -251,6 +253,7 @@ fn every_key_is_read() {
             reads: false,
             windows: Arc::default(),
             throttle_share: Share(0),
+            origin: Origin::Named,
         }
     );
     assert_eq!(clicks.stream, None);
@@ -516,6 +519,7 @@ fn the_commented_file_shows_the_defaults() {
     whole.subscriptions[0].account = Account::default();
     assert_eq!(whole.subscriptions[0].windows.len(), 2);
     whole.subscriptions[0].windows = Arc::default();
+    assert_eq!(std::mem::take(&mut whole.patterns).len(), 1);
     assert_eq!(whole, plain);
 }
 
@@ -607,4 +611,27 @@ fn windows_of_every_stream_are_shared_and_a_stream_can_have_its_own() {
     )
     .unwrap();
     assert_eq!(config.subscriptions[0].windows[0].cap, Some(4));
+}
+
+#[test]
+fn an_entry_can_subscribe_by_pattern() {
+    let text = format!(
+        "{MINIMAL}\n[[streams]]\nmatch = \"prod-*\"\nexcept = [\"*-test\", \"x?\"]\nmin_shards = 3\n\
+         region = \"us-east-1\"\nalarm_name = \"{{direction}}/{{stream}}\"\n[[streams]]\nname = \"b\"\n"
+    );
+    let config = Config::from_toml(&text).unwrap();
+    let [pattern] = &config.patterns[..] else {
+        panic!("one pattern")
+    };
+    assert_eq!((pattern.entry, pattern.glob.as_str()), (1, "prod-*"));
+    assert_eq!(pattern.except, ["*-test", "x?"]);
+    let found = pattern.subscription("prod-a").unwrap();
+    assert_eq!(found.alarms.scale_down, "scale-down/prod-a");
+    assert_eq!(found.min_shards, 3);
+    assert_eq!(found.account.region.as_deref(), Some("us-east-1"));
+    assert!(config.accounts().any(|it| *it == found.account));
+    let entries = [0, 1].map(|subscription| config.entry(subscription));
+    assert_eq!(entries, [0, 2], "the pattern is entry 1");
+    let alone = "[log]\ntable = \"logs\"\n[[streams]]\nmatch = \"*\"\n";
+    assert_eq!(Config::from_toml(alone).unwrap().subscriptions, []);
 }

@@ -172,6 +172,20 @@ name = "a"\npolicy = "x"                          => streams[1].policy: must be 
 name = "a"\nreads = 1                             => streams[1].reads: expected true or false, found 1
 name = "a"\nreserved_scale_ups = 11               => streams[1].reserved_scale_ups: from 0 to 10
 name = "a"\nrole_arn = "role/a"                   => streams[1].role_arn: invalid role ARN
+match = ""                                        => streams[1].match: invalid pattern "" | `*` stands for any characters
+match = "prod-[ab]"                               => streams[1].match: invalid pattern "prod-[ab]" | `*` stands for any characters and `?` for one
+match = ["a", "b"]                                => streams[1].match: expected a string
+match = "a*"\nexcept = "*-test"                   => streams[1].except: expected an array of strings
+match = "a*"\nexcept = ["a b"]                    => streams[1].except: invalid pattern "a b"
+match = "a*"\nname = "a"                          => streams[1].match: either `name` or `match`, this one has both
+match = "a*"\nalarm = "a-scale-up"                => streams[1].match: either `alarm` or `match`, this one has both
+name = "a"\nexcept = ["b"]                        => streams[1].except: there is none | add `match = "prod-*"`
+except = ["b"]                                    => streams[1].except: there is none
+match = "a*"\nalarm_name = "{direction}"          => streams[1].alarm_name: no {stream} in it
+match = "a*"\nalarm_name = "{stream}"             => streams[1].alarm_name: no {direction} in it
+match = "a*"\nalarm_name = "{stream}-scale-up-{direction}" => streams[1].alarm_name: both `scale-up` and `scale-down`
+match = "a*"\nmin_shards = 4\nmax_shards = 2      => streams[1].min_shards: above max_shards, which is 2
+match = "a*"\nmach = "b*"                         => streams[1].mach: did you mean `match`?
 "#;
 
 /// Windows, each with its own error.

@@ -12,6 +12,7 @@ mod config_init;
 mod contract;
 mod crash;
 mod demo;
+mod discovery;
 mod emulator;
 mod error;
 mod exhaustion;

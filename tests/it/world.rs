@@ -11,6 +11,7 @@ use kinesis_autoscaler::{
     reconcile::{
         clock::Clock,
         context::{Context, Process, Role},
+        discovery::discover,
         report::{Report, StreamReport},
         tick::Autoscaler,
     },
@@ -126,7 +127,8 @@ impl World {
 
     /// The context of a command.
     pub async fn context(&self, config: Config, dry_run: bool) -> Arc<Context> {
-        self.process(config, Role::Command, dry_run).await
+        let context = self.process(config, Role::Command, dry_run).await;
+        Arc::new(discover((*context).clone(), &[]).await)
     }
 
     /// The program's own wiring, on the embedded AWS. The host is named after its state directory.

@@ -3,19 +3,21 @@
 
 use std::sync::Arc;
 
+use autoscaler_core::{glob::is_pattern, subscription::Subscription};
+
 use super::{Role, World, connect, context, load, network, world};
 use crate::{
     cli::Cli,
     commands::{
         backtest::{self, Backtest},
         consent::Consent,
-        pattern::is_pattern,
     },
     config::{CONFIG_VARIABLE, Config},
     output::{
         error::{Exit, Failure, Report},
         logging::{self, Level},
     },
+    reconcile::discovery::discover,
 };
 
 /// Finds what is to be replayed, and replays it.
@@ -38,8 +40,9 @@ pub(super) async fn run(cli: &Cli, args: &Backtest) -> Result<Exit, Failure> {
     let aws = connect(&world).await?;
     let _demo = world.demo.take();
     // It writes nothing, and so neither the spool nor the lease.
-    let context = Arc::new(context(world, aws, true, Role::Command));
-    backtest::run_history(&context, args, cli.output, Consent::from_flag(args.yes)).await
+    let context = discover(context(world, aws, true, Role::Command), &[]).await;
+    let consent = Consent::from_flag(args.yes);
+    backtest::run_history(&Arc::new(context), args, cli.output, consent).await
 }
 
 fn world_of(cli: &Cli, args: &Backtest, configured: Option<Config>) -> Result<World, Failure> {
@@ -82,6 +85,12 @@ fn subscribing(cli: &Cli, mut config: Config, streams: &[String]) -> Result<Conf
         all.any(|it| it.stream.as_ref() == Some(name) || it.alarms.both().contains(&name.as_str()))
     };
     let missing: Vec<String> = named(streams).filter(|it| !is_known(it)).cloned().collect();
+    // A stream that only lacks its alarms has the settings of its pattern all the same.
+    let fitting = missing.iter().filter_map(|name| config.by_pattern(name));
+    let fitting: Vec<Subscription> = fitting.collect();
+    let is_fitting = |name: &String| fitting.iter().any(|it| it.stream.as_ref() == Some(name));
+    let missing: Vec<String> = missing.into_iter().filter(|it| !is_fitting(it)).collect();
+    config.subscriptions.extend(fitting);
     if !missing.is_empty() {
         let home = config.home.clone();
         let mut added = unconfigured(cli, &missing)?.subscriptions;

@@ -15,7 +15,7 @@ use crate::{
 };
 use autoscaler_core::{
     alarm::Direction,
-    subscription::{Account, Policy, Subscription},
+    subscription::{Account, Origin, Policy, Subscription},
 };
 
 /// All candidates of a stream, in the order of the rows.
@@ -62,9 +62,10 @@ pub(super) fn all(args: &Backtest, subject: &Subject) -> Result<Vec<Candidate>, 
 /// The configuration with the subscription of this stream alone; `None` if there is none.
 pub fn one_stream(config: &Config, stream: &str) -> Option<Config> {
     let own = |it: &&Subscription| it.stream.as_deref() == Some(stream);
-    let subscription = config.subscriptions.iter().find(own)?;
+    let named = config.subscriptions.iter().find(own).cloned();
     Some(Config {
-        subscriptions: vec![subscription.clone()],
+        subscriptions: vec![named.or_else(|| config.by_pattern(stream))?],
+        patterns: Vec::new(),
         ..config.clone()
     })
 }
@@ -100,6 +101,7 @@ fn replayed(
         account,
         // An alarm alone may name the stream in the configuration.
         stream: Some(demand.stream.clone()),
+        origin: Origin::Named,
         ..subscription.clone()
     };
     Ok(Config {

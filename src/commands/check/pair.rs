@@ -41,6 +41,9 @@ pub fn judge(
     throttle_share: f64,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
+    if let Err(error) = subscription.conflict() {
+        found.push(broken(subscription.label(), &error));
+    }
     let mut terms = Vec::new();
     let names = &subscription.alarms;
     let mut expected = subscription.stream.clone();
@@ -120,6 +123,7 @@ fn broken(alarm: &str, error: &ContractError) -> Finding {
         ContractError::OtherStream { .. } => "other_stream",
         ContractError::OtherAccount { .. } => "other_account",
         ContractError::UnknownField { .. } => "unknown_field",
+        ContractError::TwoPatterns { .. } => "two_patterns",
     };
     // The line begins with the alarm's name already.
     let text = error.to_string();

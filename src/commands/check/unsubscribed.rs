@@ -21,7 +21,7 @@ pub async fn streams(
     let mut found = Vec::new();
     for (account, clients) in context.aws.all_clients() {
         // An account that only has the log table is not examined.
-        if !subscribed.iter().any(|(of, _)| *of == account) {
+        if !context.subscribes_in(account) {
             continue;
         }
         let names = clients.kinesis.provisioned_streams(MOST_STREAMS).await;

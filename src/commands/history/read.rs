@@ -9,7 +9,6 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{Log, Span};
 use crate::{
     aws::{self, Kind},
-    commands::pattern::{is_pattern, matches},
     config::nearest,
     output::{
         error::{Exit, Failure, Report},
@@ -20,7 +19,13 @@ use crate::{
         inspect::{self},
     },
 };
-use autoscaler_core::{facts::Facts, limits::PAIRS_PER_CALL, pause::Paused, scaling::Scaling};
+use autoscaler_core::{
+    facts::Facts,
+    glob::{is_pattern, matches},
+    limits::PAIRS_PER_CALL,
+    pause::Paused,
+    scaling::Scaling,
+};
 
 /// How many streams are read concurrently.
 const AT_ONCE: usize = 16;
@@ -160,14 +165,15 @@ fn unreadable(error: &aws::Error) -> Failure {
 /// The streams of all subscriptions. If a subscription names only an alarm, the alarm names the
 /// stream.
 async fn names(context: &Context, failed: &mut Vec<(String, aws::Error)>) -> BTreeSet<String> {
-    let subscriptions = &context.config.subscriptions;
-    let mut names: BTreeSet<String> = subscriptions
-        .iter()
+    let mut names: BTreeSet<String> = context
+        .roster
+        .subscriptions()
         .filter_map(|subscription| subscription.stream.clone())
         .collect();
     for (account, clients) in context.aws.all_clients() {
-        let by_alarm: Vec<_> = subscriptions
-            .iter()
+        let by_alarm: Vec<_> = context
+            .roster
+            .subscriptions()
             .filter(|it| it.stream.is_none() && it.account == *account)
             .collect();
         for batch in by_alarm.chunks(PAIRS_PER_CALL) {

@@ -209,6 +209,9 @@ pub(super) async fn chosen(
 
 fn stream_name(context: &Context, id: SubscriptionId, pair: &Pair) -> Result<String, Report> {
     let subscription = context.subscription(id);
+    if let Err(conflict) = subscription.conflict() {
+        return Err(on_stream(context, id, conflict.to_string()).hint(conflict.hint()));
+    }
     let name = subscription.stream.as_deref().or_else(|| pair.stream());
     name.map(ToOwned::to_owned).ok_or_else(|| {
         let why = "neither alarm of the pair exists, so that nothing names the stream";

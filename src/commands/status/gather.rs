@@ -88,10 +88,9 @@ pub async fn gather(context: &Arc<Context>) -> Status {
 
 /// The same, with metrics that are `known`, if these are not too old.
 pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
-    let subscriptions = &context.config.subscriptions;
-    let bar = Progress::new(subscriptions.len(), "reading streams");
+    let bar = Progress::new(context.roster.len(), "reading streams");
     let mut all: Vec<Gathered> = Vec::new();
-    all.resize_with(subscriptions.len(), Gathered::default);
+    all.resize_with(context.roster.end(), Gathered::default);
     pairs(context, &mut all).await;
     let fresh = known.is_fresh(context.clock.now());
     let traffic = match fresh {
@@ -123,7 +122,8 @@ pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
     let pauses = context.scaling_log.pauses(now).await.unwrap_or_default();
     let muted = mute_rules(context).await;
     let mut streams = Vec::with_capacity(all.len());
-    for (id, gathered) in context.subscription_ids().zip(all) {
+    for id in context.subscription_ids() {
+        let gathered = std::mem::take(&mut all[id.index()]);
         let subscription = context.subscription(id);
         let stream = gathered.facts.stream.found();
         let arn = stream.map_or("", |stream| &stream.arn);
@@ -216,9 +216,9 @@ async fn pairs(context: &Arc<Context>, all: &mut [Gathered]) {
 async fn streams(context: &Arc<Context>, all: &mut [Gathered], bar: &Progress) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut reads = JoinSet::new();
-    for (id, gathered) in context.subscription_ids().zip(all.iter_mut()) {
+    for id in context.subscription_ids() {
         let (context, room) = (context.clone(), room.clone());
-        let mut gathered = std::mem::take(gathered);
+        let mut gathered = std::mem::take(&mut all[id.index()]);
         reads.spawn(async move {
             // The semaphore is never closed.
             let _place = room.acquire().await;

@@ -1,5 +1,7 @@
 //! The names, types and help of all series, and their values at the time of a scrape.
 
+use crate::reconcile::discovery;
+
 use super::{
     State, add, health,
     page::{Format, Kind, Page, label},
@@ -42,7 +44,7 @@ fn program(state: &State, page: &mut Page) {
     let standby = last.is_some_and(|last| last.standby.is_some());
     let healthy = health::judge(&state.context, last).healthy;
     let log_works = last.is_none_or(|last| last.scaling_log_error.is_none());
-    let subscriptions = state.context.config.subscriptions.len();
+    let subscriptions = state.context.roster.len();
     let spooled = state.context.scaling_log.spooled();
     for (name, value, help) in [
         (
@@ -73,6 +75,24 @@ fn program(state: &State, page: &mut Page) {
         ),
     ] {
         page.family(name, Kind::Gauge, help).sample("", value);
+    }
+    discovered(state, page);
+}
+
+/// Also the Regions in which patterns subscribe nothing, because that may be the news.
+fn discovered(state: &State, page: &mut Page) {
+    let context = &state.context;
+    let mut counts = state.streams.discovered();
+    for account in discovery::accounts(context) {
+        let region = context.aws.clients(account).region.as_str();
+        counts.entry((region, account.name())).or_default();
+    }
+    let help = "Streams that patterns subscribe, by Region and account";
+    let mut family = page.family("discovered_streams", Kind::Gauge, help);
+    for ((region, account), count) in counts {
+        let account = account.map(|it| format!(",{}", label("account", it)));
+        let labels = label("region", region) + &account.unwrap_or_default();
+        family.sample(&labels, count);
     }
 }
 

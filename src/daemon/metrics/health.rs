@@ -51,6 +51,8 @@ pub(super) struct LastTick {
     result: String,
     failed: usize,
     unpolled: Vec<String>,
+    /// Why streams that patterns subscribe may be unknown.
+    unlisted: Option<String>,
     pub standby: Option<String>,
     pub scaling_log_error: Option<String>,
 }
@@ -68,6 +70,7 @@ impl LastTick {
             result: report.summary(),
             failed: failed.count(),
             unpolled: report.unpolled.clone(),
+            unlisted: unlisted(report),
             standby: report.standby.clone(),
             scaling_log_error: report.scaling_log_error.clone(),
         }
@@ -118,11 +121,21 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
     if let Some(unpolled) = last.unpolled.first() {
         return Some(format!("AWS could not be polled: {unpolled}"));
     }
+    if let Some(unlisted) = &last.unlisted {
+        return Some(unlisted.clone());
+    }
     if last.standby.as_deref() == Some(NO_KNOWN_HOST) {
         return Some("no host is known to hold the lease, so no stream is scaled".to_owned());
     }
     let error = last.scaling_log_error.as_ref()?;
     Some(format!("the scaling log does not work: {error}"))
+}
+
+fn unlisted(report: &Report) -> Option<String> {
+    let failed = report.unlisted.first();
+    let failed = failed.map(|error| format!("alarms could not be listed: {error}"));
+    let pending = report.listing.first();
+    failed.or_else(|| pending.map(|it| format!("the alarms of {it} have not been listed yet")))
 }
 
 /// The longer of the next two intervals of the schedule after `from`.

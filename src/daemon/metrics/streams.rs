@@ -37,6 +37,8 @@ struct Stream {
     windows: Arc<[Window]>,
     min_shards: u32,
     max_shards: u32,
+    /// Whether a pattern subscribes it.
+    discovered: bool,
     watched: bool,
     shards: Option<u32>,
     target: Option<u32>,
@@ -62,8 +64,28 @@ struct Asked {
 impl Streams {
     /// The streams of a configuration; what is known of those that it had before stays.
     pub fn adopt(&mut self, context: &Context) {
+        let before = std::mem::take(&mut self.0);
+        let fits = |name: &String| context.config.by_pattern(name).is_some();
+        // They are discovered again with the first listing.
+        let (discovered, others) = before
+            .into_iter()
+            .partition(|(_, it)| it.discovered && it.name.as_ref().is_some_and(fits));
+        self.0 = others;
+        self.follow(context);
+        let known: BTreeMap<Key, Stream> = discovered;
+        for (key, stream) in known {
+            self.0.entry(key).or_insert(stream);
+        }
+        // The pairs may be others now.
+        self.0
+            .values_mut()
+            .for_each(|stream| stream.watched = false);
+    }
+
+    /// The streams that are subscribed now; what is known of those that were before stays.
+    pub fn follow(&mut self, context: &Context) {
         let mut before = std::mem::take(&mut self.0);
-        for subscription in &context.config.subscriptions {
+        for subscription in context.roster.subscriptions() {
             let key = Key::new(subscription, context);
             let mut stream = before.remove(&key).unwrap_or_default();
             stream.name = subscription.stream.clone().or(stream.name);
@@ -71,10 +93,19 @@ impl Streams {
             stream.windows = subscription.windows.clone();
             stream.min_shards = subscription.min_shards;
             stream.max_shards = subscription.max_shards;
-            // The pair may be another one now.
-            stream.watched = false;
+            stream.discovered = subscription.is_discovered();
             self.0.insert(key, stream);
         }
+    }
+
+    /// How many of them patterns have discovered, by Region and account.
+    pub fn discovered(&self) -> BTreeMap<(&str, Option<&str>), usize> {
+        let mut counts = BTreeMap::new();
+        for (key, _) in self.0.iter().filter(|(_, it)| it.discovered) {
+            let place = (key.region.as_str(), key.account.as_deref());
+            *counts.entry(place).or_default() += 1;
+        }
+        counts
     }
 
     /// Another host knows better by now.
@@ -93,7 +124,10 @@ impl Streams {
             region: report.region.clone(),
             account: report.account.clone(),
         };
-        let stream = self.0.entry(key).or_default();
+        // Work on a stream may end after its subscription has.
+        let Some(stream) = self.0.get_mut(&key) else {
+            return;
+        };
         stream.name = report.stream.clone().or(stream.name.take());
         stream.take_in(report, tick, dry_run);
     }

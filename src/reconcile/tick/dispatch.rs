@@ -52,7 +52,7 @@ pub(super) type Candidates = BTreeMap<SubscriptionId, Candidate>;
 
 /// A result of reading a group.
 enum Read {
-    Poll(GroupId, PollMode, Result<Vec<Firing>, aws::Error>),
+    Poll(GroupId, PollMode, Result<Vec<Alarm>, aws::Error>),
     /// The alarms of some of its streams.
     Pairs(
         GroupId,
@@ -96,12 +96,14 @@ impl Autoscaler {
         }
         while let Ok(Some(read)) = timeout_at(deadline, reads.calls.join_next()).await {
             match read {
-                Ok(Read::Poll(group, mode, firing)) => {
+                Ok(Read::Poll(group, mode, alarms)) => {
                     self.groups[group.index()].mode = mode;
                     unpolled.remove(&group);
-                    match firing {
+                    match alarms {
                         Err(error) => self.fail_group(group, &read_failed(&error), now),
-                        Ok(firing) => {
+                        Ok(alarms) => {
+                            self.discover_firing(group, &alarms, now);
+                            let firing = self.group(group).index.firing(alarms);
                             let due = self.of_group(group, &mut due);
                             let candidates = self.candidates(firing, due, now);
                             self.admit(group, candidates, &mut reads);
@@ -221,8 +223,8 @@ impl Autoscaler {
     /// and those whose audit is due.
     fn due(&self, now: Timestamp) -> Candidates {
         let mut due = self.recoveries();
-        let all = self.context.config.subscriptions.len();
-        let known = |id: &SubscriptionId| id.index() < all;
+        let roster = &self.context.roster;
+        let known = |id: &SubscriptionId| roster.has(*id);
         let scheduled = self.memory.scheduled.iter();
         let scheduled = scheduled.filter(|(id, at)| known(id) && **at <= now);
         for (id, _) in scheduled.take(OVERDUE_PER_TICK) {
@@ -236,8 +238,9 @@ impl Autoscaler {
         let mut turns: Vec<SubscriptionId> = overdue.collect();
         if let Some(interval) = self.context.config.audit_interval {
             let last = self.memory.last_tick.unwrap_or(after(now, -FIRST_AUDIT));
-            let audited = audit::due(last, now, interval, all);
-            turns.extend(audited.into_iter().map(SubscriptionId::new));
+            let audited = audit::due(last, now, interval, roster.end());
+            let audited = audited.into_iter().map(SubscriptionId::new);
+            turns.extend(audited.filter(known));
         }
         for id in turns {
             due.entry(id).or_insert_with(|| Candidate {
@@ -310,8 +313,8 @@ impl Autoscaler {
         let clients = self.context.aws.clients(&group.account).clone();
         let (index, mut mode) = (group.index.clone(), group.mode);
         async move {
-            let firing = poll::poll(&clients, &index, &mut mode).await;
-            Read::Poll(id, mode, firing)
+            let alarms = poll::poll(&clients, &index, &mut mode).await;
+            Read::Poll(id, mode, alarms)
         }
     }
 

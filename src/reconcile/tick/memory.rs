@@ -71,16 +71,37 @@ struct Saved {
     last_tick: Timestamp,
     /// Set if nothing was open when that process ended.
     open_read_at: Option<Timestamp>,
+    /// By the keys of the subscriptions, because ids hold within one process.
     #[serde(default)]
-    overdue: BTreeSet<SubscriptionId>,
+    overdue_streams: BTreeSet<String>,
     #[serde(default)]
-    scheduled: BTreeMap<SubscriptionId, Timestamp>,
+    scheduled_streams: BTreeMap<String, Timestamp>,
+    #[serde(default)]
+    discovered: Vec<Discovered>,
     #[serde(default)]
     notices: BTreeMap<String, Notice>,
     #[serde(default)]
     failures: BTreeMap<String, LastingFailure>,
     #[serde(default)]
     sightings: BTreeMap<String, Sightings>,
+}
+
+/// What a pattern was found to subscribe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Discovered {
+    /// Tells the pattern from others.
+    pub pattern: String,
+    /// When the alarms were listed last.
+    pub listed_at: Option<Timestamp>,
+    pub streams: BTreeSet<String>,
+}
+
+/// What an earlier process saved about subscriptions, by their keys.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub overdue: BTreeSet<String>,
+    pub scheduled: BTreeMap<String, Timestamp>,
+    pub discovered: Vec<Discovered>,
 }
 
 fn write(state_dir: &Path, saved: &Saved) -> bool {
@@ -212,17 +233,15 @@ impl Memory {
     ///
     /// Its statement that nothing is open is removed from disk: if this process dies, the next one
     /// reads the scaling log itself.
-    pub fn load(&mut self, state_dir: &Path, now: Timestamp) {
+    pub fn load(&mut self, state_dir: &Path, now: Timestamp) -> Kept {
         let text = state_file::read(&state_dir.join(FILE));
         let saved = text
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         let Some(mut saved): Option<Saved> = saved else {
-            return;
+            return Kept::default();
         };
         self.last_tick = Some(saved.last_tick).filter(|at| *at <= now);
-        self.overdue = saved.overdue.clone();
-        self.scheduled = saved.scheduled.clone();
         self.notices.restore(saved.notices.clone());
         self.failures = saved.failures.clone();
         self.sightings = saved.sightings.clone();
@@ -230,18 +249,34 @@ impl Memory {
         if write(state_dir, &saved) {
             self.open_read_at = open_read_at.filter(|at| *at <= now);
         }
+        Kept {
+            overdue: saved.overdue_streams,
+            scheduled: saved.scheduled_streams,
+            discovered: saved.discovered,
+        }
     }
 
     /// Saves state for the next process, which without it only sends a few more requests.
-    pub fn save(&self, state_dir: &Path, nothing_is_open: bool) {
+    pub fn save(
+        &self,
+        state_dir: &Path,
+        nothing_is_open: bool,
+        discovered: Vec<Discovered>,
+        key: impl Fn(SubscriptionId) -> String,
+    ) {
         let Some(last_tick) = self.last_tick else {
             return;
         };
         let saved = Saved {
             last_tick,
             open_read_at: self.open_read_at.filter(|_| nothing_is_open),
-            overdue: self.overdue.clone(),
-            scheduled: self.scheduled.clone(),
+            overdue_streams: self.overdue.iter().map(|id| key(*id)).collect(),
+            scheduled_streams: self
+                .scheduled
+                .iter()
+                .map(|(id, at)| (key(*id), *at))
+                .collect(),
+            discovered,
             notices: self.notices.logged().clone(),
             failures: self.failures.clone(),
             sightings: self.sightings.clone(),
@@ -249,11 +284,28 @@ impl Memory {
         write(state_dir, &saved);
     }
 
+    /// Forgets a stream that is not subscribed any more.
+    pub fn forget(&mut self, id: SubscriptionId, key: &str) {
+        self.overdue.remove(&id);
+        self.scheduled.remove(&id);
+        self.inspected.remove(&id);
+        self.held.remove(&id);
+        self.failures.remove(key);
+        self.sightings.remove(key);
+        self.notices.forget(key);
+    }
+
+    /// Has a stream inspected anew.
+    pub fn reinspect(&mut self, id: SubscriptionId) {
+        self.held.remove(&id);
+        self.overdue.insert(id);
+    }
+
     /// Forgets subscriptions that no longer exist.
-    pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
-        self.notices.forget_unknown(keys);
-        self.failures.retain(|key, _| keys.contains(key));
-        self.sightings.retain(|key, _| keys.contains(key));
+    pub fn forget_unknown(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.notices.forget_unknown(&is_known);
+        self.failures.retain(|key, _| is_known(key));
+        self.sightings.retain(|key, _| is_known(key));
     }
 }
 

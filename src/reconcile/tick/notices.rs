@@ -104,6 +104,27 @@ impl Notices {
         }
     }
 
+    /// Logs that the alarms of an account and Region cannot be listed.
+    pub fn report_listing(
+        &mut self,
+        account: &Account,
+        region: &str,
+        failure: &Decision,
+        now: Timestamp,
+    ) {
+        let (key, error) = (
+            format!("alarms of {account}"),
+            failure.error().unwrap_or_default(),
+        );
+        if let Logged::Now { held_for } = self.log(key, failure.reason(), Some(error), true, now) {
+            let (profile, role) = (account.profile.as_deref(), account.role_arn.as_deref());
+            let held_for = held_for.map(|it| humantime::format_duration(it).to_string());
+            let hint = failure.detail();
+            let text = "the alarms cannot be listed, so that streams may be unknown";
+            tracing::error!(region, profile, role, held_for, error, hint, "{text}");
+        }
+    }
+
     /// Logs what is wrong with the scaling log itself.
     pub fn report_scaling_log(
         &mut self,
@@ -145,10 +166,15 @@ impl Notices {
         }
     }
 
+    /// Forgets the condition with this key.
+    pub fn forget(&mut self, key: &str) {
+        self.logged.remove(key);
+    }
+
     /// Forgets lasting conditions of subscriptions that no longer exist.
-    pub fn forget_unknown(&mut self, keys: &BTreeSet<String>) {
+    pub fn forget_unknown(&mut self, is_known: impl Fn(&str) -> bool) {
         self.logged
-            .retain(|key, notice| keys.contains(key) || !notice.lasts());
+            .retain(|key, notice| is_known(key) || !notice.lasts());
     }
 
     /// Ends a tick: a condition that it did not report is forgotten, and logged again when it

@@ -40,6 +40,8 @@ pub(super) struct StreamOutcome {
     /// What a later tick may recall: the decision, or the hold in which its execution ended.
     pub decision: Decision,
     pub report: StreamReport,
+    /// Whether an alarm of the pair was found not to exist.
+    pub lacks_alarm: bool,
     /// Where its mute rules were asked for: why they could not be read.
     pub mute_rules: Option<Option<Unread>>,
 }
@@ -84,6 +86,7 @@ pub(super) async fn reconcile(
         sightings,
         decision: held.unwrap_or(conclusion.decision),
         report,
+        lacks_alarm: facts.lacks_alarm(),
         mute_rules: facts.switches.map(|switches| switches.mute_rules_unread),
     }
 }

@@ -1,8 +1,14 @@
-//! Stream names as given to `--stream`: `*` matches any characters, `?` matches one.
+//! Patterns of names, for `--stream` and `match`: `*` matches any characters, `?` matches one.
 
 /// Whether the text contains a wildcard, and so may match several names.
 pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
+}
+
+/// What every name that `pattern` matches begins with.
+pub fn head(pattern: &str) -> &str {
+    let end = pattern.find(['*', '?']).unwrap_or(pattern.len());
+    &pattern[..end]
 }
 
 /// Whether `pattern` matches `name`.
@@ -58,6 +64,19 @@ mod tests {
             for name in no {
                 assert!(!matches(pattern, name), "{pattern} {name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_head_is_what_precedes_the_first_wildcard() {
+        for (pattern, beginning) in [
+            ("prod-*", "prod-"),
+            ("a?c*", "a"),
+            ("*", ""),
+            ("abc", "abc"),
+        ] {
+            assert_eq!(head(pattern), beginning, "{pattern}");
+            assert_eq!(is_pattern(pattern), beginning != pattern, "{pattern}");
         }
     }
 
