@@ -65,13 +65,13 @@ const DAY: u32 = 24 * 60;
 #[test]
 fn a_busy_day_rare_spikes_and_work_in_batches_keep_the_bounds() {
     let mut rng = Rng::with_seed(1);
-    let busy = noisy(36 * 60, &mut rng, |minute| {
+    let busy = noisy(30 * 60, &mut rng, |minute| {
         let phase = f64::from(minute) / f64::from(DAY) * std::f64::consts::TAU;
         6.0 - 4.0 * phase.cos()
     });
     check("a busy day", &busy, &["--shards", "20"]);
-    let spikes = noisy(36 * 60, &mut rng, |minute| match minute % 1_000 {
-        900..912 => 30.0,
+    let spikes = noisy(30 * 60, &mut rng, |minute| match minute % 500 {
+        450..462 => 30.0,
         _ => 2.0,
     });
     check(
@@ -79,11 +79,11 @@ fn a_busy_day_rare_spikes_and_work_in_batches_keep_the_bounds() {
         &spikes,
         &["--shards", "20", "--skew", "1.25"],
     );
-    let mut batches = noisy(36 * 60, &mut rng, |minute| match minute % 400 {
+    let mut batches = noisy(30 * 60, &mut rng, |minute| match minute % 400 {
         350.. => 12.0,
         _ => 0.0,
     });
-    batches[1_900..1_964].fill(None);
+    batches[1_600..1_664].fill(None);
     check("batches", &batches, &["--shards", "1"]);
 }
 
@@ -93,7 +93,7 @@ fn random_demands_keep_the_bounds() {
         let mut rng = Rng::with_seed(seed);
         // A walk in factors, with jumps, from less than a shard to some dozens.
         let mut level = 8.0 * rng.f64();
-        let demand = (0..DAY + 600).map(|_| {
+        let demand = (0..DAY + 240).map(|_| {
             let factor = match rng.u32(0..400) {
                 0 => 4.0,
                 1 => 0.25,

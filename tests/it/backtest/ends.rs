@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinesis-autoscaler");
-const DAYS: i64 = 3;
+const DAYS: i64 = 2;
 
 /// Sums of five minutes, which fill two shards for half of each day.
 fn demand() -> String {
