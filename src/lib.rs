@@ -15,6 +15,7 @@
 //! ```text
 //! daemon::schedule        wakes it by cron, one tick at a time
 //!   reconcile::tick       all subscriptions, streams side by side
+//!     discovery           which streams the patterns of the configuration subscribe
 //!     poll                which alarms are in ALARM: one call for each account and Region
 //!     inspect             reads what a decision needs, one fact after the other
 //!       core::decide      (Subscription, Trigger, Facts, now) -> Decision: Act, Hold or Fail
@@ -45,6 +46,8 @@
 //! - An intent is in the scaling log, or in the spool, before its UpdateShardCount is sent. After a lost
 //!   answer only the same target is asked for again, and only while the stream is ACTIVE at the old count.
 //! - What a process remembers makes ticks cheap and quiet. Nothing needs it to be correct.
+//! - A subscription's id stays that of its stream for as long as the process runs; the roster of
+//!   subscriptions is a value that the tick replaces.
 //! - A transient shard count is never written anywhere.
 //! - No input from outside makes a tick panic.
 

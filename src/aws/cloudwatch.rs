@@ -84,10 +84,14 @@ impl CloudWatch {
         }
     }
 
-    /// Reads the alarms of the account that are in state ALARM.
+    /// Reads the alarms in state ALARM whose names begin with `prefix`.
     ///
     /// `None` if they fill more than `max_pages` pages of 100: then asking by name is cheaper.
-    pub async fn alarms_in_alarm(&self, max_pages: usize) -> Result<Option<Vec<Alarm>>, Error> {
+    pub async fn alarms_in_alarm(
+        &self,
+        prefix: &str,
+        max_pages: usize,
+    ) -> Result<Option<Vec<Alarm>>, Error> {
         let mut found = Vec::new();
         let mut next = None;
         for _ in 0..max_pages {
@@ -95,6 +99,7 @@ impl CloudWatch {
                 .client
                 .describe_alarms()
                 .state_value(StateValue::Alarm)
+                .set_alarm_name_prefix(given(prefix))
                 .set_next_token(next.take());
             let (page, token) = self.describe(request, Priority::FIRST).await?;
             found.extend(page.into_iter().map(|definition| definition.alarm));
@@ -154,7 +159,7 @@ impl CloudWatch {
             let request = self
                 .client
                 .describe_alarms()
-                .set_alarm_name_prefix(Some(prefix.to_owned()).filter(|it| !it.is_empty()))
+                .set_alarm_name_prefix(given(prefix))
                 .set_next_token(next.take());
             let (page, token) = self.describe(request, Priority::AUDIT).await?;
             found.extend(page.into_iter().map(|definition| definition.alarm.name));
@@ -241,6 +246,11 @@ impl CloudWatch {
         })?;
         Ok(())
     }
+}
+
+/// CloudWatch refuses an empty prefix.
+fn given(prefix: &str) -> Option<String> {
+    (!prefix.is_empty()).then(|| prefix.to_owned())
 }
 
 fn put_request(

@@ -137,8 +137,9 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
         };
         all.extend(account::clients(context, account, clients, &sized, name, &mut trouble).await);
     }
+    patterns::unlisted(context, &mut trouble);
     if scope == Scope::All {
-        all.extend(patterns::of(context, &mut trouble));
+        all.extend(patterns::of(context));
     }
     all.extend(account::table(context, &mut trouble).await);
     all.extend(trouble.findings());

@@ -100,8 +100,8 @@ settings! {
         /// When to poll: six-field cron, seconds first, UTC. At rest a poll is one API call, which
         /// AWS does not charge for.
         schedule: String = text(cron::schedule), "*/10 * * * * *".to_owned();
-        /// How often each stream is audited for what no alarm shows, such as a manual resharding;
-        /// "0s" turns the audit off.
+        /// How often each stream is audited for what no alarm shows, such as a manual resharding,
+        /// and the alarms of patterns are listed; "0s" turns both off.
         audit_interval: Option<Duration> = OrOff(PERIOD_OR_ZERO), Some(minutes(15));
         /// How long a tick may wait for slow reads. Ticks never overlap: a longer tick delays the
         /// next one.

@@ -135,20 +135,27 @@ pub fn patterns<'c>(
     patterns.filter(|(_, it)| it.settings.account == *account)
 }
 
+/// What the alarm names of an account's patterns begin with; none of them begins as another does.
+pub fn prefixes(context: &Context, account: &Account) -> BTreeSet<String> {
+    let prefixes = patterns(context, account);
+    let prefixes = prefixes.map(|(_, it)| it.alarm_name.prefix(&it.glob));
+    let mut apart: BTreeSet<String> = BTreeSet::new();
+    // In order, so that a prefix comes right before those that begin with it.
+    for prefix in prefixes.collect::<BTreeSet<_>>() {
+        let is_covered = |it: &String| prefix.starts_with(it.as_str());
+        if !apart.last().is_some_and(is_covered) {
+            apart.insert(prefix);
+        }
+    }
+    apart
+}
+
 /// Lists the alarms of an account and Region that can belong to its patterns.
 pub async fn list(context: Arc<Context>, account: Account) -> Result<Listing, aws::Error> {
-    let prefix = |pattern: &Pattern| pattern.alarm_name.prefix(&pattern.glob);
-    let prefixes = patterns(&context, &account).map(|(_, it)| prefix(it));
-    let prefixes: BTreeSet<String> = prefixes.collect();
-    let is_covered = |it: &String| {
-        prefixes
-            .iter()
-            .any(|p| p != it && it.starts_with(p.as_str()))
-    };
     let cloudwatch = &context.aws.clients(&account).cloudwatch;
     let mut alarms = BTreeSet::new();
-    for prefix in prefixes.iter().filter(|it| !is_covered(it)) {
-        alarms.extend(cloudwatch.alarm_names(prefix).await?);
+    for prefix in prefixes(&context, &account) {
+        alarms.extend(cloudwatch.alarm_names(&prefix).await?);
     }
     let patterns = patterns(&context, &account);
     Ok(patterns.map(|(id, it)| (id, it.pairs(&alarms))).collect())

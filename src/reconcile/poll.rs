@@ -1,19 +1,19 @@
 //! The poll: which subscribed alarms are in ALARM, with one DescribeAlarms call for each account
 //! and Region.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use autoscaler_core::{
     alarm::{Alarm, Direction, State},
     limits::ALARMS_PER_CALL,
     priority::Priority,
     scaling::Scaling,
-    subscription::SubscriptionId,
+    subscription::{Account, SubscriptionId},
 };
 
 use crate::{
     aws::{self, RegionClients},
-    reconcile::context::Context,
+    reconcile::{context::Context, discovery},
 };
 
 /// The subscriptions of one account and Region, by alarm name and, if known, by stream name.
@@ -21,11 +21,13 @@ use crate::{
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
     streams: HashMap<String, SubscriptionId>,
+    /// What the alarm names of patterns begin with.
+    prefixes: BTreeSet<String>,
 }
 
 impl Index {
-    /// The index of the subscriptions with these ids.
-    pub fn new(context: &Context, ids: &[SubscriptionId]) -> Self {
+    /// The index of the subscriptions with these ids, which are those of an account and Region.
+    pub fn new(context: &Context, account: &Account, ids: &[SubscriptionId]) -> Self {
         // With room from the start, because growing would hash thousands of names again.
         let mut alarms = HashMap::with_capacity(2 * ids.len());
         let mut streams = HashMap::with_capacity(ids.len());
@@ -37,7 +39,11 @@ impl Index {
             }
             streams.extend(subscription.stream.clone().map(|stream| (stream, id)));
         }
-        Self { alarms, streams }
+        Self {
+            alarms,
+            streams,
+            prefixes: discovery::prefixes(context, account),
+        }
     }
 
     /// The subscription that a scaling was made for, whose alarms may have been renamed since.
@@ -62,9 +68,21 @@ impl Index {
         alarms.into_iter().filter_map(ours).collect()
     }
 
-    /// How many DescribeAlarms calls it takes to ask for all of them by name.
+    /// The alarms that no prefix covers.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let is_covered = |name: &str| self.prefixes.iter().any(|it| name.starts_with(it.as_str()));
+        let names = self.alarms.keys().map(String::as_str);
+        names.filter(move |name| !is_covered(name))
+    }
+
+    /// How many DescribeAlarms calls it takes to ask for all of them by name or prefix, if the
+    /// prefixes have no more than a page.
     fn calls_by_name(&self) -> usize {
-        self.alarms.len().div_ceil(ALARMS_PER_CALL)
+        let names = match self.prefixes.is_empty() {
+            true => self.alarms.len(),
+            false => self.names().count(),
+        };
+        names.div_ceil(ALARMS_PER_CALL) + self.prefixes.len()
     }
 }
 
@@ -74,7 +92,7 @@ impl Index {
 pub enum PollMode {
     #[default]
     Filtered,
-    /// By name; after this many more polls the filter is tried again.
+    /// By name, and by the prefixes of patterns; after this many more polls the filter is tried again.
     ByName { polls_left: u32 },
 }
 
@@ -98,7 +116,12 @@ pub async fn poll(
         }
     }
     let filtered = match mode {
-        PollMode::Filtered => clients.cloudwatch.alarms_in_alarm(by_name.max(1)).await?,
+        PollMode::Filtered => {
+            clients
+                .cloudwatch
+                .alarms_in_alarm("", by_name.max(1))
+                .await?
+        }
         PollMode::ByName { .. } => None,
     };
     let mut alarms = match filtered {
@@ -117,9 +140,13 @@ pub async fn poll(
 }
 
 async fn poll_by_name(clients: &RegionClients, index: &Index) -> Result<Vec<Alarm>, aws::Error> {
-    let mut names: Vec<&str> = index.alarms.keys().map(String::as_str).collect();
+    let mut names: Vec<&str> = index.names().collect();
     names.sort_unstable();
     let mut alarms = Vec::new();
+    for prefix in &index.prefixes {
+        let found = clients.cloudwatch.alarms_in_alarm(prefix, usize::MAX);
+        alarms.extend(found.await?.into_iter().flatten());
+    }
     for names in names.chunks(ALARMS_PER_CALL) {
         let found = clients
             .cloudwatch

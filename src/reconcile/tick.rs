@@ -137,7 +137,7 @@ impl Autoscaler {
         }
         for group in &mut self.groups {
             let ids = ids.remove(&group.account).unwrap_or_default();
-            group.index = Arc::new(Index::new(context, &ids));
+            group.index = Arc::new(Index::new(context, &group.account, &ids));
         }
         let ids = context.subscription_ids();
         self.windows = Windows::new(ids.map(|id| (id, context.subscription(id))));
@@ -385,7 +385,8 @@ impl Autoscaler {
                     lacks_alarm,
                     mute_rules,
                 } = outcome;
-                if lacks_alarm && self.context.subscription(id).is_discovered() {
+                let is_lost = lacks_alarm && !report.acts();
+                if is_lost && self.context.subscription(id).is_discovered() {
                     self.lose(id, now);
                     return;
                 }

@@ -6,7 +6,7 @@ use autoscaler_sandbox::{Fault, Sandbox};
 use jiff::SignedDuration;
 use kinesis_autoscaler::reconcile::{report::Report, tick::Autoscaler};
 
-use crate::world::{REGION, World, acted, failed, held, named, of, tick};
+use crate::world::{Log, REGION, World, acted, failed, held, named, of, tick};
 
 mod commands;
 mod lasting;
@@ -244,9 +244,10 @@ async fn two_patterns_for_one_stream_are_an_error_of_that_stream() {
     let hint = &of(&report, "prod-a-eu").detail;
     assert!(hint.contains("except = [\"prod-a-eu\"]"), "{hint}");
     assert_eq!(world.shards("prod-a-eu"), 2, "it is not scaled");
-    world.pass(minutes(1)).await;
+    world.pass(minutes(10)).await;
     let report = tick(&mut autoscaler).await;
     failed(&report, "prod-a-eu", "contract", patterns);
+    one_poll(&report);
 }
 
 #[tokio::test(start_paused = true)]
@@ -381,7 +382,43 @@ async fn the_alarms_of_one_prefix_are_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_unrelated_alarms_do_not_hide_a_listed_stream() {
+async fn a_stream_that_appears_or_goes_is_logged_once() {
+    let world = World::new();
+    world.stream("prod-a", 2);
+    let mut autoscaler = world
+        .start(&format!("audit_interval = \"15m\"\n{PROD}"))
+        .await;
+    let lines = async |autoscaler: &mut Autoscaler| {
+        let (log, guard) = Log::capture();
+        for _ in 0..3 {
+            tick(autoscaler).await;
+            world.pass(minutes(6)).await;
+        }
+        drop(guard);
+        let text = log.text();
+        let lines = text.lines().filter(|line| line.contains("pair of alarms"));
+        let lines = lines.map(|line| {
+            let named = |name: &&&str| line.contains(&format!("stream=\"{name}\""));
+            let name = ["prod-a", "prod-b", "prod-half"].iter().find(named);
+            let goes = line.contains("no longer subscribed");
+            (name.copied().unwrap_or_default(), goes)
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&mut autoscaler).await, [("prod-a", false)]);
+    assert_eq!(lines(&mut autoscaler).await, []);
+    world.stream("prod-b", 2);
+    world.stream("prod-half", 2);
+    world.place.delete_alarm("prod-half-scale-up-alarm");
+    world.place.delete_alarm("prod-a-scale-up-alarm");
+    let mut news = lines(&mut autoscaler).await;
+    news.sort_unstable();
+    assert_eq!(news, [("prod-a", true), ("prod-b", false)]);
+    assert_eq!(lines(&mut autoscaler).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_unrelated_alarms_in_alarm_hide_no_stream_and_cost_one_call() {
     let world = World::new();
     world.stream("prod-a", 2);
     for i in 0..350 {
@@ -391,9 +428,21 @@ async fn many_unrelated_alarms_do_not_hide_a_listed_stream() {
     let mut autoscaler = world.start(PROD).await;
     tick(&mut autoscaler).await;
     world.pass(minutes(10)).await;
-    world.fire("prod-a", "scale-up");
-    acted(&tick(&mut autoscaler).await, "prod-a", "scale_up", 2, 4);
-    assert_eq!(streams(&tick(&mut autoscaler).await), ["prod-a"]);
+    one_poll(&tick(&mut autoscaler).await);
+    for name in ["prod-a", "prod-new"] {
+        if name == "prod-new" {
+            world.stream(name, 2);
+        }
+        world.fire(name, "scale-up");
+        acted(&tick(&mut autoscaler).await, name, "scale_up", 2, 4);
+    }
+    // Named streams beside it are asked for by name.
+    world.stream("orders", 2);
+    world.pass(minutes(10)).await;
+    world.fire("orders", "scale-up");
+    let config = format!("{PROD}{}", named(&["orders"]));
+    let mut autoscaler = world.start(&config).await;
+    acted(&tick(&mut autoscaler).await, "orders", "scale_up", 2, 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,10 +6,7 @@ mod formats;
 mod health;
 mod shipped;
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use autoscaler_core::{
     constraints::Hold,
@@ -26,7 +23,7 @@ use kinesis_autoscaler::{
 };
 use serde_json::Value;
 
-use crate::world::{World, named, tick};
+use crate::world::{Log, World, named, tick};
 
 /// A process with its metrics.
 struct Process {
@@ -321,12 +318,7 @@ async fn a_stream_in_two_accounts_is_two_series() {
     let config = "[[streams]]\nname = \"orders\"\n[[streams]]\nname = \"orders\"\n\
                   role_arn = \"arn:aws:iam::210987654321:role/kinesis-autoscaler\"\n";
     let mut process = Process::new(&world, config).await;
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::capture();
     let report = process.tick().await;
     drop(guard);
     let labels = "stream=\"orders\",region=\"eu-west-1\"";
@@ -343,35 +335,6 @@ async fn a_stream_in_two_accounts_is_two_series() {
     assert!(table.contains("orders (210987654321)"), "{table}");
     let log = log.text();
     assert!(log.contains("account=\"210987654321\""), "{log}");
-}
-
-/// What is logged during a test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("unpoisoned")).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
 }
 
 #[tokio::test(start_paused = true)]

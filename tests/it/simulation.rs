@@ -694,8 +694,9 @@ impl Model {
         let adaptive = (self.pair == Pair::Adaptive) != (rng.u32(0..10) == 0);
         let policy = if adaptive { "adaptive" } else { "original" };
         let name = &self.name;
+        let subscribes = if rng.u32(0..3) == 0 { "match" } else { "name" };
         format!(
-            "[[streams]]\nname = \"{name}\"\npolicy = \"{policy}\"\nmax_iterator_age = \"10m\"\n"
+            "[[streams]]\n{subscribes} = \"{name}\"\npolicy = \"{policy}\"\nmax_iterator_age = \"10m\"\n"
         )
     }
 

@@ -1,7 +1,10 @@
 //! What the tests of ticks are built on: a sandbox with its clock, and autoscalers that start and die
 //! as processes do.
 
-use std::sync::Arc;
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
 
 use autoscaler_sandbox::{RegionHandle, Sandbox};
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +21,8 @@ use kinesis_autoscaler::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
 
 pub const TABLE: &str = "kinesis-autoscaler-logs-test";
 pub const REGION: &str = "eu-west-1";
@@ -161,6 +166,44 @@ impl World {
 
     pub async fn pass(&self, time: SignedDuration) {
         tokio::time::advance(time.unsigned_abs()).await;
+    }
+}
+
+/// What is logged in this thread for as long as the guard lives.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn capture() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("unpoisoned")).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
     }
 }
 

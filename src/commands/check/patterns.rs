@@ -8,8 +8,16 @@ use super::{
 };
 use crate::{commands::subscriptions, reconcile::context::Context};
 
+/// Notes the accounts and Regions whose alarms could not be listed.
+pub(super) fn unlisted(context: &Context, trouble: &mut Trouble) {
+    for (account, error) in &context.roster.unlisted {
+        let region = &context.aws.clients(account).region;
+        trouble.note(account, region, error, "");
+    }
+}
+
 /// Judges the patterns by what the listing of alarms has found.
-pub(super) fn of(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
+pub(super) fn of(context: &Context) -> Vec<Finding> {
     let mut found = Vec::new();
     for (title, half) in &context.roster.halves {
         let message = format!(
@@ -27,10 +35,6 @@ pub(super) fn of(context: &Context, trouble: &mut Trouble) -> Vec<Finding> {
         });
     }
     let unlisted = &context.roster.unlisted;
-    for (account, error) in unlisted {
-        let region = &context.aws.clients(account).region;
-        trouble.note(account, region, error, "");
-    }
     for pattern in &context.config.patterns {
         let account = &pattern.settings.account;
         let is_listed = !unlisted.iter().any(|(of, _)| of == account);
