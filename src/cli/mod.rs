@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod run;
 mod status;
+mod zone;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -22,7 +23,10 @@ use crate::{
     output::logging::Level,
 };
 
-pub use self::status::Status;
+pub use self::{
+    status::Status,
+    zone::{Zone, ZoneName},
+};
 
 /// Its lines fit 60 columns: clap breaks longer ones without regard to their indent.
 const AFTER_HELP: &str = "\
@@ -241,6 +245,9 @@ pub struct History {
     /// Draw the shard counts into an SVG file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub zone: Zone,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Streams;
+use super::{Streams, Zone};
 
 const HELP: &str = "\
 With a stream, all that is known of it: why it is held or
@@ -32,6 +32,9 @@ pub struct Status {
     /// Read it again and again, as every 10s, until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub watch: Option<Duration>,
+
+    #[command(flatten)]
+    pub zone: Zone,
 }
 
 impl Status {

@@ -22,6 +22,7 @@ use crate::{
         self,
         error::{Exit, Failure, Report},
         table::wrap,
+        times::Times,
     },
     reconcile::context::Context,
 };
@@ -47,7 +48,11 @@ pub async fn run(
     output::print(&match output {
         Output::Json => log.to_json() + "\n",
         Output::Csv => log.to_csv(),
-        Output::Text => log.to_text(output::terminal_width(), plot::terminal_is_unicode()),
+        Output::Text => log.to_text_in(
+            output::terminal_width(),
+            plot::terminal_is_unicode(),
+            &args.zone.times(),
+        ),
     })?;
     let Some(failure) = log.failure() else {
         return Ok(Exit::Done);
@@ -191,20 +196,27 @@ impl Log {
         csv::text(self)
     }
 
-    /// The table and, on a terminal of `width` columns, a plot of the shard counts below it.
+    /// The table and, on a terminal of `width` columns, a plot of the shard counts below it; all in
+    /// UTC.
     pub fn to_text(&self, width: Option<u16>, unicode: bool) -> String {
-        let mut text = table::text(self, width);
+        self.to_text_in(width, unicode, &Times::utc())
+    }
+
+    /// The same with times in any zone.
+    pub fn to_text_in(&self, width: Option<u16>, unicode: bool, times: &Times) -> String {
+        let mut text = table::text(self, width, times);
         if let Some(width) = width.filter(|_| !self.rows.is_empty()) {
             text.push('\n');
-            text.push_str(&plot::text(self, usize::from(width), unicode));
+            text.push_str(&plot::text(self, usize::from(width), unicode, times));
         }
         if !text.is_empty() {
             text.push('\n');
         }
         let width = width.map_or(usize::MAX, usize::from);
-        text.push_str(&wrap(&table::summary(self), "", "", width));
+        text.push_str(&wrap(&table::summary(self, times), "", "", width));
         for pause in &self.pauses {
-            text.push_str(&wrap(&pause::sentence(pause), "", "  ", width));
+            let sentence = times.in_text(&pause::sentence(pause));
+            text.push_str(&wrap(&sentence, "", "  ", width));
         }
         text
     }

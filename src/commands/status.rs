@@ -18,6 +18,7 @@ use crate::{
     output::{
         self,
         error::{Exit, Failure},
+        times::Times,
     },
     reconcile::{context::Context, lease::Host},
 };
@@ -40,7 +41,7 @@ pub async fn run(
         return watch::run(context, args, output, every).await;
     }
     let status = gather(context).await;
-    output::print(&status.show(args, output, output::terminal_width()))?;
+    output::print(&status.show(args, output, output::terminal_width(), &args.zone.times()))?;
     Ok(if status.failed() || !context.roster.unlisted.is_empty() {
         Exit::Failed
     } else {
@@ -220,18 +221,24 @@ impl Status {
     }
 
     /// What is printed: a page for each stream if one is named, else the table.
-    pub fn show(&self, args: &cli::Status, output: Output, width: Option<u16>) -> String {
+    pub fn show(
+        &self,
+        args: &cli::Status,
+        output: Output,
+        width: Option<u16>,
+        times: &Times,
+    ) -> String {
         let mut shown = self.clone();
         if args.problems {
             shown.streams.retain(Row::is_problem);
         }
         match (output, &args.page) {
             (Output::Json, _) => shown.to_json() + "\n",
-            (_, Some(_)) => page::text(&shown, width),
+            (_, Some(_)) => page::text(&shown, width, times),
             (_, None) if args.problems && shown.streams.is_empty() => {
                 render::no_problems(self, width)
             }
-            (_, None) => shown.to_text(width),
+            (_, None) => render::text(&shown, width, times),
         }
     }
 
@@ -244,6 +251,6 @@ impl Status {
     /// For a terminal of `width` columns, or with one line a stream for a pipe; what needs
     /// attention first.
     pub fn to_text(&self, width: Option<u16>) -> String {
-        render::text(self, width)
+        render::text(self, width, &Times::utc())
     }
 }

@@ -7,6 +7,7 @@ pub mod names;
 pub mod progress;
 pub mod svg;
 pub mod table;
+pub mod times;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path, time::Duration};
 
 use kinesis_autoscaler::cli::{
     AlarmsCommand, Cli, Command, ConfigCommand, Design, Format, History, Moment, Output, Scale,
-    Shards, Status, Step, Streams, TableCommand, Target,
+    Shards, Status, Step, Streams, TableCommand, Target, Zone, ZoneName,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -91,6 +91,7 @@ fn commands_parse() {
             since: Moment::Ago(Duration::from_secs(days * 86_400)),
             until: None,
             svg: svg.map(Into::into),
+            zone: Zone::default(),
         })
     };
     command("history", history(&[], 7, None));
@@ -107,6 +108,15 @@ fn commands_parse() {
         })
     };
     command("shards s", shards(false, None));
+    command(
+        "status --time local",
+        Command::Status(Status {
+            zone: Zone {
+                name: ZoneName::Local,
+            },
+            ..Status::default()
+        }),
+    );
     command("shards s --closed --region r", shards(true, Some("r")));
     let init = ConfigCommand::Init {
         out: Some("a.toml".into()),
@@ -224,6 +234,7 @@ fn wrong_usage_exits_with_2() {
         "status --output csv",
         "status a b",
         "status a --stream b",
+        "status --time berlin",
         "status --watch 0s",
         "status --watch soon",
         "--sandbox --config a",

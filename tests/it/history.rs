@@ -2,10 +2,13 @@
 //! them.
 
 use autoscaler_sandbox::Fault;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kinesis_autoscaler::{
     commands::history::{Log, Span, read},
-    output::error::{Exit, Failure},
+    output::{
+        error::{Exit, Failure},
+        times::Times,
+    },
 };
 use serde_json::{Value, json};
 
@@ -395,6 +398,39 @@ async fn the_picture_has_a_panel_for_each_stream_and_marks_each_scaling() {
         .await
         .expect("the log");
     well_formed(&log.to_svg());
+}
+
+const IN_BERLIN: &str = "\
+TIME                       STREAM  SHARDS  WHY
+2026-11-21 10:00:00+01:00  orders  4 -> 8  refused: up, LimitExceededException:
+                                           too many
+2026-11-20 10:00:00+01:00  orders  6 -> 3  down, manual, said \"quiet, please\"
+2026-11-18 10:00:00+01:00  orders  4 -> 6  up, alarm
+2026-11-17 02:02:03+01:00  orders  2 -> 4  up
+
+shards of orders
+6 |                               #######################
+  |                               #######################
+  |                               #######################
+  |                ######################################          #############
+  |                #############################################################
+  |#############################################################################
+  |#############################################################################
+0 |#############################################################################
+  +----------------+---------------------+---------------------+----------------
+                   11-17                 11-19                 11-21
+
+4 scalings of 1 stream since 2026-11-15 13:00:00+01:00: 2 up, 1 down, 1 refused
+";
+
+#[tokio::test(start_paused = true)]
+async fn times_are_shown_in_a_zone_of_ones_own() {
+    let (world, config) = (week(), named(&["orders", "clicks"]));
+    let log = history(&world, &config, Some("orders")).await;
+    let log = log.expect("the log");
+    let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+    let text = log.to_text_in(Some(80), false, &Times::of(zone));
+    assert_eq!(text, IN_BERLIN, "\n{text}");
 }
 
 #[tokio::test(start_paused = true)]

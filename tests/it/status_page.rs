@@ -5,10 +5,11 @@ use autoscaler_core::{
     pause::{Pause, Paused},
 };
 use autoscaler_sandbox::{Fault, Load, Traffic};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
 use kinesis_autoscaler::{
     cli::{self, Output},
     commands::status::{Known, Status, gather, gather_again},
+    output::times::Times,
 };
 use serde_json::{Value, json};
 
@@ -93,7 +94,7 @@ async fn read(world: &World, config: &str) -> Status {
 
 #[track_caller]
 fn check(status: &Status, args: &cli::Status, expected: &str) {
-    let text = status.show(args, Output::Text, Some(80));
+    let text = status.show(args, Output::Text, Some(80), &Times::utc());
     assert_eq!(text, expected, "\n{text}");
     for line in text.lines() {
         assert!(line.chars().count() <= 80, "{line}");
@@ -148,7 +149,8 @@ async fn the_page_of_a_held_stream_says_by_what_and_what_to_do() {
     let status = gather(&context).await;
     check(&status, &page("orders"), HELD);
     let json: Value =
-        serde_json::from_str(&status.show(&page("orders"), Output::Json, None)).expect("JSON");
+        serde_json::from_str(&status.show(&page("orders"), Output::Json, None, &Times::utc()))
+            .expect("JSON");
     let row = &json["streams"][0];
     assert_eq!(row["since"], "2026-11-22T12:10:00Z");
     assert_eq!(
@@ -211,23 +213,25 @@ async fn problems_are_what_fails_and_what_a_person_has_to_act_on() {
     let context = world.context(config, false).await;
     let status = gather(&context).await;
     let shown: Value =
-        serde_json::from_str(&status.show(&problems(), Output::Json, None)).expect("JSON");
+        serde_json::from_str(&status.show(&problems(), Output::Json, None, &Times::utc()))
+            .expect("JSON");
     let shown = shown["streams"].as_array().cloned().unwrap_or_default();
     let shown: Vec<&str> = shown
         .iter()
         .filter_map(|row| row["stream"].as_str())
         .collect();
     assert_eq!(shown, ["full", "gone", "hot", "blind"]);
-    let text = status.show(&problems(), Output::Text, Some(80));
+    let text = status.show(&problems(), Output::Text, Some(80), &Times::utc());
     assert!(
         text.starts_with("gone\n") && text.contains("4 streams: "),
         "{text}"
     );
     let calm = read(&world, &named(&["calm", "paused"])).await;
-    let text = calm.show(&problems(), Output::Text, Some(80));
+    let text = calm.show(&problems(), Output::Text, Some(80), &Times::utc());
     assert_eq!(text, "no problems; 2 streams: 1 held, 1 at rest\n");
     let json: Value =
-        serde_json::from_str(&calm.show(&problems(), Output::Json, None)).expect("JSON");
+        serde_json::from_str(&calm.show(&problems(), Output::Json, None, &Times::utc()))
+            .expect("JSON");
     assert_eq!(json["streams"], json!([]));
 }
 
@@ -263,4 +267,29 @@ async fn metrics_are_read_every_5_minutes_however_often_the_rest_is() {
     world.sandbox.clear_faults();
     let status = gather_again(&context, &mut known).await;
     assert_eq!(status.streams[0].metrics_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_are_shown_in_a_zone_of_ones_own() {
+    let world = World::new();
+    world.stream("orders", 2);
+    used(&world, "orders", 1.8);
+    world.pass(SignedDuration::from_mins(10)).await;
+    world.fire("orders", "scale-up");
+    let status = read(&world, &named(&["orders"])).await;
+    let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+    let berlin = Times::of(zone);
+    for args in [page("orders"), cli::Status::default()] {
+        for width in [None, Some(50), Some(80), Some(220)] {
+            let text = status.show(&args, Output::Text, width, &berlin);
+            assert!(text.contains("2026-11-22T13:10:00+01:00"), "{text}");
+            assert!(!text.contains("00Z"), "{text}");
+        }
+        let utc = status.show(&args, Output::Json, None, &Times::utc());
+        assert_eq!(
+            status.show(&args, Output::Json, None, &berlin),
+            utc,
+            "JSON stays as it is"
+        );
+    }
 }

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::output::times::Times;
+
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -29,10 +31,17 @@ const STEPS: &[i64] = &[
     3650 * DAY,
 ];
 
-/// At most `most` round times (UTC) with their labels: the time of day, and the date where a day
-/// begins.
-pub(super) fn times(since: Timestamp, until: Timestamp, most: usize) -> Vec<(Timestamp, String)> {
-    let (first, last) = (since.as_second(), until.as_second());
+/// At most `most` round times of the zone with their labels: the time of day, and the date where a
+/// day begins.
+pub(super) fn times(
+    since: Timestamp,
+    until: Timestamp,
+    most: usize,
+    zone: &Times,
+) -> Vec<(Timestamp, String)> {
+    // Seconds of a clock on the wall; where it is set, later times are less round.
+    let ahead = zone.offset_seconds(since);
+    let (first, last) = (since.as_second() + ahead, until.as_second() + ahead);
     let most = i64::try_from(most).unwrap_or(i64::MAX).max(1);
     let step = STEPS.iter().find(|step| (last - first) / **step < most);
     let step = *step.unwrap_or(&i64::MAX);
@@ -43,21 +52,23 @@ pub(super) fn times(since: Timestamp, until: Timestamp, most: usize) -> Vec<(Tim
         .saturating_add(1)
         .saturating_mul(step);
     while at <= last {
-        if let Ok(tick) = Timestamp::from_second(at) {
-            ticks.push((tick, label(tick, step)));
+        if let Ok(tick) = Timestamp::from_second(at.saturating_sub(ahead)) {
+            ticks.push((tick, label(tick, step, zone)));
         }
         at = at.saturating_add(step);
     }
     ticks
 }
 
-fn label(at: Timestamp, step: i64) -> String {
+fn label(at: Timestamp, step: i64, zone: &Times) -> String {
+    let ahead = zone.offset_seconds(at);
+    let wall = Timestamp::from_second(at.as_second().saturating_add(ahead)).unwrap_or(at);
     let format = match step {
         _ if step >= 90 * DAY => "%Y-%m-%d",
-        _ if at.as_second() % DAY == 0 => "%m-%d",
+        _ if wall.as_second() % DAY == 0 => "%m-%d",
         _ => "%H:%M",
     };
-    at.strftime(format).to_string()
+    wall.strftime(format).to_string()
 }
 
 /// Round counts from 0 up to at least `highest`, about `about` of them.
@@ -94,7 +105,7 @@ mod tests {
     fn times_are_round_and_few() {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let check = |since: &str, until: &str, expected: &[&str]| {
-            let ticks = times(at(since), at(until), 6);
+            let ticks = times(at(since), at(until), 6, &Times::utc());
             let labels: Vec<&str> = ticks.iter().map(|(_, label)| label.as_str()).collect();
             assert_eq!(labels, expected, "{since} to {until}");
         };
@@ -109,12 +120,17 @@ mod tests {
             &["11-17", "11-19", "11-21"],
         );
         check("2026-11-15T12:00:00Z", "2026-11-15T12:00:10Z", &[]);
+        let zone = jiff::tz::TimeZone::get("Asia/Kolkata").expect("a zone");
+        let (since, until) = (at("2026-11-20T16:00:00Z"), at("2026-11-20T21:00:00Z"));
+        let ticks = times(since, until, 6, &Times::of(zone));
+        let labels: Vec<&str> = ticks.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["22:00", "23:00", "11-21", "01:00", "02:00"]);
         for (since, until) in [
             ("1970-01-01T00:00:00Z", "2026-11-22T12:00:00Z"),
             ("2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z"),
             ("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z"),
         ] {
-            let ticks = times(at(since), at(until), 6);
+            let ticks = times(at(since), at(until), 6, &Times::utc());
             assert!(ticks.len() <= 6, "{since} to {until}: {ticks:?}");
         }
     }

@@ -6,6 +6,7 @@ use super::{
     Log, axis,
     series::{self, Series},
 };
+use crate::output::times::Times;
 
 const HEIGHT: usize = 8;
 const UNICODE: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -24,11 +25,11 @@ pub(super) fn terminal_is_unicode() -> bool {
 }
 
 /// Plots all streams of the log in at most `width` columns.
-pub(super) fn text(log: &Log, width: usize, unicode: bool) -> String {
+pub(super) fn text(log: &Log, width: usize, unicode: bool, times: &Times) -> String {
     match series::all(log).as_slice() {
         [] => String::new(),
-        [one] => tall(one, log, width, unicode),
-        several => flat(several, log, width, unicode),
+        [one] => tall(one, log, width, unicode, times),
+        several => flat(several, log, width, unicode, times),
     }
 }
 
@@ -46,7 +47,7 @@ fn sample(series: &Series, log: &Log, columns: usize) -> Vec<u32> {
         .collect()
 }
 
-fn tall(series: &Series, log: &Log, width: usize, unicode: bool) -> String {
+fn tall(series: &Series, log: &Log, width: usize, unicode: bool, times: &Times) -> String {
     let (_, highest) = series.bounds();
     let top = axis::counts(highest, 4).into_iter().max().unwrap_or(1);
     let label_width = top.to_string().len();
@@ -67,7 +68,7 @@ fn tall(series: &Series, log: &Log, width: usize, unicode: bool) -> String {
             line.trim_end()
         ));
     }
-    text + &time_axis(log, label_width + 1, columns, unicode)
+    text + &time_axis(log, label_width + 1, columns, unicode, times)
 }
 
 /// The character for a count of at most `top` at one level of the plot.
@@ -84,7 +85,7 @@ fn cell(count: u32, top: u32, level: usize, unicode: bool) -> char {
     }
 }
 
-fn time_axis(log: &Log, indent: usize, columns: usize, unicode: bool) -> String {
+fn time_axis(log: &Log, indent: usize, columns: usize, unicode: bool, times: &Times) -> String {
     let span = log.until.duration_since(log.since).as_millis().max(1);
     let (corner, line, tick) = if unicode {
         ('└', '─', '┴')
@@ -93,7 +94,7 @@ fn time_axis(log: &Log, indent: usize, columns: usize, unicode: bool) -> String 
     };
     let mut rule: Vec<char> = vec![line; columns];
     let mut labels: Vec<char> = vec![' '; columns];
-    for (at, label) in axis::times(log.since, log.until, columns / 12) {
+    for (at, label) in axis::times(log.since, log.until, columns / 12, times) {
         let past = at.duration_since(log.since).as_millis();
         let column = usize::try_from(past * columns as i128 / span).unwrap_or(0);
         let column = column.min(columns - 1);
@@ -109,7 +110,7 @@ fn time_axis(log: &Log, indent: usize, columns: usize, unicode: bool) -> String 
     format!("{:indent$}{corner}{rule}\n{:indent$} {labels}\n", "", "")
 }
 
-fn flat(several: &[Series], log: &Log, width: usize, unicode: bool) -> String {
+fn flat(several: &[Series], log: &Log, width: usize, unicode: bool, times: &Times) -> String {
     let name = |series: &Series| -> String { series.name.chars().take(NAME).collect() };
     let names = several.iter().map(|it| name(it).chars().count());
     let name_width = names.max().unwrap_or(0).max(6);
@@ -151,5 +152,5 @@ fn flat(several: &[Series], log: &Log, width: usize, unicode: bool) -> String {
             "{name:name_width$}  {range:>range_width$}  {line}  {now:>now_width$}\n"
         ));
     }
-    text + &time_axis(log, name_width + range_width + 3, columns, unicode)
+    text + &time_axis(log, name_width + range_width + 3, columns, unicode, times)
 }

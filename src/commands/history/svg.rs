@@ -10,7 +10,10 @@ use super::{
     read::utc,
     series::{self, Series},
 };
-use crate::output::svg::{self, put};
+use crate::output::{
+    svg::{self, put},
+    times::Times,
+};
 use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
@@ -150,7 +153,7 @@ fn panel(svg: &mut String, span: Span, series: &Series, top: f64, titled: bool) 
         );
     }
     let bottom = top + PANEL;
-    for (at, text) in axis::times(span.since, span.until, 12) {
+    for (at, text) in axis::times(span.since, span.until, 12, &Times::utc()) {
         let x = scale.x(at);
         put!(
             svg,

@@ -1,16 +1,17 @@
 //! The scaling log as a table.
 
-use super::{Log, Row, read::utc, series};
+use super::{Log, Row, series};
 use crate::output::{
     names::{Named, distinct_names},
     table::{self, counted},
+    times::Times,
 };
 use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
 };
 
-pub(super) fn text(log: &Log, width: Option<u16>) -> String {
+pub(super) fn text(log: &Log, width: Option<u16>, times: &Times) -> String {
     let rows = log.all_rows();
     let named = rows.iter().map(|row| Named {
         stream: row.stream,
@@ -25,7 +26,7 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
         .map(|(row, name)| {
             let (before, after) = (count(row.shards_before), count(row.shards_after));
             [
-                row.at.map_or_else(|| "?".to_owned(), utc),
+                row.at.map_or_else(|| "?".to_owned(), |at| times.column(at)),
                 name,
                 format!("{before} -> {after}"),
                 why(row),
@@ -35,7 +36,11 @@ pub(super) fn text(log: &Log, width: Option<u16>) -> String {
     if cells.is_empty() {
         return String::new();
     }
-    table::rows(["TIME (UTC)", "STREAM", "SHARDS", "WHY"], &cells, width)
+    let time = match times.suffix() {
+        "" => "TIME",
+        _ => "TIME (UTC)",
+    };
+    table::rows([time, "STREAM", "SHARDS", "WHY"], &cells, width)
 }
 
 /// The direction and its cause, after the outcome if the scaling was not simply done.
@@ -61,8 +66,8 @@ fn why(row: &Row<'_>) -> String {
     outcome + &parts.join(", ")
 }
 
-pub(super) fn summary(log: &Log) -> String {
-    let since = utc(log.since);
+pub(super) fn summary(log: &Log, times: &Times) -> String {
+    let since = times.column(log.since) + times.suffix();
     let unreadable = match log.unreadable.len() {
         0 => String::new(),
         n => format!(
@@ -75,7 +80,7 @@ pub(super) fn summary(log: &Log) -> String {
     };
     if log.rows.is_empty() {
         let table = &log.table;
-        return format!("no scalings since {since} UTC in the table {table}{unreadable}");
+        return format!("no scalings since {since} in the table {table}{unreadable}");
     }
     let count = |is: &dyn Fn(&Scaling) -> bool| log.rows.iter().filter(|row| is(row)).count();
     let toward = |to: Direction| move |row: &Scaling| row.counts() && row.direction() == to;
@@ -89,7 +94,7 @@ pub(super) fn summary(log: &Log) -> String {
     let parts = parts.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
     format!(
-        "{} of {} since {since} UTC: {}{unreadable}",
+        "{} of {} since {since}: {}{unreadable}",
         counted(log.rows.len(), "scaling"),
         counted(series::all(log).len(), "stream"),
         parts.join(", ")

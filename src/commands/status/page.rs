@@ -7,7 +7,10 @@ use super::{
     AlarmRow, LastScaling, Row, Status,
     render::{self, ago},
 };
-use crate::output::table::{bar, counted, percent, wrap};
+use crate::output::{
+    table::{bar, counted, percent, wrap},
+    times::Times,
+};
 
 /// The width of the labels.
 const LABEL: usize = 13;
@@ -16,24 +19,32 @@ const BAR: usize = 10;
 const SCALINGS: usize = 5;
 
 /// A page for each stream, and below them what is said once.
-pub(super) fn text(status: &Status, width: Option<u16>) -> String {
+pub(super) fn text(status: &Status, width: Option<u16>, times: &Times) -> String {
     let width = width.map_or(usize::MAX, usize::from);
-    let pages = status.streams.iter().map(|row| page(row, status.at, width));
+    let pages = status
+        .streams
+        .iter()
+        .map(|row| page(row, status.at, width, times));
     let pages: Vec<String> = pages.collect();
     let mut text = pages.join("\n");
     for hint in &status.hints {
         text.push('\n');
-        text += &wrap(&format!("hint: {hint}"), "", "      ", width);
+        text += &wrap(
+            &times.in_text(&format!("hint: {hint}")),
+            "",
+            "      ",
+            width,
+        );
     }
     text
 }
 
-fn page(row: &Row, now: Timestamp, width: usize) -> String {
+fn page(row: &Row, now: Timestamp, width: usize, times: &Times) -> String {
     let mut text = wrap(&heading(row), "", "  ", width);
     text.push('\n');
     for (label, words) in lines(row, now) {
         let first = format!("{label:LABEL$}");
-        text += &wrap(&words, &first, &" ".repeat(LABEL), width);
+        text += &wrap(&times.in_text(&words), &first, &" ".repeat(LABEL), width);
     }
     text
 }

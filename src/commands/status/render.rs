@@ -11,6 +11,7 @@ use crate::{
     output::{
         names::{Named, distinct_names},
         table::{self, bar, counted, percent, wrap},
+        times::Times,
     },
     reconcile::lease::{Host, Role},
 };
@@ -24,14 +25,14 @@ const BAR: usize = 10;
 const SHORT_BAR: usize = 5;
 const LEAST_NAME: usize = 6;
 
-pub(super) fn text(status: &Status, width: Option<u16>) -> String {
+pub(super) fn text(status: &Status, width: Option<u16>, times: &Times) -> String {
     let mut ordered = status.clone();
     // Stable: streams of the same urgency keep the order of the configuration.
     ordered.streams.sort_by_key(urgency);
     let status = &ordered;
     let mut text = match width {
-        Some(width) if width < WIDE => paired(status, usize::from(width)),
-        _ => wide(status, width),
+        Some(width) if width < WIDE => paired(status, usize::from(width), times),
+        _ => wide(status, width, times),
     };
     let width = width.map_or(usize::MAX, usize::from);
     text.push('\n');
@@ -68,7 +69,7 @@ fn urgency(row: &Row) -> u8 {
 }
 
 /// One line of figures for each stream; on a terminal, the reason is broken into lines.
-fn wide(status: &Status, width: Option<u16>) -> String {
+fn wide(status: &Status, width: Option<u16>, times: &Times) -> String {
     let header = [
         "STREAM",
         "REGION",
@@ -94,7 +95,7 @@ fn wide(status: &Status, width: Option<u16>) -> String {
             alarm(&row.scale_down_alarm, status.at),
             last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
             left(row),
-            why(row) + &notes(row),
+            times.in_text(&(why(row) + &notes(row))),
         ]
     };
     let rows: Vec<_> = status.streams.iter().map(cells).collect();
@@ -102,13 +103,13 @@ fn wide(status: &Status, width: Option<u16>) -> String {
 }
 
 /// A line of figures for each stream, and below it what a person wants to read.
-fn paired(status: &Status, width: usize) -> String {
+fn paired(status: &Status, width: usize, times: &Times) -> String {
     let names = names(status);
     let figures = figures(status);
     let room = figures.iter().map(String::len).max().unwrap_or(0) + 2;
     let room = width.saturating_sub(room);
     if width < NARROW || room < LEAST_NAME {
-        return stacked(status, &names, width);
+        return stacked(status, &names, width, times);
     }
     let lengths = names.iter().map(|name| name.chars().count());
     let column = lengths.filter(|length| *length <= room).max();
@@ -122,7 +123,12 @@ fn paired(status: &Status, width: usize) -> String {
     let mut text = line("STREAM", &figures.next().unwrap_or_default());
     for ((row, name), figures) in status.streams.iter().zip(&names).zip(figures) {
         text.push_str(&line(name, &figures));
-        text.push_str(&wrap(&story(row, status.at), "  ", "  ", width));
+        text.push_str(&wrap(
+            &times.in_text(&story(row, status.at)),
+            "  ",
+            "  ",
+            width,
+        ));
     }
     text
 }
@@ -138,7 +144,7 @@ fn names(status: &Status) -> Vec<String> {
 }
 
 /// Everything below the stream's name, for a narrow terminal.
-fn stacked(status: &Status, names: &[String], width: usize) -> String {
+fn stacked(status: &Status, names: &[String], width: usize, times: &Times) -> String {
     let mut text = String::new();
     for (row, name) in status.streams.iter().zip(names) {
         let now = bar(row.usage_now, SHORT_BAR);
@@ -153,7 +159,7 @@ fn stacked(status: &Status, names: &[String], width: usize) -> String {
                 alarm(down, status.at)
             ),
             format!("scalings left {}", left(row)),
-            story(row, status.at),
+            times.in_text(&story(row, status.at)),
         ];
         text.push_str(&format!("{name}\n"));
         for line in lines {

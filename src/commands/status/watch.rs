@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use autoscaler_core::datetime::at;
-
 use super::gather::{Known, gather_again};
 use crate::{
     cli::{self, Output},
@@ -24,15 +22,16 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
     let mut known = Known::default();
+    let times = args.zone.times();
     loop {
         let status = tokio::select! {
             status = gather_again(context, &mut known) => status,
             () = signals.stop() => return Ok(Exit::Done),
         };
-        let text = status.show(args, output, output::terminal_width());
+        let text = status.show(args, output, output::terminal_width(), &times);
         let head = format!(
             "{}, every {}",
-            at(status.at),
+            times.at(status.at),
             humantime::format_duration(every)
         );
         let frame = match (output, output::terminal_height()) {
