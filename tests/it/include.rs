@@ -1,6 +1,11 @@
 //! Configurations of several files, and `config show`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use kinesis_autoscaler::{
     cli::Output,
@@ -385,4 +390,64 @@ fn config_show_of_a_wrong_configuration_is_its_problems() {
     let path = folder.path().join("config.toml");
     let error = Config::show(&path, &Overrides::default()).expect_err("it is wrong");
     assert!(error.problems().len() >= 2, "{error}");
+}
+
+/// A process that is killed when its test ends.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_reload_reads_the_included_files_again() {
+    let state = tempfile::tempdir().expect("a folder");
+    let top = format!("state_dir = {:?}\ncall_timeout = \"1s\"\n", state.path());
+    let main = top + MAIN + "[aws]\nregion = \"eu-west-1\"\n";
+    let folder = folder(&[("config.toml", &main)]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"));
+    command
+        .arg("--config")
+        .arg(folder.path().join("config.toml"));
+    command.env_clear().envs([
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("HOME", "/nonexistent"),
+    ]);
+    let spawned = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut daemon = Daemon(spawned.expect("it starts"));
+    let stderr = BufReader::new(daemon.0.stderr.take().expect("a pipe"));
+    let mut lines = stderr.lines().map_while(Result::ok);
+    let mut until = |words: &str| {
+        let found = lines.any(|line| line.contains(words));
+        assert!(found, "the log ends without {words:?}");
+    };
+    let reload = || {
+        let id = daemon.0.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status();
+        assert!(sent.expect("kill").success());
+    };
+    until("started");
+    let added = folder.path().join("conf.d/a.toml");
+    fs::create_dir(folder.path().join("conf.d")).expect("it is made");
+    for (text, words) in [
+        (
+            "[[streams]]\nname = \"orders\"\n",
+            "conf.d/a.toml: streams[0].name (orders)",
+        ),
+        (
+            "[[streams]]\nname = \"a\"\n",
+            "the new configuration is in force",
+        ),
+    ] {
+        fs::write(&added, text).expect("it is written");
+        reload();
+        until(words);
+    }
 }
