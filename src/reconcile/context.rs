@@ -69,9 +69,10 @@ impl Context {
         });
         let spool = spool(&config.state_dir, role, dry_run);
         let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, spool);
+        let config = Arc::new(config);
         Self {
-            roster: Arc::new(Roster::of(&config.subscriptions)),
-            config: Arc::new(config),
+            roster: Arc::new(Roster::of(config.clone())),
+            config,
             aws,
             scaling_log: Arc::new(scaling_log),
             clock,

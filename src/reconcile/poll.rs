@@ -21,8 +21,9 @@ use crate::{
 pub struct Index {
     alarms: HashMap<String, (SubscriptionId, Direction)>,
     streams: HashMap<String, SubscriptionId>,
-    /// What the alarm names of patterns begin with.
+    /// What the alarm names of patterns begin with, and how many names begin with none of that.
     prefixes: BTreeSet<String>,
+    uncovered: usize,
 }
 
 impl Index {
@@ -39,11 +40,14 @@ impl Index {
             }
             streams.extend(subscription.stream.clone().map(|stream| (stream, id)));
         }
-        Self {
+        let mut index = Self {
             alarms,
             streams,
             prefixes: discovery::prefixes(context, account),
-        }
+            uncovered: 0,
+        };
+        index.uncovered = index.names().count();
+        index
     }
 
     /// The subscription that a scaling was made for, whose alarms may have been renamed since.
@@ -78,11 +82,7 @@ impl Index {
     /// How many DescribeAlarms calls it takes to ask for all of them by name or prefix, if the
     /// prefixes have no more than a page.
     fn calls_by_name(&self) -> usize {
-        let names = match self.prefixes.is_empty() {
-            true => self.alarms.len(),
-            false => self.names().count(),
-        };
-        names.div_ceil(ALARMS_PER_CALL) + self.prefixes.len()
+        self.uncovered.div_ceil(ALARMS_PER_CALL) + self.prefixes.len()
     }
 }
 

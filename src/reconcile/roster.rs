@@ -2,7 +2,7 @@
 //! discovered. It is a value; the tick replaces it when a stream appears or goes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -11,30 +11,25 @@ use autoscaler_core::{
     subscription::{Account, Subscription, SubscriptionId},
 };
 
-use crate::aws;
+use crate::{aws, config::Config};
 
 /// Identifies a discovered stream: its account, with the Region that was found for it, and name.
 pub type Place = (Account, String);
 
 /// All subscriptions. An id stays that of its stream for as long as the process runs, also while
 /// the stream is gone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Roster {
-    slots: Vec<Slot>,
-    /// The slots of discovered streams, also of those that are gone.
-    discovered: HashMap<Place, SubscriptionId>,
-    /// How many streams are gone.
-    gone: usize,
+    /// Its subscriptions have the first ids.
+    config: Arc<Config>,
+    /// Those of discovered streams, also of those that are gone.
+    found: Vec<Arc<Subscription>>,
+    places: HashMap<Place, SubscriptionId>,
+    gone: BTreeSet<SubscriptionId>,
     /// What the last listing of alarms could not subscribe, and what it could not read. Only
     /// commands show it.
     pub halves: Vec<(Arc<str>, Half)>,
     pub unlisted: Vec<(Account, aws::Error)>,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    subscription: Arc<Subscription>,
-    is_gone: bool,
 }
 
 /// What an update has changed.
@@ -55,32 +50,36 @@ impl Changes {
 
 impl Roster {
     /// The subscriptions that the configuration names.
-    pub fn of(subscriptions: &[Subscription]) -> Self {
-        let slot = |subscription: &Subscription| Slot {
-            subscription: Arc::new(subscription.clone()),
-            is_gone: false,
-        };
+    pub fn of(config: Arc<Config>) -> Self {
         Self {
-            slots: subscriptions.iter().map(slot).collect(),
-            ..Self::default()
+            config,
+            found: Vec::new(),
+            places: HashMap::new(),
+            gone: BTreeSet::new(),
+            halves: Vec::new(),
+            unlisted: Vec::new(),
         }
     }
 
     /// The subscription with this id, also if its stream is gone; the id must come from this
     /// roster or from one that it was made from.
     pub fn get(&self, id: SubscriptionId) -> &Subscription {
-        &self.slots[id.index()].subscription
+        let named = &self.config.subscriptions;
+        match id.index().checked_sub(named.len()) {
+            None => &named[id.index()],
+            Some(index) => &self.found[index],
+        }
     }
 
     /// All subscriptions, in order.
     pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
-        let slots = self.slots.iter().filter(|slot| !slot.is_gone);
-        slots.map(|slot| &*slot.subscription)
+        let ids = (0..self.end()).map(SubscriptionId::new);
+        ids.filter(|id| self.has(*id)).map(|id| self.get(id))
     }
 
     /// How many subscriptions there are.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.gone
+        self.end() - self.gone.len()
     }
 
     /// Whether there is no subscription.
@@ -90,78 +89,68 @@ impl Roster {
 
     /// One more than the highest id.
     pub fn end(&self) -> usize {
-        self.slots.len()
+        self.config.subscriptions.len() + self.found.len()
     }
 
     /// Whether the id is that of a subscription, and its stream is not gone.
     pub fn has(&self, id: SubscriptionId) -> bool {
-        self.slots.get(id.index()).is_some_and(|it| !it.is_gone)
+        id.index() < self.end() && !self.gone.contains(&id)
     }
 
     /// The discovered stream at this place, unless it is gone.
     pub fn discovered(&self, place: &Place) -> Option<SubscriptionId> {
-        let id = *self.discovered.get(place)?;
+        let id = *self.places.get(place)?;
         self.has(id).then_some(id)
     }
 
     /// Makes `found` the discovered streams.
     pub fn update(&mut self, found: BTreeMap<Place, Subscription>) -> Changes {
         let mut changes = Changes::default();
-        for (place, id) in &self.discovered {
-            let slot = &mut self.slots[id.index()];
-            if !slot.is_gone && !found.contains_key(place) {
-                slot.is_gone = true;
-                self.gone += 1;
-                changes.gone.push(*id);
-            }
-        }
-        changes.gone.sort_unstable();
+        let lost = self
+            .places
+            .iter()
+            .filter(|(it, _)| !found.contains_key(*it));
+        let lost: BTreeSet<SubscriptionId> = lost.map(|(_, id)| *id).collect();
+        changes.gone.extend(lost.difference(&self.gone));
+        self.gone.extend(lost);
+        let named = self.config.subscriptions.len();
         for (place, subscription) in found {
-            let Some(id) = self.discovered.get(&place).copied() else {
-                let id = SubscriptionId::new(self.slots.len());
-                self.discovered.insert(place, id);
-                self.slots.push(Slot {
-                    subscription: Arc::new(subscription),
-                    is_gone: false,
-                });
+            let Some(id) = self.places.get(&place).copied() else {
+                let id = SubscriptionId::new(self.end());
+                self.places.insert(place, id);
+                self.found.push(Arc::new(subscription));
                 changes.appeared.push(id);
                 continue;
             };
-            let slot = &mut self.slots[id.index()];
-            match (slot.is_gone, *slot.subscription == subscription) {
+            let known = &mut self.found[id.index() - named];
+            match (self.gone.remove(&id), **known == subscription) {
                 (false, true) => continue,
                 (false, false) => changes.changed.push(id),
-                (true, _) => {
-                    slot.is_gone = false;
-                    self.gone -= 1;
-                    changes.appeared.push(id);
-                }
+                (true, _) => changes.appeared.push(id),
             }
-            slot.subscription = Arc::new(subscription);
+            *known = Arc::new(subscription);
         }
         changes
     }
 
     /// Drops all subscriptions but those with these ids.
     pub fn keep(&mut self, ids: &[SubscriptionId]) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if !slot.is_gone && !ids.contains(&SubscriptionId::new(index)) {
-                slot.is_gone = true;
-                self.gone += 1;
-            }
-        }
+        let all = (0..self.end()).map(SubscriptionId::new);
+        self.gone.extend(all.filter(|id| !ids.contains(id)));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+
+    fn config(name: &str) -> Config {
+        let text = format!("[log]\ntable = \"logs\"\n[[streams]]\nname = {name:?}\n");
+        Config::from_toml(&text).expect("a configuration")
+    }
 
     fn subscription(name: &str) -> Subscription {
-        let text = format!("[log]\ntable = \"logs\"\n[[streams]]\nname = {name:?}\n");
-        let config = Config::from_toml(&text).expect("a configuration");
-        config.subscriptions[0].clone()
+        config(name).subscriptions[0].clone()
     }
 
     fn found(names: &[&str]) -> BTreeMap<Place, Subscription> {
@@ -171,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_id_stays_that_of_its_stream() {
-        let mut roster = Roster::of(&[subscription("named")]);
+        let mut roster = Roster::of(config("named").into());
         for (names, ids, [appeared, changed, gone]) in [
             (&["b", "a"][..], &[0, 1, 2][..], [&[1, 2][..], &[], &[]]),
             (&["a", "b"], &[0, 1, 2], [&[], &[], &[]]),
