@@ -31,7 +31,7 @@
 //! | [`aws`] | SDK clients, errors with hints, rate limits; the only files that name `aws_sdk_*` |
 //! | [`reconcile`] | one tick, the scaling log in DynamoDB with its spool, the lease between hosts |
 //! | [`commands`] | `check`, `status`, `history`, `scale`, …: a module each, and what they share |
-//! | [`daemon`] | start-up ([`daemon::plan`]), schedule, reload, systemd, metrics and health |
+//! | [`daemon`] | start-up ([`daemon::plan`]), schedule, reload, systemd, metrics, health and notifications |
 //! | [`config`] | figment's layers -> raw -> `Config`, which cannot be invalid |
 //! | [`cli`], [`output`] | flags and wiring; tables, errors and progress on the terminal |
 //!

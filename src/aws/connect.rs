@@ -14,13 +14,13 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 
 use super::{
-    Aws, CloudWatch, Kinesis, Meter, RegionClients, Table, Transport,
+    Aws, CloudWatch, Kinesis, Meter, RegionClients, Table, Topic, Transport,
     credentials::{Named, NoProfile, Profile},
     rate_limit::RateLimiters,
     transport::Signer,
     unknown_fields::KnownFields,
 };
-use crate::config::Config;
+use crate::config::{Config, Notify};
 
 /// What makes the configuration unusable before the first request.
 #[derive(Debug, thiserror::Error)]
@@ -90,10 +90,15 @@ impl Aws {
             all_clients.insert(account.clone(), Arc::new(clients));
         }
         let home = &all_clients[&config.home].sdk;
+        let topic = match config.notify.as_ref() {
+            Some(notify) => topic(notify, config, &transport, &interceptor).await?,
+            None => None,
+        };
         let log = Table::new(home, interceptor, &config.log.table, config.call_timeout);
         let aws = Self {
             all_clients,
             log,
+            topic,
             meter,
         };
         // With a Region of its own for each account, the configuration has compared them already.
@@ -129,6 +134,24 @@ impl Aws {
         }
         Ok(())
     }
+}
+
+/// The topic, in its own Region, with the account of the scaling log.
+async fn topic(
+    notify: &Notify,
+    config: &Config,
+    transport: &Transport,
+    interceptor: &SharedInterceptor,
+) -> Result<Option<Topic>, ConnectError> {
+    let (Some(arn), Some(region)) = (&notify.sns_topic, notify.region()) else {
+        return Ok(None);
+    };
+    let account = Account {
+        region: Some(region.into()),
+        ..config.home.clone()
+    };
+    let sdk = load(&account, config, transport).await?;
+    Ok(Some(Topic::new(&sdk, interceptor.clone(), arn)))
 }
 
 /// The account with the Region that was found for it.

@@ -16,6 +16,7 @@ mod meter;
 mod pre_send_check;
 mod rate_limit;
 mod shard_room;
+mod sns;
 mod text;
 mod transport;
 mod unknown_fields;
@@ -38,6 +39,7 @@ pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
 pub use shard_room::Room;
+pub use sns::Topic;
 pub use transport::{Transport, TransportError};
 
 /// The services of one account in one Region, with their limiters.
@@ -54,6 +56,8 @@ pub struct RegionClients {
 pub struct Aws {
     all_clients: BTreeMap<Account, Arc<RegionClients>>,
     pub log: Table,
+    /// Where notifications are published, if the configuration names a topic.
+    pub topic: Option<Topic>,
     pub meter: Meter,
 }
 

@@ -49,7 +49,7 @@ impl RateLimiters {
 pub struct RateLimiter(Arc<PriorityQueue<TokenBucket>>);
 
 impl RateLimiter {
-    fn new(calls_per_second: f64) -> Self {
+    pub(super) fn new(calls_per_second: f64) -> Self {
         let bucket = TokenBucket::new(calls_per_second);
         Self(Arc::new(PriorityQueue::new(bucket)))
     }

@@ -26,6 +26,7 @@ use crate::{
     config::{CONFIG_VARIABLE, Complaint, Config, LogFormat, Overrides, Setting},
     daemon::{
         metrics,
+        notify::{self, Notifier},
         plan::{Plan, STOP_WITHIN},
         schedule::{self, Reload, ScheduleError, Signals},
     },
@@ -350,6 +351,12 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         context.config.state_dir.clone(),
         context.config.tick_timeout,
     );
+    let notifier = Notifier::start(&context, &notify::Counts::default());
+    let notify = |report: &Report| {
+        if let Some(notifier) = &notifier {
+            notifier.reported(report);
+        }
+    };
     let mut autoscaler = Autoscaler::new(context, true);
     if cli.dry_run {
         autoscaler.inspect_all();
@@ -357,14 +364,15 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
         autoscaler.resume(&state_dir);
     }
     let ran = tokio::select! {
-        report = autoscaler.run_once(tick_timeout, ONCE_WITHIN) => Some(report),
+        report = autoscaler.run_once_and(tick_timeout, ONCE_WITHIN, notify) => Some(report),
         () = signals.stop() => None,
     };
     let stopped = ran.is_none();
     let report = match ran {
         Some(report) => report,
         None => {
-            let (cut, report) = autoscaler.stop(Instant::now() + STOP_WITHIN).await;
+            let deadline = Instant::now() + STOP_WITHIN;
+            let (cut, report) = autoscaler.stop_and(deadline, notify).await;
             tracing::warn!(
                 streams = cut,
                 "stopped by a signal; interrupted scalings stay open in the scaling log and are settled by the next run"
@@ -375,7 +383,11 @@ async fn once(cli: &Cli) -> Result<Exit, Failure> {
     if !cli.dry_run {
         autoscaler.save_state(&state_dir);
     }
-    print(&render(&report, cli.output))?;
+    let printed = print(&render(&report, cli.output));
+    if let Some(notifier) = notifier {
+        notifier.end(notify::ONCE_WITHIN).await;
+    }
+    printed?;
     Ok(if report.failed() && !stopped {
         Exit::Failed
     } else {
@@ -416,13 +428,18 @@ async fn daemon(cli: &Cli) -> Result<Exit, Failure> {
     let in_force = (world.config.state_dir.clone(), world.config.log_format);
     let context = Arc::new(context(world, aws, cli.dry_run, Role::Daemon));
     let metrics = metrics.make(None, &context);
+    let notified = notify::Counts::default();
+    let notifier = Notifier::start(&context, &notified);
     let plan = Plan::new(context).await;
     let reloader = Reloader {
         cli: cli.clone(),
         in_force,
         metrics,
+        notifier,
+        notified,
         narrator,
     };
+    reloader.count_notifications();
     let ended = schedule::run(plan, reloader).await;
     ended.map(|()| Exit::Done)
 }
@@ -452,7 +469,18 @@ struct Reloader {
     /// What cannot change without a restart.
     in_force: (PathBuf, LogFormat),
     metrics: Option<metrics::Endpoint>,
+    notifier: Option<Notifier>,
+    /// The counts go on over reloads.
+    notified: notify::Counts,
     narrator: Option<Narrator>,
+}
+
+impl Reloader {
+    fn count_notifications(&self) {
+        if let Some(endpoint) = &self.metrics {
+            endpoint.metrics().count_notifications(&self.notified);
+        }
+    }
 }
 
 impl Reload for Reloader {
@@ -484,6 +512,11 @@ impl Reload for Reloader {
     async fn plan(&mut self, (world, aws, change): Self::Prepared) -> Result<Plan, Failure> {
         let context = Arc::new(context(world, aws, self.cli.dry_run, Role::Daemon));
         self.metrics = change.make(self.metrics.take(), &context);
+        self.count_notifications();
+        self.notifier = match self.notifier.take() {
+            Some(notifier) => notifier.adopt(&context),
+            None => Notifier::start(&context, &self.notified),
+        };
         Ok(Plan::new(context).await)
     }
 
@@ -493,9 +526,24 @@ impl Reload for Reloader {
         }
     }
 
+    fn ended(&mut self, report: &Report) {
+        if let Some(notifier) = &self.notifier {
+            notifier.reported(report);
+        }
+    }
+
+    async fn stop(&mut self) {
+        if let Some(notifier) = self.notifier.take() {
+            notifier.end(notify::STOP_WITHIN).await;
+        }
+    }
+
     fn ticked(&mut self, report: &Report) {
         if let Some(endpoint) = &self.metrics {
             endpoint.metrics().ticked(report);
+        }
+        if let Some(notifier) = &self.notifier {
+            notifier.ticked(report);
         }
         if let Some(narrator) = &mut self.narrator {
             narrator.log();

@@ -8,6 +8,7 @@ mod adaptive;
 mod finding;
 mod holds;
 mod hot;
+mod notify;
 mod pair;
 mod patterns;
 mod unsubscribed;
@@ -19,6 +20,7 @@ use std::{
     sync::Arc,
 };
 
+pub use account::policy;
 pub use finding::{Finding, Findings, Severity};
 
 use crate::{
@@ -143,6 +145,7 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     }
     all.extend(account::table(context, &mut trouble).await);
     all.extend(trouble.findings());
+    all.extend(notify::findings(context).await);
     let unsubscribed = match scope {
         Scope::All => unsubscribed::streams(context, &looked.subscribed()).await,
         Scope::Chosen => Vec::new(),
@@ -153,7 +156,7 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     Findings {
         all,
         streams: context.roster.len(),
-        not_tried: account::not_tried(),
+        not_tried: account::not_tried(&context.config),
         unsubscribed,
     }
 }

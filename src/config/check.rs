@@ -6,7 +6,7 @@ use autoscaler_core::subscription::Account;
 
 use super::{
     Config, LogTable, format,
-    keys::{Globals, StreamSettings},
+    keys::{Globals, Notify, StreamSettings},
     kind::DAY,
     problem::{Complaint, Problems, wrong},
     streams::{self, Entries},
@@ -16,6 +16,7 @@ use super::{
 pub(super) struct Present {
     pub high_availability: bool,
     pub metrics: bool,
+    pub notify: bool,
 }
 
 /// Checks the keys against each other. Without a table name there is no configuration.
@@ -29,6 +30,9 @@ pub(super) fn config(
         problems.add(format!("alarms.{key}"), complaint);
     }
     defaults(&globals, problems);
+    if present.notify {
+        notify(&globals, problems);
+    }
     let Some(table) = globals.log.table else {
         problems.add(
             "log.table",
@@ -55,6 +59,7 @@ pub(super) fn config(
             .high_availability
             .then_some(globals.high_availability),
         metrics: present.metrics.then_some(globals.metrics),
+        notify: present.notify.then_some(globals.notify),
         prices: globals.prices,
         alarms: globals.design,
         ignore_fields: globals.replies.ignore_fields,
@@ -62,6 +67,16 @@ pub(super) fn config(
         patterns: entries.patterns,
         unmatched_includes: Vec::new(),
     })
+}
+
+fn notify(globals: &Globals, problems: &mut Problems) {
+    let Notify { sns_topic, command } = &globals.notify;
+    let is_empty = sns_topic.is_none() && command.is_none();
+    // What is wrong there may be the key that is missing.
+    if is_empty && !problems.is_settled_in("notify") {
+        let complaint = wrong("the section names nothing to notify");
+        problems.add("notify", complaint.hint("set sns_topic or command"));
+    }
 }
 
 fn defaults(globals: &Globals, problems: &mut Problems) {
@@ -113,9 +128,11 @@ pub(super) fn cooldown(period: Duration, globals: &Globals) -> Result<(), Compla
 
 /// What is valid, but probably a mistake.
 pub(super) fn warnings(config: &Config) -> Vec<Complaint> {
+    let topic = config.notify.iter().filter_map(Notify::region);
     let mut regions: Vec<&str> = config
         .accounts()
         .filter_map(|account| account.region.as_deref())
+        .chain(topic)
         .filter(|region| !format::is_region_of_aws(region))
         .collect();
     regions.sort_unstable();

@@ -69,11 +69,8 @@ pub(super) fn role_arn(text: &str) -> Result<String, Complaint> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let fits = match parts[..] {
         ["arn", partition, "iam", "", account, role] => {
-            partition
-                .strip_prefix("aws")
-                .is_some_and(|rest| rest.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'))
-                && account.len() == 12
-                && account.bytes().all(|it| it.is_ascii_digit())
+            is_partition(partition)
+                && is_account(account)
                 && role.strip_prefix("role/").is_some_and(|it| !it.is_empty())
         }
         _ => false,
@@ -83,6 +80,43 @@ pub(super) fn role_arn(text: &str) -> Result<String, Complaint> {
     }
     Err(wrong(format!("invalid role ARN {text:?}"))
         .hint("expected for example \"arn:aws:iam::123456789012:role/kinesis-autoscaler\""))
+}
+
+/// `arn:aws[a-z-]*:sns:REGION:\d{12}:NAME`, where the name of a FIFO topic ends in `.fifo`.
+pub(super) fn topic_arn(text: &str) -> Result<String, Complaint> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_name = |name: &str| {
+        let stem = name.strip_suffix(".fifo").unwrap_or(name);
+        let fits = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-');
+        !stem.is_empty() && name.len() <= 256 && stem.bytes().all(fits)
+    };
+    let wrong = || wrong(format!("invalid topic ARN {text:?}"));
+    match parts[..] {
+        ["arn", partition, "sns", region, account, name] => {
+            let fits = is_partition(partition)
+                && self::region(region).is_ok()
+                && is_account(account)
+                && is_name(name);
+            match fits {
+                true => Ok(text.to_owned()),
+                false => Err(wrong().hint(TOPIC)),
+            }
+        }
+        ["arn", _, "sns", _, _, _, _] => Err(wrong()
+            .hint("this is the ARN of a subscription: leave out what follows the topic's name")),
+        _ => Err(wrong().hint(TOPIC)),
+    }
+}
+
+const TOPIC: &str = "expected for example \"arn:aws:sns:eu-west-1:123456789012:kinesis-scaling\"";
+
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws")
+        .is_some_and(|rest| rest.bytes().all(|it| it.is_ascii_lowercase() || it == b'-'))
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|it| it.is_ascii_digit())
 }
 
 pub(super) fn table_name(text: &str) -> Result<String, Complaint> {

@@ -24,7 +24,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Complaint, LogFormat, cron, format,
     kind::{
-        Checked, Choice, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD,
+        Checked, Choice, CommandLine, DAY, Dollars, Example, Flag, Optional, OrOff, PATH, PERIOD,
         PERIOD_OR_ZERO, Period, Rate, Ratio, Text, Texts, Thousandths, Whole, text,
     },
     settings::{Settings, settings},
@@ -180,6 +180,28 @@ settings! {
     pub struct Metrics {
         /// Address and port. The default can be reached from this machine only.
         listen: SocketAddr = LISTEN, (Ipv4Addr::LOCALHOST, 9184).into();
+    }
+}
+
+settings! {
+    /// Where notifications go.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Notify {
+        /// The ARN of an SNS topic, in any Region; it is published to with the account in [aws].
+        sns_topic: Option<String> = optional(
+            format::topic_arn,
+            "arn:aws:sns:eu-west-1:123456789012:kinesis-scaling",
+        ), None;
+        /// A program with its arguments. Each notification is a process of it, with a JSON object
+        /// on standard input, and has 10 s.
+        command: Option<Vec<String>> = Example(CommandLine, vec!["/usr/local/bin/page".to_owned()]), None;
+    }
+}
+
+impl Notify {
+    /// The Region of the topic.
+    pub fn region(&self) -> Option<&str> {
+        self.sns_topic.as_deref()?.split(':').nth(3)
     }
 }
 
@@ -347,6 +369,7 @@ pub(super) struct Globals {
     pub quotas: Quotas,
     pub high_availability: HighAvailability,
     pub metrics: Metrics,
+    pub notify: Notify,
     pub prices: Prices,
     pub design: PairDesign,
     pub replies: AlarmReplies,
@@ -408,6 +431,14 @@ impl Globals {
                 "metrics",
                 &["With this section, Prometheus can read metrics at http://<listen>/metrics."],
                 vec![&mut self.metrics],
+            ),
+            optional(
+                "notify",
+                &[
+                    "With this section, scalings and conditions that begin or end are notified to an SNS topic,",
+                    "to a command, or to both. The values here are examples.",
+                ],
+                vec![&mut self.notify],
             ),
             section(
                 "prices",

@@ -360,6 +360,34 @@ impl Kind for Checked {
     }
 }
 
+/// A program with its arguments.
+pub(super) struct CommandLine;
+
+impl Kind for CommandLine {
+    type Value = Vec<String>;
+
+    fn read(&self, written: &Written<'_>) -> Result<Vec<String>, Complaint> {
+        const HINT: &str = "write the program and each argument as a string of its own: \
+                            [\"/usr/local/bin/page\", \"--team\", \"data\"]";
+        let words = Texts.read(written).map_err(|wrong| wrong.hint(HINT))?;
+        match words.first() {
+            None => Err(wrong("must not be empty").hint(HINT)),
+            Some(program) if !program.starts_with('/') => {
+                let hint = "write its whole path, for example \"/usr/local/bin/page\": a service has a search path of its own";
+                Err(wrong(format!("the program {program:?} is not an absolute path")).hint(hint))
+            }
+            Some(_) if words.iter().any(|word| word.contains('\0')) => {
+                Err(wrong("must not contain a NUL character"))
+            }
+            Some(_) => Ok(words),
+        }
+    }
+
+    fn show(&self, value: &Vec<String>) -> String {
+        Texts.show(value)
+    }
+}
+
 /// A key that may be missing.
 pub(super) struct Optional<K> {
     pub kind: K,

@@ -41,7 +41,7 @@ use self::{
     streams::Streams,
 };
 pub use self::{
-    keys::{HighAvailability, Metrics, PairDesign, Prices, Quotas},
+    keys::{HighAvailability, Metrics, Notify, PairDesign, Prices, Quotas},
     layers::{CONFIG_VARIABLE, Overrides, Setting},
     problem::{Complaint, Error, Origin, Problem},
     read::nearest,
@@ -74,6 +74,7 @@ pub struct Config {
     pub quotas: Quotas,
     pub high_availability: Option<HighAvailability>,
     pub metrics: Option<Metrics>,
+    pub notify: Option<Notify>,
     /// What AWS charges; `backtest` and `shards` compute with it.
     pub prices: Prices,
     /// The alarms that `alarms print` and `alarms create` make.
@@ -172,6 +173,7 @@ impl Config {
         let present = Present {
             high_availability: tree.merged.contains_key("high_availability"),
             metrics: tree.merged.contains_key("metrics"),
+            notify: tree.merged.contains_key("notify"),
         };
         match check::config(globals, &present, entries, &mut problems) {
             Some(config) if problems.is_empty() => Ok(Self {

@@ -178,6 +178,12 @@ impl Problems {
         self.settled.contains(key)
     }
 
+    /// Whether anything was complained about in this section, or silenced.
+    pub(super) fn is_settled_in(&self, section: &str) -> bool {
+        let mut settled = self.settled.iter();
+        settled.any(|key| segments(key).next() == Some(section))
+    }
+
     /// Finds out where each value was written, and sorts by key path.
     pub(super) fn into_error(self, tree: &Tree, streams: &Streams<'_>) -> Error {
         let mut problems = self.located;

@@ -28,6 +28,7 @@ pub use server::{ListenError, Listener, Server};
 
 use crate::{
     aws::Counts,
+    daemon::notify,
     reconcile::{context::Context, report::Report},
 };
 
@@ -49,6 +50,7 @@ struct State {
     last_tick: Option<health::LastTick>,
     reload_refused: bool,
     streams: Streams,
+    notified: notify::Counts,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +79,7 @@ impl Metrics {
             tick_durations: TickDurations::default(),
             last_tick: None,
             reload_refused: false,
+            notified: notify::Counts::default(),
         };
         Self {
             shared: Arc::new(Mutex::new(state)),
@@ -122,6 +125,11 @@ impl Metrics {
     /// Takes in whether the last reload has put a new configuration in force.
     pub fn reloaded(&self, taken: bool) {
         self.lock().reload_refused = !taken;
+    }
+
+    /// Shows these counts of notifications from now on.
+    pub fn count_notifications(&self, counts: &notify::Counts) {
+        self.lock().notified = counts.clone();
     }
 
     /// All series, as a scrape reads them.

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::reconcile::{context::Context, tick::Autoscaler};
+use crate::reconcile::{context::Context, report::Report, tick::Autoscaler};
 
 /// How long work under way may continue after a stop signal. Work that is cut short stays open in
 /// the scaling log and is settled at the next start.
@@ -53,10 +53,10 @@ impl Plan {
     }
 
     /// Lets work under way finish until a deadline, then releases the lease. Returns how many
-    /// streams were cut short.
-    pub(super) async fn end(&mut self) -> usize {
+    /// streams were cut short, and what was done since the last tick.
+    pub(super) async fn end(&mut self) -> (usize, Report) {
         let deadline = Instant::now() + STOP_WITHIN;
-        let (cut, _) = self.autoscaler.stop(deadline).await;
+        let (cut, report) = self.autoscaler.stop(deadline).await;
         self.keeper.abort_all();
         if let Some(lease) = self.autoscaler.lease() {
             let release = timeout_at(deadline + RELEASE_WITHIN, lease.release());
@@ -64,6 +64,6 @@ impl Plan {
                 tracing::warn!("the lease could not be released in time; it will expire");
             }
         }
-        cut
+        (cut, report)
     }
 }

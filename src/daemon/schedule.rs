@@ -51,6 +51,10 @@ pub trait Reload {
     fn plan(&mut self, prepared: Self::Prepared) -> impl Future<Output = Result<Plan, Failure>>;
     /// Called after each tick.
     fn ticked(&mut self, report: &Report);
+    /// Called when a plan has ended, with what was done since its last tick.
+    fn ended(&mut self, report: &Report);
+    /// Called before the daemon ends.
+    fn stop(&mut self) -> impl Future<Output = ()>;
     /// Called after each reload; `taken` is whether the new configuration is in force.
     fn reloaded(&mut self, taken: bool);
 }
@@ -95,7 +99,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
                 signalled = signals.next() => signalled,
             };
             match signalled {
-                Signalled::Stop => return stop(plan).await,
+                Signalled::Stop => return stop(plan, reload).await,
                 Signalled::HangUp => {
                     let taken;
                     (plan, taken) = reload_plan(plan, &mut cron, &mut reload).await?;
@@ -105,7 +109,7 @@ pub async fn run(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure>
             }
         }
     }
-    stop(plan).await
+    stop(plan, reload).await
 }
 
 /// How late a tick started that was due at `due`, if that is worth reporting.
@@ -132,7 +136,8 @@ async fn reload_plan(
     let result = match reload.prepare().await {
         Ok(prepared) => {
             // Two plans would share one spool and one lease, so the old plan ends first.
-            old.end().await;
+            let (_, report) = old.end().await;
+            reload.ended(&report);
             let mut new = reload.plan(prepared).await?;
             new.autoscaler.adopt(&old.autoscaler);
             if new.schedule != old.schedule {
@@ -159,7 +164,7 @@ async fn reload_plan(
     Ok(result)
 }
 
-async fn stop(mut plan: Plan) -> Result<(), Failure> {
+async fn stop(mut plan: Plan, mut reload: impl Reload) -> Result<(), Failure> {
     systemd::stopping();
     if plan.autoscaler.under_way() > 0 {
         tracing::info!(
@@ -167,7 +172,10 @@ async fn stop(mut plan: Plan) -> Result<(), Failure> {
             "stopping; waiting for work under way"
         );
     }
-    match plan.end().await {
+    let (cut, report) = plan.end().await;
+    reload.ended(&report);
+    reload.stop().await;
+    match cut {
         0 => tracing::info!("stopped"),
         cut => tracing::warn!(
             streams = cut,

@@ -46,6 +46,8 @@ pub struct Context {
     pub clock: Clock,
     /// No writes are made.
     pub dry_run: bool,
+    /// This machine's name.
+    pub host: String,
     /// Set where several hosts share one configuration and only one acts.
     pub lease: Option<Arc<Lease>>,
 }
@@ -68,7 +70,7 @@ impl Context {
             Arc::new(Lease::new(log, clock, &host, high.lease_duration))
         });
         let spool = spool(&config.state_dir, role, dry_run);
-        let scaling_log = ScalingLog::new(&config, aws.log.clone(), host, spool);
+        let scaling_log = ScalingLog::new(&config, aws.log.clone(), host.clone(), spool);
         let config = Arc::new(config);
         Self {
             roster: Arc::new(Roster::of(config.clone())),
@@ -77,6 +79,7 @@ impl Context {
             scaling_log: Arc::new(scaling_log),
             clock,
             dry_run,
+            host,
             lease,
         }
     }

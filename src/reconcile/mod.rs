@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod context;
 pub mod discovery;
+pub mod events;
 pub mod execute;
 pub mod execution;
 pub mod inspect;

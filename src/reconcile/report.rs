@@ -82,6 +82,8 @@ pub struct StreamReport {
 pub struct Seen {
     /// Whether the pair was found to fit the contract, and the stream to exist.
     pub watched: Option<bool>,
+    /// Only an audit made the tick look at it, so that the ticks until the next audit do not.
+    pub by_audit: bool,
     /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
     pub wanted: Option<u32>,
     /// Usage as the alarm in ALARM computed it, 1 for all that the shards take.
@@ -217,6 +219,9 @@ pub struct Report {
     /// Why the scaling log cannot work until a person fixes it, such as a missing table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling_log_error: Option<String>,
+    /// Why the scaling log did not accept or return rows when it was asked last.
+    #[serde(skip)]
+    pub scaling_log_trouble: Option<String>,
     /// How much later than scheduled the tick began, if that was much.
     #[serde(skip)]
     pub late_by: Option<Duration>,
@@ -240,6 +245,7 @@ impl Report {
             roster: None,
             uninspected: 0,
             scaling_log_error: None,
+            scaling_log_trouble: None,
             late_by: None,
         }
     }
@@ -281,6 +287,7 @@ impl Report {
         self.listing = later.listing;
         self.roster = later.roster.or(self.roster);
         self.scaling_log_error = later.scaling_log_error;
+        self.scaling_log_trouble = later.scaling_log_trouble;
         self
     }
 

@@ -19,6 +19,7 @@ use autoscaler_core::{
     decision::Decision,
     reason::Reason,
     subscription::{Account, SubscriptionId},
+    trigger::Trigger,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -249,10 +250,21 @@ impl Autoscaler {
     /// Rewriting alarms is slow by quota, and a single run locks out the runs after it, so it
     /// continues to poll.
     pub async fn run_once(&mut self, wait: Duration, within: Duration) -> Report {
+        self.run_once_and(wait, within, |_| ()).await
+    }
+
+    /// The same; `each` is told what each tick did.
+    pub async fn run_once_and(
+        &mut self,
+        wait: Duration,
+        within: Duration,
+        each: impl Fn(&Report),
+    ) -> Report {
         let end = Instant::now() + within;
         loop {
             let overdue = self.memory.overdue.len();
             let report = self.tick_with(wait, wait).await;
+            each(&report);
             let report = self.after_earlier(report);
             let left = self.memory.overdue.len();
             let progresses = left > 0 && (left < overdue || report.roster.is_some());
@@ -293,9 +305,15 @@ impl Autoscaler {
     ///
     /// Cancelled work stays open in the scaling log, and the next inspection settles it.
     pub async fn stop(&mut self, deadline: Instant) -> (usize, Report) {
+        self.stop_and(deadline, |_| ()).await
+    }
+
+    /// The same; `each` is told what was done since the last report of a tick.
+    pub async fn stop_and(&mut self, deadline: Instant, each: impl Fn(&Report)) -> (usize, Report) {
         self.wait(deadline).await;
         let cut = self.cut().await;
         let report = self.report(self.context.clock.now(), 0, BTreeMap::new());
+        each(&report);
         (cut, self.after_earlier(report))
     }
 
@@ -399,6 +417,7 @@ impl Autoscaler {
                     self.memory.overdue.insert(id);
                 }
                 report.seen.watched = self.memory.note_failure(id, self.key(id), &decision);
+                report.seen.by_audit = trigger == Trigger::Audit && polled.is_empty();
                 // A dry run would climb for ever.
                 let again = look_again(&trigger, &decision, now);
                 let again = again.filter(|_| !self.context.dry_run);
@@ -446,6 +465,12 @@ impl Autoscaler {
         StreamReport::new(subscription, region, decision)
     }
 
+    fn scaling_log_trouble(&self) -> Option<String> {
+        let refused = self.memory.rows_refused.as_ref();
+        let refused = refused.filter(|_| self.context.scaling_log.spooled() > 0);
+        self.memory.scaling_log_unread.as_ref().or(refused).cloned()
+    }
+
     fn group(&self, id: GroupId) -> &Group {
         &self.groups[id.index()]
     }
@@ -470,6 +495,7 @@ impl Autoscaler {
             unpolled: std::mem::take(&mut self.unpolled),
             uninspected: all.saturating_sub(self.memory.inspected.len()),
             scaling_log_error: self.memory.scaling_log_error.clone(),
+            scaling_log_trouble: self.scaling_log_trouble(),
             ..Report::of_nothing(started_at, self.context.dry_run)
         };
         self.report_listings(report, started_at)

@@ -1,4 +1,4 @@
-//! SNS: Publish. Messages are kept for tests to read; nothing is delivered.
+//! SNS: Publish, GetTopicAttributes. Messages are kept for tests to read; nothing is delivered.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,7 @@ pub(crate) fn call(
 ) -> Answer {
     match operation {
         "Publish" => publish(region, input, ctx),
+        "GetTopicAttributes" => attributes(region, input),
         other => Err(ApiError::bad(
             "InvalidAction",
             format!("the sandbox does not support sns:{other}"),
@@ -45,8 +46,7 @@ pub(crate) fn call(
 
 fn publish(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> Answer {
     let text = |member: &str| input.get(member).and_then(Value::as_str);
-    let name = text("TopicArn").and_then(|arn| arn.strip_prefix(&region.topic_arn("")));
-    let name = name.ok_or_else(|| invalid("TopicArn"))?.to_owned();
+    let name = topic_name(region, input)?;
     let message = text("Message").unwrap_or_default();
     if message.is_empty() || message.len() > MAX_MESSAGE {
         return Err(invalid("Message"));
@@ -55,8 +55,7 @@ fn publish(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> An
     if subject.is_some_and(|subject| subject.chars().count() >= MAX_SUBJECT) {
         return Err(invalid("Subject"));
     }
-    let topic = region.topics.get_mut(&name);
-    let topic = topic.ok_or_else(|| ApiError::new(404, "NotFound", "Topic does not exist"))?;
+    let topic = region.topics.get_mut(&name).ok_or_else(missing)?;
     topic.push(Published {
         at: ctx.now,
         subject: subject.map(str::to_owned),
@@ -64,6 +63,24 @@ fn publish(region: &mut Region, input: &Map<String, Value>, ctx: &Context) -> An
     });
     let id = topic.len();
     Ok(json!({"MessageId": format!("00000000-0000-4000-8000-{id:012x}")}))
+}
+
+/// The ARN alone: nothing else is kept of a topic.
+fn attributes(region: &Region, input: &Map<String, Value>) -> Answer {
+    let name = topic_name(region, input)?;
+    region.topics.get(&name).ok_or_else(missing)?;
+    let entry = json!({"key": "TopicArn", "value": region.topic_arn(&name)});
+    Ok(json!({"Attributes": {"entry": entry}}))
+}
+
+fn topic_name(region: &Region, input: &Map<String, Value>) -> Result<String, ApiError> {
+    let arn = input.get("TopicArn").and_then(Value::as_str);
+    let name = arn.and_then(|arn| arn.strip_prefix(&region.topic_arn("")));
+    name.map(str::to_owned).ok_or_else(|| invalid("TopicArn"))
+}
+
+fn missing() -> ApiError {
+    ApiError::new(404, "NotFound", "Topic does not exist")
 }
 
 fn invalid(member: &str) -> ApiError {

@@ -59,6 +59,7 @@ fn minimal() -> Config {
         },
         high_availability: None,
         metrics: None,
+        notify: None,
         prices: Prices {
             source: "us-east-1, September 2026".to_owned(),
             shard_hour: 0.015,
@@ -156,6 +157,9 @@ fn every_key_is_read() {
         lease_duration = "1m"
         [metrics]
         listen = "[::]:80"
+        [notify]
+        sns_topic = "arn:aws-us-gov:sns:us-gov-east-1:123456789012:a_b-1.fifo"
+        command = ["/usr/local/bin/page", "--team", "data"]
         [alarms]
         up_threshold = 1
         down_threshold = 0.5
@@ -221,6 +225,10 @@ fn every_key_is_read() {
         Some(Path::new("/etc/ssl/proxy.pem"))
     );
     assert_eq!(config.ignore_fields, ["NewField"]);
+    let notify = config.notify.as_ref().unwrap();
+    assert_eq!(notify.region(), Some("us-gov-east-1"));
+    let command = ["/usr/local/bin/page", "--team", "data"].map(str::to_owned);
+    assert_eq!(notify.command.as_deref(), Some(&command[..]));
     let [a, b, clicks] = &config.subscriptions[..] else {
         panic!("three streams")
     };
@@ -492,6 +500,8 @@ fn every_shipped_file_loads() {
             }
             // The alert rules are tested with the metrics.
             Some("yml") => {}
+            // This one with the notifications.
+            Some("sh") => {}
             _ => panic!("{} is not tested", path.display()),
         }
     }
@@ -510,6 +520,7 @@ fn the_commented_file_shows_the_defaults() {
     let bare = Config::from_toml(&bare).unwrap();
     assert_eq!(whole.high_availability.take(), bare.high_availability);
     assert_eq!(whole.metrics.take(), bare.metrics);
+    assert!(whole.notify.take().is_some());
     // Keys without a default are shown with an example: the account, and the second stream.
     let home = std::mem::take(&mut whole.home);
     assert!(whole.ca_bundle.take().is_some());

@@ -99,6 +99,21 @@ high_availability.lease_duration = "0s"           => high_availability.lease_dur
 high_availability = true                          => high_availability: expected a table
 metrics.listen = "localhost:9184"                 => metrics.listen: an IP address, not a host name
 metrics.listen = "127.0.0.1"                      => metrics.listen: invalid address "127.0.0.1"
+notify = 3                                        => notify: expected a table, found 3 | its keys are set one by one: sns_topic, command
+notify = {}                                       => notify: the section names nothing to notify | set sns_topic or command
+notify.sns_topic = "kinesis-scaling"              => notify.sns_topic: invalid topic ARN "kinesis-scaling" | expected for example "arn:aws:sns:eu-west-1:
+notify.sns_topic = "arn:aws:sqs:eu-west-1:123456789012:a" => notify.sns_topic: invalid topic ARN
+notify.sns_topic = "arn:aws:sns::123456789012:a"  => notify.sns_topic: invalid topic ARN
+notify.sns_topic = "arn:aws:sns:eu-west-1:123:a"  => notify.sns_topic: invalid topic ARN
+notify.sns_topic = "arn:aws:sns:eu-west-1:123456789012:a b" => notify.sns_topic: invalid topic ARN
+notify.sns_topic = "arn:aws:sns:eu-west-1:123456789012:.fifo" => notify.sns_topic: invalid topic ARN
+notify.sns_topic = "arn:aws:sns:eu-west-1:123456789012:a:0f3c" => notify.sns_topic: the ARN of a subscription
+notify.command = []                               => notify.command: must not be empty | write the program and each argument
+notify.command = "/usr/bin/page"                  => notify.command: expected an array of strings, found the string "/usr/bin/page" | write the program and each argument
+notify.command = ["page", "x"]                    => notify.command: the program "page" is not an absolute path | write its whole path
+notify.command = [""]                             => notify.command: the program "" is not an absolute path
+notify.command = ["/bin/page", "a\u0000b"]        => notify.command: NUL character
+notify.topic = "a"                                => notify.topic: unknown key | known here: sns_topic, command
 alarms.up_threshold = 0                           => alarms.up_threshold: above 0 and at most 1
 alarms.up_threshold = 75                          => alarms.up_threshold: above 0 and at most 1
 alarms.down_threshold = nan                       => alarms.down_threshold: above 0 and at most 1

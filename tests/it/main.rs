@@ -23,6 +23,7 @@ mod include;
 mod judgement;
 mod lease;
 mod metrics;
+mod notify;
 mod package;
 mod process;
 mod provision;

@@ -41,6 +41,7 @@ impl Cause {
     pub fn of_answer(status: u16, code: &str, message: &str) -> Self {
         match code {
             "ThrottlingException"
+            | "Throttled"
             | "Throttling"
             | "RequestLimitExceeded"
             | "ProvisionedThroughputExceededException"
@@ -53,12 +54,13 @@ impl Cause {
             {
                 Self::Kms
             }
-            "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
-                Self::Denied(Policy::of(message))
-            }
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "UnauthorizedOperation"
+            | "AuthorizationError" => Self::Denied(Policy::of(message)),
             code if code.starts_with("KMS") => Self::Kms,
             "InaccessibleEncryptionDateTimeException" => Self::Kms,
-            "ResourceNotFoundException" | "ResourceNotFound" => Self::NotFound,
+            "ResourceNotFoundException" | "ResourceNotFound" | "NotFound" => Self::NotFound,
             "ResourceInUseException" => Self::InUse,
             "ConditionalCheckFailedException" => Self::Condition,
             "TransactionCanceledException" => Self::of_transaction(message),
@@ -225,6 +227,13 @@ impl Cause {
             Self::ShardQuota => return Some(shard_quota_hint(message)),
             Self::NotFound if operation.service() == "DynamoDB" => {
                 "create the log table with `kinesis-autoscaler table create`"
+            }
+            Self::NotFound if operation.service() == "SNS" => {
+                "create the topic, or correct `sns_topic` under [notify]"
+            }
+            Self::Invalid if operation.service() == "SNS" => {
+                "check `sns_topic` under [notify]: the topic is published to in the Region that its ARN names, and in \
+                 another account it needs a policy that allows `sns:Publish` to this identity"
             }
             Self::Invalid
                 if operation.service() == "DynamoDB"

@@ -20,6 +20,8 @@ pub enum Operation {
     DescribeTimeToLive,
     CreateTable,
     UpdateTimeToLive,
+    Publish,
+    GetTopicAttributes,
 }
 
 impl Operation {
@@ -52,6 +54,8 @@ impl Operation {
             Self::DescribeTimeToLive => "dynamodb:DescribeTimeToLive",
             Self::CreateTable => "dynamodb:CreateTable",
             Self::UpdateTimeToLive => "dynamodb:UpdateTimeToLive",
+            Self::Publish => "sns:Publish",
+            Self::GetTopicAttributes => "sns:GetTopicAttributes",
         }
     }
 
@@ -60,6 +64,7 @@ impl Operation {
         match self.iam_prefix() {
             "cloudwatch" => "CloudWatch",
             "kinesis" => "Kinesis",
+            "sns" => "SNS",
             _ => "DynamoDB",
         }
     }

@@ -27,9 +27,11 @@ use Severity::{Error, Warning};
 
 /// The IAM policy that the autoscaler needs, for the default name of the log table.
 const POLICY: &str = include_str!("../../../config/iam-policy.json");
+/// The statement that only an SNS topic needs.
+const NOTIFY: &str = "Notify";
 
-/// The policy for this configuration: in the partition of `region`, with its log table and the
-/// roles that it assumes.
+/// The policy for this configuration: in the partition of `region`, with its log table, its topic
+/// and the roles that it assumes.
 pub fn policy(config: &Config, region: &str) -> String {
     let partition = partition(region);
     let text = POLICY.replace("arn:aws:", &format!("arn:{partition}:"));
@@ -45,19 +47,25 @@ pub fn policy(config: &Config, region: &str) -> String {
             let table = &config.log.table;
             statement["Resource"] = json!(format!("arn:{partition}:dynamodb:*:*:table/{table}"));
         }
+        if let (true, Some(topic)) = (statement["Sid"] == NOTIFY, topic(config)) {
+            statement["Resource"] = json!(topic);
+        }
     }
-    if let (false, Some(statements)) = (roles.is_empty(), policy["Statement"].as_array_mut()) {
-        // The roles grant the rest; assuming them needs this.
-        statements.push(json!({
-            "Sid": "Roles", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles,
-        }));
+    if let Some(statements) = policy["Statement"].as_array_mut() {
+        statements.retain(|statement| statement["Sid"] != NOTIFY || topic(config).is_some());
+        if !roles.is_empty() {
+            // The roles grant the rest; assuming them needs this.
+            statements.push(json!({
+                "Sid": "Roles", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": roles,
+            }));
+        }
     }
     // A value that was read from JSON can be written as JSON.
     serde_json::to_string_pretty(&policy).unwrap_or_default() + "\n"
 }
 
 /// The operations that the check itself calls.
-const TRIED: [Operation; 10] = [
+const TRIED: [Operation; 11] = [
     Operation::DescribeAlarms,
     Operation::DescribeStreamSummary,
     Operation::GetMetricData,
@@ -68,18 +76,24 @@ const TRIED: [Operation; 10] = [
     Operation::DescribeTimeToLive,
     Operation::Query,
     Operation::GetItem,
+    Operation::GetTopicAttributes,
 ];
 
 /// The operations that only a command for people calls, which reports by itself when they are
 /// denied.
 const OF_COMMANDS: [Operation; 1] = [Operation::ListShards];
 
+fn topic(config: &Config) -> Option<&str> {
+    config.notify.as_ref()?.sns_topic.as_deref()
+}
+
 /// The actions of the policy that cannot be tried without modifying resources.
-pub fn not_tried() -> Vec<String> {
+pub fn not_tried(config: &Config) -> Vec<String> {
     let policy: Value = serde_json::from_str(POLICY).unwrap_or_default();
     let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
     let actions: BTreeSet<String> = statements
         .iter()
+        .filter(|statement| statement["Sid"] != NOTIFY || topic(config).is_some())
         .flat_map(|statement| statement["Action"].as_array().cloned().unwrap_or_default())
         .filter_map(|action| Some(action.as_str()?.to_owned()))
         .collect();

@@ -1,6 +1,6 @@
 //! The names, types and help of all series, and their values at the time of a scrape.
 
-use crate::reconcile::discovery;
+use crate::{daemon::notify::Outcome, reconcile::discovery};
 
 use super::{
     State, add, health,
@@ -17,6 +17,7 @@ pub(super) fn encode(state: &State, format: Format) -> String {
     process::encode(&mut page);
     program(state, &mut page);
     calls(state, &mut page);
+    notifications(state, &mut page);
     let now = state.context.clock.now();
     let pauses = state.context.scaling_log.known_pauses(now);
     let streams = &state.streams;
@@ -93,6 +94,17 @@ fn discovered(state: &State, page: &mut Page) {
         let account = account.map(|it| format!(",{}", label("account", it)));
         let labels = label("region", region) + &account.unwrap_or_default();
         family.sample(&labels, count);
+    }
+}
+
+fn notifications(state: &State, page: &mut Page) {
+    let help = "Deliveries of notifications; failed: one attempt, dropped: given up";
+    let mut family = page.family("notifications", Kind::Counter, help);
+    for outcome in Outcome::ALL {
+        family.sample(
+            &label("result", outcome.code()),
+            state.notified.get(outcome),
+        );
     }
 }
 

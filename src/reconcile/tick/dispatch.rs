@@ -389,7 +389,8 @@ impl Autoscaler {
             if candidate.trigger.needs_inspection() {
                 self.memory.overdue.insert(*id);
             }
-            let report = self.stream_report(*id, failure);
+            let mut report = self.stream_report(*id, failure);
+            report.seen.by_audit = candidate.trigger == Trigger::Audit;
             self.reports.insert(*id, report);
         }
     }

@@ -41,6 +41,10 @@ pub(super) struct Memory {
     pub inspected: BTreeSet<SubscriptionId>,
     /// Why the scaling log cannot work until a person fixes it.
     pub scaling_log_error: Option<String>,
+    /// Why the scaling log could not be read when that was tried last.
+    pub scaling_log_unread: Option<String>,
+    /// Why the scaling log did not accept the spooled rows when that was tried last.
+    pub rows_refused: Option<String>,
     pub notices: Notices,
     /// What was seen of the reshardings of streams whose policy asks for it.
     pub sightings: BTreeMap<String, Sightings>,

@@ -76,19 +76,23 @@ impl Autoscaler {
             return;
         };
         match delivered {
-            Some(Ok(rows)) => tracing::info!(rows, "delivered spooled rows to the scaling log"),
-            Some(Err(error)) => self.memory.notices.report_scaling_log(
-                "rows wait in the spool",
-                &chain(&error),
-                None,
-                now,
-            ),
+            Some(Ok(rows)) => {
+                self.memory.rows_refused = None;
+                tracing::info!(rows, "delivered spooled rows to the scaling log");
+            }
+            Some(Err(error)) => {
+                let (what, error) = ("rows wait in the spool", chain(&error));
+                let notices = &mut self.memory.notices;
+                notices.report_scaling_log(what, &error, None, now);
+                self.memory.rows_refused = Some(error);
+            }
             None => {}
         }
         match open_read {
             Some(Ok(())) => {
                 self.memory.open_read_at = as_of;
                 self.memory.scaling_log_error = None;
+                self.memory.scaling_log_unread = None;
             }
             Some(Err(error)) => self.note_unreadable_log(&error, now),
             None => {}
@@ -105,7 +109,8 @@ impl Autoscaler {
             Kind::NotFound | Kind::AccessDenied | Kind::Invalid
         );
         let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        self.memory.scaling_log_error = lasts.then(|| format!("{text}{hint}"));
+        self.memory.scaling_log_unread = Some(format!("{text}{hint}"));
+        self.memory.scaling_log_error = self.memory.scaling_log_unread.clone().filter(|_| lasts);
     }
 
     /// Takes over rows that a command left in the state directory.

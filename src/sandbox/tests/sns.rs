@@ -73,3 +73,14 @@ async fn topics_that_are_missing_elsewhere_or_denied_get_nothing() {
         "InvalidAction: the sandbox does not support sns:ListTopics"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_tells_its_arn_and_a_missing_one_is_not_found() {
+    let world = World::new();
+    let topic = world.region.create_topic("scaling");
+    let read = |arn: &str| world.sns().get_topic_attributes().topic_arn(arn).send();
+    let attributes = read(&topic).await.unwrap().attributes.unwrap();
+    assert_eq!(attributes["TopicArn"], topic);
+    let missing = outcome(read(&format!("{topic}-2")).await);
+    assert_eq!(missing, "NotFound: Topic does not exist");
+}
