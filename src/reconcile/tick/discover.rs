@@ -103,22 +103,21 @@ impl Patterns {
             (listed.at, listed.failed) = (None, None);
         }
     }
-
-    fn is_unlisted(&self) -> bool {
-        self.groups.values().any(|it| it.at.is_none())
-    }
 }
 
 impl Autoscaler {
-    /// Starts the listings that are due. A first one is waited for until `deadline`.
+    /// Starts the listings that are due. For a first one the tick waits until `deadline`, but only
+    /// the tick that has started it.
     pub(super) async fn list(&mut self, deadline: Instant, now: Timestamp) {
         let interval = self.context.config.audit_interval;
         let interval = interval.map(|it| it.try_into().unwrap_or(SignedDuration::MAX));
+        let mut starts_first = false;
         for (group, listed) in &mut self.patterns.groups {
             if !listed.is_due(interval, now) {
                 continue;
             }
             listed.under_way = true;
+            starts_first |= listed.at.is_none();
             let (id, account) = (*group, self.groups[group.index()].account.clone());
             let ours = |id: PatternId| self.context.config.patterns[id].settings.account == account;
             self.patterns.fresh.retain(|(id, _)| !ours(*id));
@@ -126,7 +125,7 @@ impl Autoscaler {
             let listing = async move { (id, now, discovery::list(context, account).await) };
             self.patterns.reads.spawn(listing);
         }
-        let until = match self.patterns.is_unlisted() {
+        let until = match starts_first {
             true => deadline,
             false => Instant::now(),
         };

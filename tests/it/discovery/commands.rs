@@ -122,6 +122,8 @@ async fn what_cannot_be_listed_is_told_by_every_command() {
     world.sandbox.deny("cloudwatch:DescribeAlarms");
     let found = findings(&world, PROD).await;
     assert!(found.count(Severity::Error) > 0, "{found:#?}");
+    let chosen = check::examine(&context(&world, PROD).await, Scope::Chosen).await;
+    assert!(chosen.count(Severity::Error) > 0, "{chosen:#?}");
     assert_eq!(
         told(&found, "pattern_matches_nothing"),
         [""; 0],
