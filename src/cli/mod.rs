@@ -1,13 +1,14 @@
 //! Flags and subcommands.
 
 pub mod completions;
+mod pause;
 pub mod run;
+mod scale;
 mod status;
 mod zone;
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt,
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -24,6 +25,8 @@ use crate::{
 };
 
 pub use self::{
+    pause::{Pause, PauseDirection, PausedStreams, Resume},
+    scale::{Scale, Step, Target},
     status::Status,
     zone::{Zone, ZoneName},
 };
@@ -82,15 +85,6 @@ keeps existing alarms.
     aws cloudwatch put-metric-alarm \\
       --cli-input-json \"$alarm\"
   done";
-
-const PAUSE_HELP: &str = "\
-The pause is an item in the log table: every host and every
-`--once` run that uses the table keeps to it, and it ends by
-itself. A new pause of a stream takes the place of the old.
-  kinesis-autoscaler pause orders --for 2h --reason test
-  kinesis-autoscaler pause --all --direction down --for 8h \\
-    --reason \"sale\"
-  kinesis-autoscaler resume orders";
 
 const INIT_HELP: &str = "\
 It needs cloudwatch:DescribeAlarms, and no configuration:
@@ -359,40 +353,6 @@ pub enum TableCommand {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Scale {
-    /// The stream
-    #[arg(value_name = "STREAM")]
-    pub stream: String,
-
-    #[command(flatten)]
-    pub target: Target,
-
-    /// The stream's Region, where several have a stream of this name
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-
-    /// The stream's account, by its ID, role ARN or profile, where several have a stream of this name
-    #[arg(long, value_name = "ACCOUNT")]
-    pub account: Option<String>,
-
-    /// Wait until the stream is ACTIVE again
-    #[arg(long)]
-    pub wait: bool,
-
-    /// Do not ask
-    #[arg(long)]
-    pub yes: bool,
-
-    /// Why, for the scaling log
-    #[arg(long, value_name = "TEXT")]
-    pub note: Option<String>,
-
-    /// Scale beyond max_shards on purpose, up to M; it is asked for, and logged
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub force_max: Option<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(after_help = SHARDS_HELP)]
 pub struct Shards {
     /// The stream
@@ -410,127 +370,6 @@ pub struct Shards {
     /// The stream's account, by its ID, role ARN or profile, where several have a stream of this name
     #[arg(long, value_name = "ACCOUNT")]
     pub account: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(after_help = PAUSE_HELP)]
-pub struct Pause {
-    #[command(flatten)]
-    pub streams: PausedStreams,
-
-    /// How long, as 2h or 30m; a pause always ends
-    #[arg(long = "for", value_name = "TIME", value_parser = pause_length)]
-    pub length: Duration,
-
-    /// Why; `status` and `history` show it
-    #[arg(long, value_name = "TEXT", value_parser = pause_reason)]
-    pub reason: String,
-
-    /// What is held: scale-ups, scale-downs, or both
-    #[arg(long, value_enum, default_value_t)]
-    pub direction: PauseDirection,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Resume {
-    #[command(flatten)]
-    pub streams: PausedStreams,
-}
-
-/// What is paused or resumed.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct PausedStreams {
-    /// The stream; `*` and `?` match any letters
-    #[arg(value_name = "STREAM", required_unless_present = "all")]
-    pub stream: Option<String>,
-
-    /// Every stream whose scalings are in the same log table
-    #[arg(long, conflicts_with_all = ["stream", "region"])]
-    pub all: bool,
-
-    /// The stream's Region, where several have a stream of this name
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-}
-
-/// The directions that a pause holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PauseDirection {
-    Up,
-    Down,
-    #[default]
-    Both,
-}
-
-fn pause_length(text: &str) -> Result<Duration, String> {
-    const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-    match humantime::parse_duration(text) {
-        Ok(length) if length < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
-        Ok(length) if length > LONGEST => Err("must be at most 366 days".to_owned()),
-        Ok(length) => Ok(length),
-        Err(error) => Err(format!("{error} (expected for example 30m, 2h or 1day)")),
-    }
-}
-
-fn pause_reason(text: &str) -> Result<String, &'static str> {
-    match text.trim() {
-        "" => Err("say why, for example --reason \"load test\""),
-        reason => Ok(reason.to_owned()),
-    }
-}
-
-/// Where to scale to; clap sees to it that just one is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
-#[group(required = true, multiple = false)]
-pub struct Target {
-    /// Shard count to scale to
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub to: Option<u32>,
-
-    /// Shards or percent to add or take away: +4, -4, 25%, -25%
-    #[arg(long, value_name = "+N|-N|P%", allow_hyphen_values = true)]
-    pub by: Option<Step>,
-}
-
-/// A change of the shard count; never none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Shards(i32),
-    Percent(i32),
-}
-
-impl FromStr for Step {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // `parse` takes a second sign for what it is: no number.
-        let (number, percent) = match text.strip_suffix('%') {
-            Some(number) => (number, true),
-            None => (text, false),
-        };
-        if !percent && !number.starts_with(['+', '-']) {
-            return Err("write +4 or -4 for shards, 25% or -25% for percent; --to takes a count");
-        }
-        let number: i32 = number
-            .parse()
-            .map_err(|_| "expected +N, -N, P% or -P%, in whole numbers")?;
-        match (number, percent) {
-            (0, _) => Err("this changes nothing"),
-            (-50..=100, true) => Ok(Self::Percent(number)),
-            (_, true) => Err("AWS allows from -50% to 100%"),
-            (-10_000..=10_000, false) => Ok(Self::Shards(number)),
-            (_, false) => Err("a stream has at most 10000 shards"),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shards(shards) => write!(f, "{shards:+}"),
-            Self::Percent(percent) => write!(f, "{percent:+}%"),
-        }
-    }
 }
 
 /// A time in the past, by itself or by how long ago it was.

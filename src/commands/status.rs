@@ -5,6 +5,7 @@ mod explain;
 mod gather;
 mod page;
 mod render;
+mod usage;
 mod watch;
 
 use std::{collections::BTreeSet, sync::Arc};

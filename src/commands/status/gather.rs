@@ -10,7 +10,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{AlarmRow, ConstraintRow, LastScaling, NextWindow, Row, Status};
+use super::{AlarmRow, ConstraintRow, LastScaling, NextWindow, Row, Status, usage::usage};
 use crate::{
     aws::{self, Extra, Kind, STREAMS_PER_CALL, StreamMetrics},
     commands::{hot_shard, subscriptions},
@@ -27,10 +27,10 @@ use autoscaler_core::{
     alarm::{Alarm, Direction},
     constraints::Constraint,
     datetime::after,
-    decide::{Inquiry, calls_left, rejected_at_low_usage, shards_used},
+    decide::{Inquiry, calls_left, rejected_at_low_usage},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, Traffic},
-    limits::{PAIRS_PER_CALL, PERIOD_SECONDS},
+    limits::PAIRS_PER_CALL,
     pause::Pause,
     reason::Reason,
     scaling::{Outcome, Scaling},
@@ -40,11 +40,6 @@ use autoscaler_core::{
 
 /// How many streams are read concurrently; the quotas limit them further.
 const AT_ONCE: usize = 32;
-/// How late metrics may arrive; a younger period may be incomplete.
-const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(2);
-/// An older period is not "now".
-const NOW_IS_WITHIN: SignedDuration = SignedDuration::from_mins(20);
-
 /// What a person can do about a stream that has used its calls of the day.
 const RAISE_DAILY_LIMIT: &str = "AWS Support raises the limit of 10 UpdateShardCount calls per stream in 24 h on request; \
     until a slot frees, no tool can reshard the stream by UpdateShardCount";
@@ -508,85 +503,5 @@ fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {
         actions_enabled: alarm.map(|alarm| alarm.actions_enabled),
         evaluation_state: alarm.and_then(|alarm| alarm.evaluation_state),
         shard_count: alarm.and_then(Alarm::recorded_count),
-    }
-}
-
-/// Usage of `shards` now, and at the busiest time of the last 24 h; `None`, never zero, for missing
-/// or partial data.
-fn usage(traffic: Option<&Traffic>, shards: u32, now: Timestamp) -> (Option<f64>, Option<f64>) {
-    let complete = |it: &&Traffic| {
-        let outgoing = it.outgoing.as_ref();
-        it.bytes.complete && it.records.complete && outgoing.is_none_or(|it| it.complete)
-    };
-    let Some(traffic) = traffic.filter(complete) else {
-        return (None, None);
-    };
-    let period = SignedDuration::from_secs(i64::from(PERIOD_SECONDS));
-    let whole = |at: Timestamp| at + period + METRICS_LATE_BY <= now;
-    let times = [&traffic.bytes, &traffic.records]
-        .into_iter()
-        .flat_map(|series| series.points.iter().map(|(at, _)| *at));
-    let newest = times
-        .filter(|at| whole(*at) && now.duration_since(*at) <= NOW_IS_WITHIN)
-        .max();
-    let shards = f64::from(shards.max(1));
-    let of = |traffic: &Traffic| {
-        let none = traffic.bytes.points.is_empty() && traffic.records.points.is_empty();
-        (!none).then(|| shards_used(traffic) / shards)
-    };
-    let now = newest.and_then(|newest| {
-        let mut then = traffic.clone();
-        let outgoing = then.outgoing.iter_mut();
-        for series in [&mut then.bytes, &mut then.records]
-            .into_iter()
-            .chain(outgoing)
-        {
-            series.points.retain(|(at, _)| *at == newest);
-        }
-        of(&then)
-    });
-    (now, of(traffic))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use autoscaler_core::facts::Series;
-
-    #[test]
-    fn usage_is_of_the_newest_whole_period_and_missing_data_is_none() {
-        let now = Timestamp::from_second(1_800_000_000).expect("a time");
-        // Minutes ago, MiB/s in the period that began then.
-        let check = |points: &[(i64, f64)], complete, expected: (Option<f64>, Option<f64>)| {
-            let mib = |mib_per_second: f64| mib_per_second * 1_048_576.0 * 300.0;
-            let at = |minutes| now - SignedDuration::from_mins(minutes);
-            let points = points.iter().map(|(ago, rate)| (at(*ago), mib(*rate)));
-            let traffic = Traffic {
-                bytes: Series {
-                    points: points.collect(),
-                    complete,
-                },
-                records: Series {
-                    points: Vec::new(),
-                    complete: true,
-                },
-                rejected: Series::default(),
-                ..Traffic::default()
-            };
-            let found = usage(Some(&traffic), 4, now);
-            assert_eq!(found, expected, "{traffic:?}");
-        };
-        check(&[], true, (None, None));
-        check(&[(8, 2.0)], false, (None, None));
-        check(&[(8, 2.0)], true, (Some(0.5), Some(0.5)));
-        check(&[(3, 4.0), (8, 2.0)], true, (Some(0.5), Some(1.0)));
-        check(
-            &[(600, 3.0), (13, 1.0), (8, 2.0)],
-            true,
-            (Some(0.5), Some(0.75)),
-        );
-        check(&[(600, 3.0)], true, (None, Some(0.75)));
-        check(&[(8, 0.0)], true, (Some(0.0), Some(0.0)));
-        assert_eq!(usage(None, 4, now), (None, None), "nothing was read");
     }
 }
