@@ -3,7 +3,7 @@
 
 use std::{
     io::Write,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use autoscaler_sandbox::{RegionHandle, Sandbox};
@@ -21,7 +21,10 @@ use kinesis_autoscaler::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use tracing_subscriber::fmt::MakeWriter;
 
 pub const TABLE: &str = "kinesis-autoscaler-logs-test";
@@ -175,6 +178,10 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub fn capture() -> (Self, DefaultGuard) {
+        // With a single subscriber in the process, a call site that another test's thread reaches
+        // first is off in every thread.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
