@@ -43,20 +43,36 @@ fn main() {
         ("63 days by 300 s, 2 candidates", &periods, &[]),
         ("63 days by 300 s, 4 candidates", &periods, &four),
     ] {
+        let before = cpu();
         let mut times: Vec<Duration> = (0..RUNS).map(|_| replay(file, flags)).collect();
+        let cpu = (cpu() - before) / RUNS as f64;
         times.sort();
         let (median, least) = (times[RUNS / 2], times[0]);
         println!(
-            "{what}: {median:.2?} on {cores} cores (the median of {RUNS}; the least {least:.2?})"
+            "{what}: {cpu:.1} s of CPU, {median:.2?} on {cores} cores (the median of {RUNS}; the least {least:.2?})"
         );
     }
     for streams in [1, 10, 100] {
+        let before = cpu();
         let took = fleet(streams);
-        let each = took / u32::try_from(streams).expect("few");
+        let cpu = cpu() - before;
+        let each = cpu / streams as f64;
         println!(
-            "2 days of {streams:>3} streams, 3 candidates: {took:.2?} on {cores} cores, {each:.2?} a stream"
+            "2 days of {streams:>3} streams, 3 candidates: {cpu:.1} s of CPU, {each:.2} s a stream, {took:.2?} on {cores} cores"
         );
     }
+}
+
+/// Seconds of CPU that this process and its children have had, which other work on the machine
+/// changes less than the time that passes.
+fn cpu() -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
+    // The name of the program, in parentheses, may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    let ticks = fields.split(' ').skip(11).take(4);
+    let ticks = ticks.map(|it| it.parse::<u64>().expect("a number"));
+    ticks.sum::<u64>() as f64 / TICKS_PER_SECOND
 }
 
 /// So many days of a daily wave from 2 to 6 shards, with ten minutes of 20 each evening.
