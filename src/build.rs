@@ -19,7 +19,8 @@ fn main() {
     let date = output(&["show", "--no-patch", "--format=%cs", "HEAD"]);
     if let (Some(commit), Some(date)) = (commit, date) {
         let version = text("CARGO_PKG_VERSION");
-        println!("cargo::rustc-env=KINESIS_AUTOSCALER_LONG_VERSION={version} ({commit}, {date})");
+        // `cargo run` passes it on, and the program reads KINESIS_AUTOSCALER_* as configuration.
+        println!("cargo::rustc-env=RELEASE_VERSION={version} ({commit}, {date})");
     }
 }
 

@@ -68,7 +68,7 @@ Exit status:
   78  Wrong configuration";
 
 /// The version, and in a release its commit and date, if the build knew them.
-const LONG_VERSION: &str = match option_env!("KINESIS_AUTOSCALER_LONG_VERSION") {
+const LONG_VERSION: &str = match option_env!("RELEASE_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),
 };

@@ -228,7 +228,7 @@ fn a_release_knows_its_commit_and_no_build_needs_git() {
     let [line] = &lines[..] else {
         panic!("{lines:?}");
     };
-    let version = line.strip_prefix("cargo::rustc-env=KINESIS_AUTOSCALER_LONG_VERSION=");
+    let version = line.strip_prefix("cargo::rustc-env=RELEASE_VERSION=");
     let version = version.unwrap_or_else(|| panic!("{line}"));
     assert!(
         version.starts_with("1.2.3 (") && version.ends_with(", 2026-11-22)"),
