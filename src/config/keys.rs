@@ -187,7 +187,7 @@ settings! {
     /// Where notifications go.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Notify {
-        /// The ARN of an SNS topic, in any Region; it is published to with the account in [aws].
+        /// The ARN of an SNS topic, in any Region; it is published to with the account of `[aws]`.
         sns_topic: Option<String> = optional(
             format::topic_arn,
             "arn:aws:sns:eu-west-1:123456789012:kinesis-scaling",
