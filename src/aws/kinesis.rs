@@ -208,7 +208,7 @@ impl Kinesis {
 
     /// Reads the account's shard limit and how many shards are open (DescribeLimits).
     pub async fn shard_limit(&self) -> Result<(u32, u32), Error> {
-        let sent = self.client.describe_limits().send().await;
+        let sent = Box::pin(self.client.describe_limits().send()).await;
         let reply = sent.map_err(|error| Error::from_sdk(Operation::DescribeLimits, error))?;
         let count = |n: i32| u32::try_from(n).unwrap_or(0);
         Ok((count(reply.shard_limit), count(reply.open_shard_count)))

@@ -176,7 +176,7 @@ impl Executor<'_> {
     async fn sync(&self, to: u32, settlements: &[Settlement]) -> Execution {
         let reason = format!("kinesis-autoscaler: the stream has {to} shards");
         let precondition = Precondition::StreamUnchanged(Instant::now());
-        match self.rewrite_pair(to, &reason, precondition).await {
+        match Box::pin(self.rewrite_pair(to, &reason, precondition)).await {
             Ok(()) => {
                 settle(self.context, &self.guard, settlements).await;
                 Execution::Done
@@ -210,7 +210,7 @@ impl Executor<'_> {
             && let Some(room) = kinesis.take_room(wanted).await
             && room.more < wanted
         {
-            return self.scale_into(room, to, conclusion).await;
+            return Box::pin(self.scale_into(room, to, conclusion)).await;
         }
         let sent = Instant::now();
         let row = match &conclusion.resumes {
@@ -232,7 +232,7 @@ impl Executor<'_> {
                         kinesis
                             .acquire_update_shard_count(self.priority(), None)
                             .await;
-                        self.scale_into(room, to, conclusion).await
+                        Box::pin(self.scale_into(room, to, conclusion)).await
                     }
                     // Without permission to read the limit, the refusal stands, too.
                     None => self.refused(row, &error, &conclusion.decision).await,
@@ -245,7 +245,8 @@ impl Executor<'_> {
     /// Reshards under the intent `row`, which is withdrawn if AWS refuses.
     async fn carry_out(&self, row: Scaling, to: u32) -> Result<Execution, (Scaling, aws::Error)> {
         Ok(match self.reshard(to, row.at).await {
-            Resharding::Begun => self.finish(row, to).await,
+            // In a storm this waits for its alarms: only what it needs is kept meanwhile.
+            Resharding::Begun => Box::pin(self.finish(row, to)).await,
             Resharding::Refused(error) => return Err((row, error)),
             Resharding::NotSent => self.give_up(row).await,
             Resharding::LeaseLost => Execution::LeaseLost,
@@ -578,6 +579,7 @@ impl Executor<'_> {
         };
         let (of_up, of_down) = tokio::join!(rewrite(Direction::Up), rewrite(Direction::Down));
         of_up.and(of_down)?;
+        drop(pair);
         let reset = async |direction| {
             let name = self.subscription.alarms.of(direction);
             let check = self.guard.pre_send_check();
