@@ -244,6 +244,12 @@ impl Facts {
             .any(|it| matches!(it, Fetched::Missing))
     }
 
+    /// Whether the stream and both of its alarms were found.
+    pub fn is_whole(&self) -> bool {
+        let pair = [&self.up, &self.down];
+        self.stream.found().is_some() && pair.into_iter().all(|it| it.found().is_some())
+    }
+
     /// How urgent this stream is among the others.
     pub fn priority(&self) -> Priority {
         match self.firing() {

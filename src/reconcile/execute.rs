@@ -376,7 +376,6 @@ impl Executor<'_> {
     /// A throttled call had no effect and is sent again. After a lost answer the stream is read: if
     /// it is ACTIVE at the old count, the same target is requested once more, which cannot scale it
     /// twice (`decide::settle`). Any other state remains in doubt.
-    /// cannot scale it twice (`decide::settle`). Anything else stays in doubt.
     async fn reshard(&self, to: u32, begun: Timestamp) -> Resharding {
         let kinesis = &self.clients.kinesis;
         let (mut throttled, mut lost) = (0, None);

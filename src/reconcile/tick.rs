@@ -400,6 +400,7 @@ impl Autoscaler {
                     sightings,
                     decision,
                     mut report,
+                    is_whole,
                     lacks_alarm,
                     mute_rules,
                 } = outcome;
@@ -416,7 +417,9 @@ impl Autoscaler {
                 if postponed && trigger.needs_inspection() {
                     self.memory.overdue.insert(id);
                 }
-                report.seen.watched = self.memory.note_failure(id, self.key(id), &decision);
+                report.seen.watched =
+                    self.memory
+                        .note_failure(id, self.key(id), &decision, is_whole);
                 report.seen.by_audit = trigger == Trigger::Audit && polled.is_empty();
                 // A dry run would climb for ever.
                 let again = look_again(&trigger, &decision, now);

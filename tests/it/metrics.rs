@@ -251,6 +251,21 @@ async fn a_stream_is_watched_once_its_pair_was_read_and_fits() {
     );
     lacks(&process.text(), late);
 
+    // An off switch is a hold that is decided before anything else is read, but not by an audit.
+    let mut restarted = Process::new(&world, &named(&["orders"])).await;
+    world.place.edit_alarm("orders-scale-up-alarm", |alarm| {
+        alarm.insert("ActionsEnabled".to_owned(), Value::Bool(false));
+    });
+    world.fire("orders", "scale-up");
+    restarted.autoscaler.inspect_all();
+    let held = restarted.tick().await;
+    assert_eq!(held.streams[0].reason.code(), "paused", "{held:?}");
+    let line = "stream_watched{stream=\"orders\",region=\"eu-west-1\"} 1";
+    has(&restarted.text(), &[line]);
+    world
+        .place
+        .set_alarm_state("orders-scale-up-alarm", "OK", "the test says so");
+
     // A pair that cannot be read now counts as watched as before.
     world.sandbox.deny("cloudwatch:DescribeAlarms");
     process.tick().await;

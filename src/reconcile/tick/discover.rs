@@ -187,6 +187,24 @@ impl Autoscaler {
         if is_new {
             self.apply(is_first, now);
         }
+        if is_first {
+            self.warn_of_empty_patterns(group);
+        }
+    }
+
+    /// Warns of patterns that subscribe no stream: what they were written for is not watched.
+    fn warn_of_empty_patterns(&self, group: GroupId) {
+        let of_group = &self.groups[group.index()];
+        for (id, pattern) in discovery::patterns(&self.context, &of_group.account) {
+            let streams = self.patterns.discovery.of(id);
+            if streams.is_none_or(|it| it.is_empty()) {
+                let (title, region) = (pattern.title(), &of_group.region);
+                tracing::warn!(
+                    region,
+                    "{title} subscribes no stream: no pair of alarms fits it"
+                );
+            }
+        }
     }
 
     /// Subscribes the streams whose alarms are among these, which are in ALARM.

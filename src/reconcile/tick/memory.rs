@@ -186,12 +186,13 @@ impl Memory {
     }
 
     /// Records a lasting failure, or its end. Returns whether the stream is watched, as far as the
-    /// decision shows it.
+    /// decision shows it. `is_whole` is whether the stream and both alarms were found for it.
     pub fn note_failure(
         &mut self,
         id: SubscriptionId,
         key: String,
         decision: &Decision,
+        is_whole: bool,
     ) -> Option<bool> {
         match decision {
             Decision::Fail {
@@ -210,7 +211,7 @@ impl Memory {
                 Some(false)
             }
             // These say nothing about the pair or the stream.
-            decision if is_inconclusive(decision.reason()) => None,
+            decision if is_inconclusive(decision.reason(), is_whole) => None,
             _ => {
                 self.inspected.insert(id);
                 self.failures.remove(&key);
@@ -313,15 +314,12 @@ impl Memory {
     }
 }
 
-/// Whether a decision with this reason was made without reading the whole pair and the stream.
-fn is_inconclusive(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AwsError
-            | Reason::InProgress
-            | Reason::Standby
-            | Reason::Paused
-            | Reason::Window
-            | Reason::AtMinShards
-    )
+/// Whether a decision with this reason says nothing about the pair and the stream: some are made
+/// before both were read.
+fn is_inconclusive(reason: Reason, is_whole: bool) -> bool {
+    match reason {
+        Reason::AwsError | Reason::InProgress | Reason::Standby => true,
+        Reason::Paused | Reason::Window | Reason::AtMinShards => !is_whole,
+        _ => false,
+    }
 }

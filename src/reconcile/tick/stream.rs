@@ -40,6 +40,8 @@ pub(super) struct StreamOutcome {
     /// What a later tick may recall: the decision, or the hold in which its execution ended.
     pub decision: Decision,
     pub report: StreamReport,
+    /// Whether the stream and both of its alarms were found.
+    pub is_whole: bool,
     /// Whether an alarm of the pair was found not to exist.
     pub lacks_alarm: bool,
     /// Where its mute rules were asked for: why they could not be read.
@@ -86,6 +88,7 @@ pub(super) async fn reconcile(
         sightings,
         decision: held.unwrap_or(conclusion.decision),
         report,
+        is_whole: facts.is_whole(),
         lacks_alarm: facts.lacks_alarm(),
         mute_rules: facts.switches.map(|switches| switches.mute_rules_unread),
     }
