@@ -11,6 +11,7 @@ use autoscaler_sandbox::Fault;
 use jiff::{SignedDuration, Timestamp};
 use kinesis_autoscaler::{
     commands::status::gather,
+    daemon::metrics::Metrics,
     reconcile::{
         context::Context,
         lease::{Lease, LeaseTerm, Standing},
@@ -299,12 +300,21 @@ async fn a_host_that_starts_while_dynamodb_is_away_scales_up_after_a_lease_durat
     world.pass(SignedDuration::from_mins(10)).await;
     world.fire("orders", "scale-up");
     dynamodb_is_away(&world);
-    let mut host = newcomer(&world).await;
+    let context = world.start_on("new", CONFIG).await;
+    let metrics = Metrics::new(context.clone());
+    let mut host = Autoscaler::new(context, true);
+    host.inspect_all();
     let report = run_for(&world, &mut host, 3).await;
     assert!(report.standby.is_some(), "{report:?}");
     assert_eq!(world.shards("orders"), 2);
     let report = run_for(&world, &mut host, 1).await;
     acted(&report, "orders", "scale_up", 2, 4);
+    metrics.ticked(&report);
+    let reason = metrics.health().reason.unwrap_or_default();
+    assert!(
+        reason.contains("no host is known to hold the lease"),
+        "{reason:?}"
+    );
     assert_eq!(world.rows().len(), 0, "the row is in the spool");
     world.sandbox.clear_faults();
     // A delivery that began before is still failing at the first tick.

@@ -11,6 +11,7 @@ use crate::{
     daemon::cron::next_after,
     reconcile::{
         context::Context,
+        lease::Standing,
         report::{NO_KNOWN_HOST, Report},
     },
 };
@@ -91,7 +92,7 @@ pub(super) fn judge(context: &Context, last: Option<&LastTick>) -> Health {
         .saturating_mul(2)
         .saturating_add(context.config.tick_timeout);
     let reason = match (last, age) {
-        (Some(last), Some(age)) => wrong(last, age, limit),
+        (Some(last), Some(age)) => wrong(context, last, age, limit),
         _ => Some("no tick has ended yet".to_owned()),
     };
     Health {
@@ -110,7 +111,7 @@ pub(super) fn judge(context: &Context, last: Option<&LastTick>) -> Health {
     }
 }
 
-fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
+fn wrong(context: &Context, last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
     if age > limit {
         let (age, limit) = (age.as_secs(), limit.as_secs());
         return Some(format!(
@@ -126,6 +127,12 @@ fn wrong(last: &LastTick, age: Duration, limit: Duration) -> Option<String> {
     }
     if last.standby.as_deref() == Some(NO_KNOWN_HOST) {
         return Some("no host is known to hold the lease, so no stream is scaled".to_owned());
+    }
+    if let Some(lease) = &context.lease
+        && lease.standing() == Standing::Alone
+    {
+        let text = "no host is known to hold the lease, so this one scales up only";
+        return Some(text.to_owned());
     }
     let error = last.scaling_log_error.as_ref()?;
     Some(format!("the scaling log does not work: {error}"))
