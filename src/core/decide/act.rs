@@ -286,7 +286,13 @@ fn consumers_keep_up(judge: Judge<'_>) -> Result<(), Stop> {
         return Ok(());
     };
     let ages = judge.facts.iterator_ages.as_ref();
-    let highest = highest_age(ages.ok_or_else(|| judge.need_metrics(Fact::Consumers))?);
+    let ages = ages.ok_or_else(|| judge.need_metrics(Fact::Consumers))?;
+    if !ages.complete || ages.points.iter().any(|(_, age)| !age.is_finite()) {
+        let detail = "CloudWatch returned only a part of the consumers' iterator age";
+        let hold = Decision::hold(Reason::NoData, detail);
+        return Err(hold.until(after(judge.now, RECHECK)).into());
+    }
+    let highest = highest_age(ages);
     let Some(age) = highest.filter(|age| *age > max) else {
         return Ok(());
     };

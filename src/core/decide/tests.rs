@@ -702,6 +702,11 @@ fn a_scale_down_waits_for_consumers_and_a_scale_up_does_not() {
         check_with(&bounded, &behind(down(4, 0.0), seconds), action, reason);
         check(&behind(down(4, 0.0), seconds), shrinks, Reason::Alarm);
     }
+    for (seconds, complete) in [(0.0, false), (f64::NAN, true)] {
+        let mut partial = behind(down(4, 0.0), seconds);
+        partial.iterator_ages.as_mut().expect("it is set").complete = complete;
+        check_with(&bounded, &partial, None, Reason::NoData);
+    }
     let grows = Some(Action::ScaleUp { to: 6 });
     check_with(&bounded, &behind(up(4), 9_999.0), grows, Reason::Alarm);
     let verdict = decide(&bounded, &Trigger::Alarm, &down(4, 0.0), now());
