@@ -19,7 +19,7 @@ pub(super) fn one_line(text: &str) -> String {
 /// bidirectional text (<https://www.unicode.org/reports/tr9/>).
 fn is_control(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 #[cfg(test)]
@@ -35,6 +35,7 @@ mod tests {
             ("a\r\n  b\tc", "a��  b�c", "a b c"),
             ("\u{9b}2J\u{7f}\0", "�2J��", "�2J��"),
             ("safe\u{202e}txt.exe", "safe�txt.exe", "safe�txt.exe"),
+            ("a\u{61c}b", "a�b", "a�b"),
         ] {
             assert_eq!(clean(text), cleaned, "{text:?}");
             assert_eq!(one_line(text), line, "{text:?}");

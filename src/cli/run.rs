@@ -85,7 +85,8 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Alarms { command }) => {
             // The alarms of a stream that a pattern matches may be what is to be created.
             let manual = manual_context_and(cli, &[], command.streams()).await?;
-            provision::alarms::run(&manual.context, command, cli.output).await
+            let exit = provision::alarms::run(&manual.context, command, cli.output).await?;
+            Ok(subscriptions::of_what_is_known(&manual.context, exit))
         }
         Some(Command::Table {
             command: TableCommand::Print { format },

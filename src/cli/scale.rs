@@ -33,7 +33,7 @@ pub struct Scale {
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
 
-    /// Scale beyond max_shards on purpose, up to M; it is asked for, and logged
+    /// Scale beyond max_shards on purpose, up to M, which is logged; without it there is a warning
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub force_max: Option<u32>,
 }

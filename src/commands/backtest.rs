@@ -267,7 +267,12 @@ async fn sources(
 ) -> Result<(Vec<Source>, Vec<Report>), Failure> {
     let chosen = subscriptions::select(context, &args.streams.names).await?;
     let pairs = subscriptions::pairs(context, &chosen, |_| ()).await;
-    let (mut named, mut failed) = (BTreeMap::new(), Vec::new());
+    let unlisted = context.roster.unlisted.iter();
+    let unlisted = unlisted.map(|(account, error)| {
+        let region = &context.aws.clients(account).region;
+        failed_call("the streams of patterns", region, error.clone())
+    });
+    let (mut named, mut failed) = (BTreeMap::new(), unlisted.collect::<Vec<_>>());
     for (id, pair) in &pairs {
         let subscription = context.subscription(*id);
         let region = subscriptions::region(context, subscription);

@@ -365,7 +365,7 @@ impl Current {
             }
             // Disabled actions and bounds restrict the autoscaler, not a person.
             Decision::Hold {
-                reason: Reason::NoAlarm | Reason::Paused | Reason::DailyLimit,
+                reason: Reason::NoAlarm | Reason::Paused | Reason::Muted | Reason::DailyLimit,
                 ..
             } => {}
             Decision::Hold { detail, .. } => return refuse(detail, wait),

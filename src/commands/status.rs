@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{self, Output},
+    commands::subscriptions,
     output::{
         self,
         error::{Exit, Failure},
@@ -43,11 +44,11 @@ pub async fn run(
     }
     let status = gather(context).await;
     output::print(&status.show(args, output, output::terminal_width(), &args.zone.times()))?;
-    Ok(if status.failed() || !context.roster.unlisted.is_empty() {
-        Exit::Failed
-    } else {
-        Exit::Done
-    })
+    let exit = match status.failed() {
+        true => Exit::Failed,
+        false => Exit::Done,
+    };
+    Ok(subscriptions::of_what_is_known(context, exit))
 }
 
 /// All subscriptions at one time. The field names are a promise to users' scripts.
@@ -60,6 +61,10 @@ pub struct Status {
     pub hosts: Vec<Host>,
     /// What a person can do about the errors, each once.
     pub hints: BTreeSet<String>,
+    /// The Regions whose alarms could not be listed, each with the error: streams of patterns may be
+    /// missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<String>,
 }
 
 /// One subscription.

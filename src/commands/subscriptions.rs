@@ -345,6 +345,24 @@ async fn named_by_alarms(context: &Context) -> Result<Vec<(SubscriptionId, Strin
     Ok(names)
 }
 
+/// The Regions in which streams may be unknown, each with its error.
+pub fn unlisted(context: &Context) -> Vec<String> {
+    let unlisted = context.roster.unlisted.iter();
+    let unlisted = unlisted.map(|(account, error)| {
+        let region = &context.aws.clients(account).region;
+        format!("{region}: {error}")
+    });
+    unlisted.collect()
+}
+
+/// The exit code of a command that is done: a failure where streams may be unknown to it.
+pub fn of_what_is_known(context: &Context, exit: Exit) -> Exit {
+    match (exit, context.roster.unlisted.is_empty()) {
+        (Exit::Done, false) => Exit::Failed,
+        (exit, _) => exit,
+    }
+}
+
 /// Logs the accounts and Regions in which streams may be unknown.
 pub fn warn_of_unlisted(context: &Context) {
     for (account, error) in &context.roster.unlisted {
@@ -356,9 +374,14 @@ pub fn warn_of_unlisted(context: &Context) {
 }
 
 fn unknown(context: &Context, stream: &str, known: &[String]) -> Failure {
-    let unlisted = context.roster.unlisted.first();
+    let unlisted = unlisted(context);
     let hint = match nearest(stream, known) {
-        _ if unlisted.is_some() => "the alarms of some streams could not be listed".to_owned(),
+        _ if !unlisted.is_empty() => {
+            format!(
+                "the alarms of some streams could not be listed: {}",
+                unlisted.join("; ")
+            )
+        }
         None if context.config.by_pattern(stream).is_some() => format!(
             "a pattern matches it, but its two alarms do not both exist: `kinesis-autoscaler alarms \
              create --stream {stream}` creates them"

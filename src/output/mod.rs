@@ -1,6 +1,7 @@
 //! Standard output: data for pipes, a width and colour for terminals.
 
 pub mod chart;
+pub mod csv;
 pub mod error;
 pub mod logging;
 pub mod names;

@@ -10,7 +10,10 @@ use super::{
     advice::{HOURS_A_MONTH, HOURS_A_WEEK},
     score::Row,
 };
-use crate::output::table::{counted, render, table, wrap};
+use crate::output::{
+    csv::cell,
+    table::{counted, render, table, wrap},
+};
 
 const HEADER: [&str; 9] = [
     "", "$/month", "ratio", "rejected", "min/wk", "/day", "max", "peak", "unused",
@@ -59,8 +62,8 @@ pub fn csv(results: &[Finished]) -> String {
             scalings: _,
         } in &result.rows
         {
-            let stream = quoted(&result.stream);
-            let (name, peak) = (quoted(name), optional(peak.as_ref()));
+            let stream = cell(&result.stream);
+            let (name, peak) = (cell(name), optional(peak.as_ref()));
             let unused = optional(unused.as_ref());
             // Writing to a string cannot fail.
             let _ = writeln!(
@@ -74,13 +77,6 @@ pub fn csv(results: &[Finished]) -> String {
 
 fn optional(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
-}
-
-fn quoted(cell: &str) -> String {
-    match cell.contains(['"', ',', '\n']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.to_owned(),
-    }
 }
 
 /// How wide text is, in a terminal of this width.

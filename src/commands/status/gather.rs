@@ -150,6 +150,7 @@ pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
         hosts,
         streams,
         hints,
+        unlisted: subscriptions::unlisted(context),
     }
 }
 

@@ -371,7 +371,11 @@ fn hosts(status: &Status) -> String {
 /// What stands in place of a table of problems where there is none.
 pub(super) fn no_problems(status: &Status, width: Option<u16>) -> String {
     let width = width.map_or(usize::MAX, usize::from);
-    wrap(&format!("no problems; {}", summary(status)), "", "", width)
+    let what = match status.unlisted.first() {
+        None => "no problems".to_owned(),
+        Some(error) => format!("streams may be missing, the alarms cannot be listed ({error})"),
+    };
+    wrap(&format!("{what}; {}", summary(status)), "", "", width)
 }
 
 fn summary(status: &Status) -> String {
@@ -390,6 +394,9 @@ fn summary(status: &Status) -> String {
     ];
     let parts = parts.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
+    if rows.is_empty() {
+        return "no stream is subscribed".to_owned();
+    }
     let streams = counted(rows.len(), "stream");
     format!("{streams}: {}", parts.join(", "))
 }

@@ -10,7 +10,7 @@ use kinesis_autoscaler::{
         scale, status, subscriptions,
     },
     config::Config,
-    output::error::Failure,
+    output::error::{Exit, Failure},
     reconcile::{context::Context, context::Role, discovery::discover},
 };
 
@@ -133,6 +133,22 @@ async fn what_cannot_be_listed_is_told_by_every_command() {
     let failure = subscriptions::select(&context, &["prod-a".to_owned()]).await;
     let failure = text(&failure.expect_err("it is not known"));
     assert!(failure.contains("could not be listed"), "{failure}");
+    assert!(failure.contains("eu-west-1: DescribeAlarms"), "{failure}");
+    let done = subscriptions::of_what_is_known(&context, Exit::Done);
+    assert_eq!(
+        done,
+        Exit::Failed,
+        "`alarms create` has not seen all streams"
+    );
+    let seen = status::gather(&context).await;
+    assert_eq!(seen.unlisted.len(), 1, "{}", seen.to_json());
+    let problems = cli::Status {
+        problems: true,
+        ..cli::Status::default()
+    };
+    let times = problems.zone.times();
+    let shown = seen.show(&problems, Output::Text, None, &times);
+    assert!(shown.starts_with("streams may be missing"), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]
