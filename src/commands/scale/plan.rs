@@ -184,6 +184,7 @@ pub fn too_many_calls(from: u32, steps: &[u32], budget: Budget) -> (String, Stri
     let reach = reach
         .filter(|count| **count != from)
         .map(|count| format!("--to {count} can be reached now"));
-    let hints: Vec<String> = reach.into_iter().chain(next).collect();
+    let more = "AWS Support can allow more".to_owned();
+    let hints: Vec<String> = reach.into_iter().chain(next).chain([more]).collect();
     (text, hints.join("; "))
 }
