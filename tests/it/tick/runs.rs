@@ -65,6 +65,29 @@ async fn what_outlasts_a_tick_is_told_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_ended_between_two_ticks_is_not_in_progress_at_the_second() {
+    let world = World::new();
+    world.stream("slow", 2);
+    world.pass(minutes(10)).await;
+    world.fire("slow", "scale-up");
+    world
+        .sandbox
+        .set_faults(|call| match call.operation.as_str() {
+            "PutMetricAlarm" => Fault::Slow(Duration::from_secs(4)),
+            _ => Fault::None,
+        });
+    let mut autoscaler = world.start(&named(&["slow"])).await;
+    let first = autoscaler.tick(Duration::from_secs(2)).await;
+    held(&first, "slow", "in_progress");
+    for _ in 0..5 {
+        world.pass(minutes(1)).await;
+    }
+    world.fire("slow", "scale-up");
+    let second = tick(&mut autoscaler).await;
+    assert_eq!(world.shards("slow"), 6, "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_from_cron_sees_new_alarms_while_it_waits_for_the_quota() {
     let world = World::new();
     for name in ["early", "late"] {
