@@ -25,6 +25,8 @@
 //!
 //! What a window, a pause, a mute rule or a bound imposes on a decision is one type,
 //! `core::constraints`. Windows are in the configuration, pauses in the scaling log's table.
+//! Which streams are subscribed is a value, `reconcile::roster`: those of the configuration, and
+//! those that `reconcile::discovery` finds by pattern.
 //!
 //! | folder | what is in it |
 //! |---|---|
