@@ -118,51 +118,44 @@ impl CloudWatch {
         only_in_alarm: bool,
         priority: Priority,
     ) -> Result<Vec<Definition>, Error> {
-        let mut found = Vec::new();
-        let mut next = None;
-        loop {
-            let request = self
-                .client
-                .describe_alarms()
-                .set_alarm_names(Some(names.iter().map(ToString::to_string).collect()))
-                .set_state_value(only_in_alarm.then_some(StateValue::Alarm))
-                .set_next_token(next.take());
-            let (page, token) = self.describe(request, priority).await?;
-            found.extend(page);
-            next = token;
-            if next.is_none() {
-                return Ok(found);
-            }
-        }
+        let names = names.iter().map(ToString::to_string).collect();
+        let request = self
+            .client
+            .describe_alarms()
+            .set_alarm_names(Some(names))
+            .set_state_value(only_in_alarm.then_some(StateValue::Alarm));
+        self.describe_all(request, priority, |it| it).await
     }
 
     /// Reads every metric alarm of the account.
     pub async fn every_alarm(&self) -> Result<Vec<Definition>, Error> {
-        let mut found = Vec::new();
-        let mut next = None;
-        loop {
-            let request = self.client.describe_alarms().set_next_token(next.take());
-            let (page, token) = self.describe(request, Priority::AUDIT).await?;
-            found.extend(page);
-            next = token;
-            if next.is_none() {
-                return Ok(found);
-            }
-        }
+        let request = self.client.describe_alarms();
+        self.describe_all(request, Priority::AUDIT, |it| it).await
     }
 
     /// Reads the names of all metric alarms that begin with `prefix`.
     pub async fn alarm_names(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let request = self
+            .client
+            .describe_alarms()
+            .set_alarm_name_prefix(given(prefix));
+        self.describe_all(request, Priority::AUDIT, |it| it.alarm.name)
+            .await
+    }
+
+    /// Reads all pages, and keeps of each alarm what `keep` returns.
+    async fn describe_all<T>(
+        &self,
+        request: DescribeAlarmsFluentBuilder,
+        priority: Priority,
+        keep: impl Fn(Definition) -> T,
+    ) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
         let mut next = None;
         loop {
-            let request = self
-                .client
-                .describe_alarms()
-                .set_alarm_name_prefix(given(prefix))
-                .set_next_token(next.take());
-            let (page, token) = self.describe(request, Priority::AUDIT).await?;
-            found.extend(page.into_iter().map(|definition| definition.alarm.name));
+            let request = request.clone().set_next_token(next.take());
+            let (page, token) = self.describe(request, priority).await?;
+            found.extend(page.into_iter().map(&keep));
             next = token;
             if next.is_none() {
                 return Ok(found);

@@ -14,10 +14,11 @@ pub const HOURS_A_MONTH: f64 = 730.0;
 const WORTH_IT: f64 = 0.95;
 /// A row that rejects this share of the records has too few shards.
 const TOO_SMALL: f64 = 0.05;
-/// A row that rejects more than so much of what today's does, and a little, is no alternative.
+/// A row is not recommended if it rejects this many times as much as today's row, and at least
+/// [`MORE_AT_LEAST`] more.
 const MORE: f64 = 1.5;
 const MORE_AT_LEAST: f64 = 0.005;
-/// Producers that are throttled for so long send less, or give up.
+/// Producers that are throttled for this long send less, or give up.
 const UNKNOWN_FROM_MINUTES: usize = 60;
 /// What an account with on-demand Advantage is billed for at least, in GB a week: 25 MB/s.
 const ADVANTAGE_LEAST_GB: f64 = 0.025 * 3600.0 * HOURS_A_WEEK;

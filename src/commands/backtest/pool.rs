@@ -84,7 +84,8 @@ impl Pool {
         self.shared.progress.advance(days);
     }
 
-    /// Queues a replay of so many days; `work` is given what it asks before each minute.
+    /// Queues a replay of a number of days; `work` gets a function to call before each minute, which
+    /// says whether to go on.
     pub fn run<W>(&self, days: usize, work: W) -> impl Future<Output = Replayed> + use<W>
     where
         W: FnOnce(&dyn Fn(usize) -> bool) -> Replayed + Send + 'static,

@@ -42,8 +42,8 @@ async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     assert_eq!((world.shards("orders"), world.rows().len()), (2, 0));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_outlasts_a_tick_is_told_and_goes_on() {
+/// A stream whose scaling goes on after the tick that began it.
+async fn outlasting_a_tick() -> (World, Autoscaler) {
     let world = World::new();
     world.stream("slow", 2);
     world.pass(minutes(10)).await;
@@ -55,30 +55,21 @@ async fn what_outlasts_a_tick_is_told_and_goes_on() {
             _ => Fault::None,
         });
     let mut autoscaler = world.start(&named(&["slow"])).await;
-    held(
-        &autoscaler.tick(Duration::from_secs(2)).await,
-        "slow",
-        "in_progress",
-    );
+    let report = autoscaler.tick(Duration::from_secs(2)).await;
+    held(&report, "slow", "in_progress");
+    (world, autoscaler)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlasts_a_tick_is_told_and_goes_on() {
+    let (world, mut autoscaler) = outlasting_a_tick().await;
     world.pass(minutes(1)).await;
     acted(&tick(&mut autoscaler).await, "slow", "scale_up", 2, 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_that_ended_between_two_ticks_is_not_in_progress_at_the_second() {
-    let world = World::new();
-    world.stream("slow", 2);
-    world.pass(minutes(10)).await;
-    world.fire("slow", "scale-up");
-    world
-        .sandbox
-        .set_faults(|call| match call.operation.as_str() {
-            "PutMetricAlarm" => Fault::Slow(Duration::from_secs(4)),
-            _ => Fault::None,
-        });
-    let mut autoscaler = world.start(&named(&["slow"])).await;
-    let first = autoscaler.tick(Duration::from_secs(2)).await;
-    held(&first, "slow", "in_progress");
+    let (world, mut autoscaler) = outlasting_a_tick().await;
     for _ in 0..5 {
         world.pass(minutes(1)).await;
     }
