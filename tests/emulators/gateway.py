@@ -1,13 +1,14 @@
-"""Serves moto to the AWS SDK for Rust, and kinesis-local if asked.
+"""Serves moto to the AWS SDK for Rust, and kinesis-local and MiniStack if asked.
 
 The Rust SDK speaks Smithy RPC v2 CBOR with CloudWatch, which moto answers with 404. So a small gateway decodes each call, makes the
 same call on moto through boto3 (which speaks JSON), and encodes the answer. Kinesis and DynamoDB go to moto directly.
 
-Usage: gateway.py [--kinesis-local PACKAGE_FOLDER [--update-seconds N] [--shard-limit N]]
+Usage: gateway.py [--kinesis-local PACKAGE_FOLDER [--update-seconds N] [--shard-limit N]] [--ministack PYTHON]
                   [--record [--moto-latency-ms N] [--cloudwatch-latency-ms N]]
 
 When everything answers, one line of JSON on standard output tells where: {"moto": URL, "cloudwatch": URL, "pid": N, "kinesis_local": URL
-or null, "calls": URL or null}. With --record all of moto is behind a recorder (recorder.py), and "calls" gives its notes. Ends, with all that it started, when standard input ends: no server outlives its test.
+or null, "ministack": URL or null, "calls": URL or null}. With --record moto and MiniStack are behind a recorder (recorder.py), and
+"calls" gives its notes. Ends, with all that it started, when standard input ends: no server outlives its test.
 """
 
 import argparse
@@ -29,9 +30,9 @@ import botocore.exceptions
 import cbor2
 from moto.server import ThreadedMotoServer
 
-import kinesis_local
 import moto_repairs
 import recorder
+import servers
 
 PATH = re.compile(r"^/service/GraniteServiceVersion20100801/operation/(\w+)$")
 # The scope of a SigV4 signature: key id, date, region.
@@ -172,6 +173,7 @@ def main():
     parser.add_argument("--kinesis-local", metavar="PACKAGE_FOLDER")
     parser.add_argument("--update-seconds", type=int, default=3)
     parser.add_argument("--shard-limit", type=int, default=500)
+    parser.add_argument("--ministack", metavar="PYTHON")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--moto-latency-ms", type=int, default=0)
     parser.add_argument("--cloudwatch-latency-ms", type=int, default=0)
@@ -187,33 +189,33 @@ def main():
     gateway = Gateway(moto_url)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
 
-    cloudwatch_url, calls = f"http://127.0.0.1:{gateway.server_port}", None
-    if options.record:
-        ledger = recorder.Ledger()
-        moto_url = recorder.Recorder(moto_url, ledger, options.moto_latency_ms).start()
-        cloudwatch_url = recorder.Recorder(cloudwatch_url, ledger, options.cloudwatch_latency_ms).start()
-        calls = f"{moto_url}/calls"
-
-    kinesis = None
-    if options.kinesis_local:
-        kinesis = kinesis_local.KinesisLocal(options.kinesis_local, options.update_seconds, options.shard_limit)
+    cloudwatch_url, ministack_url, calls = f"http://127.0.0.1:{gateway.server_port}", None, None
+    started = []
     try:
-        print(
-            json.dumps(
-                {
-                    "moto": moto_url,
-                    "cloudwatch": cloudwatch_url,
-                    "pid": os.getpid(),
-                    "kinesis_local": kinesis and kinesis.url,
-                    "calls": calls,
-                }
-            ),
-            flush=True,
-        )
+        if options.kinesis_local:
+            started.append(servers.KinesisLocal(options.kinesis_local, options.update_seconds, options.shard_limit))
+        if options.ministack:
+            started.append(servers.MiniStack(options.ministack))
+            ministack_url = started[-1].url
+        if options.record:
+            ledger = recorder.Ledger()
+            moto_url = recorder.Recorder(moto_url, ledger, options.moto_latency_ms).start()
+            cloudwatch_url = recorder.Recorder(cloudwatch_url, ledger, options.cloudwatch_latency_ms).start()
+            ministack_url = ministack_url and recorder.Recorder(ministack_url, ledger, 0).start()
+            calls = f"{moto_url}/calls"
+        urls = {
+            "moto": moto_url,
+            "cloudwatch": cloudwatch_url,
+            "pid": os.getpid(),
+            "kinesis_local": started[0].url if options.kinesis_local else None,
+            "ministack": ministack_url,
+            "calls": calls,
+        }
+        print(json.dumps(urls), flush=True)
         sys.stdin.buffer.read()
     finally:
-        if kinesis:
-            kinesis.stop()
+        for server in started:
+            server.stop()
     # Threads of moto may still serve; there is nothing to save.
     os._exit(0)
 

@@ -68,7 +68,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         call = {
-            "operation": self._operation(),
+            "operation": self._operation(body),
             "key": SCOPE.search(self.headers.get("authorization", "Credential=none/"))[1],
             "received": time.time(),
         }
@@ -86,10 +86,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(pause)
         self._reply(status, headers, reply)
 
-    def _operation(self):
+    def _operation(self, body):
         if path := OPERATION.search(self.path):
             return path[1]
-        return self.headers.get("x-amz-target", "").rpartition(".")[2]
+        if target := self.headers.get("x-amz-target"):
+            return target.rpartition(".")[2]
+        return form(body).get("Action", "")
 
     def _forward(self, body):
         upstream = http.client.HTTPConnection(self.server.upstream)
@@ -116,6 +118,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         logging.debug(format, *args)
 
 
+def form(body):
+    """The parameters of a call in the query protocol, as STS and SNS speak it."""
+    return dict(urllib.parse.parse_qsl(body.decode()))
+
+
 def meaning(operation, body, reply):
     """What a write that was carried out has done."""
     match operation:
@@ -140,5 +147,7 @@ def meaning(operation, body, reply):
                     if not item["stream_name"]["S"].startswith("#")
                 ],
             }
+        case "AssumeRole":
+            return {"role": form(body)["RoleArn"], "assumed": re.search(rb"<AccessKeyId>(\w+)<", reply)[1].decode()}
         case _:
             return {}

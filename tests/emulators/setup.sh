@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the emulators of AWS that the tests run against, at pinned versions: moto (Python) and kinesis-local (Node).
+# Installs the emulators of AWS that the tests run against, at pinned versions: moto and MiniStack (Python), and
+# kinesis-local (Node).
 #
 #   tests/emulators/setup.sh [FOLDER]     default: $KINESIS_AUTOSCALER_TESTS_EMULATORS, else target/emulators
 #
@@ -25,8 +26,9 @@ if command -v flock >/dev/null 2>&1; then
     flock 9
 fi
 
-pins=$(cat "$here/requirements.txt" "$here/package-lock.json" "$here/setup.sh" | cksum)
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$pins" ] && "$folder/venv/bin/python" -c '' 2>/dev/null; then
+pins=$(cat "$here/requirements.txt" "$here/requirements-ministack.txt" "$here/package-lock.json" "$here/setup.sh" | cksum)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$pins" ] && "$folder/venv/bin/python" -c '' 2>/dev/null &&
+    "$folder/ministack/bin/python" -c '' 2>/dev/null; then
     printf '%s\n' "$folder"
     exit 0
 fi
@@ -39,12 +41,18 @@ python3 -c 'import ensurepip, venv' 2>/dev/null ||
 command -v node >/dev/null 2>&1 || fail "node is missing" "install Node.js 18 or newer with npm"
 command -v npm >/dev/null 2>&1 || fail "npm is missing" "install it (it comes with Node.js)"
 
-rm -rf "$stamp" "$folder/venv" "$folder/node"
+rm -rf "$stamp" "$folder/venv" "$folder/ministack" "$folder/node"
 log=$folder/setup.log
+: >"$log"
 
-python3 -m venv "$folder/venv" >"$log" 2>&1 &&
-    "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" >>"$log" 2>&1 ||
-    { cat "$log" >&2; fail "moto could not be installed" "read pip's message above (also in $log)"; }
+# install_python NAME ENVIRONMENT PINS
+install_python() {
+    python3 -m venv "$folder/$2" >>"$log" 2>&1 &&
+        "$folder/$2/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/$3" >>"$log" 2>&1 ||
+        { cat "$log" >&2; fail "$1 could not be installed" "read pip's message above (also in $log)"; }
+}
+install_python moto venv requirements.txt
+install_python MiniStack ministack requirements-ministack.txt
 
 mkdir "$folder/node"
 cp "$here/package.json" "$here/package-lock.json" "$folder/node/"

@@ -5,9 +5,11 @@ world.py dump     {…services, "table": {"name": …}} -> {"streams": {name: su
 world.py state    {…services, "alarms": {name: state}} -> {}
 world.py active   {…services, "streams": [{"name": …}, …]} -> {} once all of them are ACTIVE
 world.py calls    {…services, "calls": URL, "from": N} -> [call, …], the recorder's notes from the Nth on (recorder.py)
+world.py topic    {…services, "name": NAME} -> {"arn": of a new topic, "queue": URL of a queue that it is subscribed by}
+world.py messages {…services, "queue": URL} -> [body, …], all that the queue has
 world.py serve    a line {"command": one of the above, …its object} at a time, each answered by a line, until standard input ends
 
-services: "region", and the endpoints "kinesis", "cloudwatch", "dynamodb".
+services: "region", and the endpoints "kinesis", "cloudwatch", "dynamodb"; for topics "sns" and "sqs", too.
 STREAM:   "name", "shards" (null: there is no such stream), "mode" ("PROVISIONED"), "alarm_name" ("{stream}-{direction}-alarm"),
           "up" and "down": ALARM, or null for none; "traffic": [[bytes, records] or null of each 300 s, the last full period last], or so many later: "periods_ahead" (0).
 ALARM:    "state" ("OK"), "shard_count" (the stream's own; null: no such query), "stream" (its own name; null: no incoming metric),
@@ -241,6 +243,22 @@ def calls(aws, spec):
         return json.load(reply)
 
 
+def topic(aws, spec):
+    sns, sqs = client("sns", spec), client("sqs", spec)
+    arn = sns.create_topic(Name=spec["name"])["TopicArn"]
+    queue = sqs.create_queue(QueueName=spec["name"])["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=attributes["QueueArn"])
+    return {"arn": arn, "queue": queue}
+
+
+def messages(aws, spec):
+    sqs, bodies = client("sqs", spec), []
+    while page := sqs.receive_message(QueueUrl=spec["queue"], MaxNumberOfMessages=10).get("Messages"):
+        bodies += [json.loads(message["Body"]) for message in page]
+    return bodies
+
+
 def serve(commands):
     aws = None
     for line in sys.stdin:
@@ -257,7 +275,7 @@ def plain(value):
 
 
 def main():
-    commands = {"seed": seed, "dump": dump, "state": state, "active": active, "calls": calls}
+    commands = {"seed": seed, "dump": dump, "state": state, "active": active, "calls": calls, "topic": topic, "messages": messages}
     if sys.argv[1:] == ["serve"]:
         serve(commands)
         return

@@ -1,4 +1,4 @@
-//! The released program against third-party emulators of AWS: moto and kinesis-local.
+//! The released program against third-party emulators of AWS: moto, kinesis-local and MiniStack.
 //!
 //! They are installed on the first run by `tests/emulators/setup.sh`, which needs Python 3.11 and
 //! npm.
@@ -7,6 +7,7 @@ mod backtest;
 mod cases;
 pub mod daemon;
 pub mod harness;
+mod ministack;
 pub mod play;
 
 use std::collections::BTreeSet;

@@ -50,6 +50,12 @@ pub struct World {
     services: Value,
 }
 
+/// A topic with a queue that subscribes it.
+pub struct Topic {
+    pub arn: String,
+    queue: String,
+}
+
 /// One tick of the program.
 pub struct Tick {
     pub report: Value,
@@ -60,6 +66,15 @@ pub struct Tick {
 impl Emulator {
     /// Starts the emulators; `None` if the tests run without them.
     pub fn start(kinesis: Kinesis) -> Option<Self> {
+        Self::launch(kinesis, false)
+    }
+
+    /// The same, with STS, SNS and SQS by MiniStack.
+    pub fn start_with_ministack(kinesis: Kinesis) -> Option<Self> {
+        Self::launch(kinesis, true)
+    }
+
+    fn launch(kinesis: Kinesis, with_ministack: bool) -> Option<Self> {
         if std::env::var_os(WITHOUT).is_some_and(|value| value == "1") {
             eprintln!("skipped: {WITHOUT} is set");
             return None;
@@ -86,6 +101,10 @@ impl Emulator {
                     .args(["--update-seconds", &update_seconds.to_string()]);
             }
         }
+        if with_ministack {
+            let python = installed.join("ministack/bin/python");
+            command.arg("--ministack").arg(python);
+        }
         // The gateway ends when its standard input does, even if this process is killed.
         let mut server = command
             .stdin(Stdio::piped())
@@ -106,6 +125,9 @@ impl Emulator {
             "kinesis": urls[stream_service],
             "cloudwatch": urls["cloudwatch"],
             "dynamodb": urls["moto"],
+            "sts": urls["ministack"],
+            "sns": urls["ministack"],
+            "sqs": urls["ministack"],
             "calls": urls["calls"],
         });
         Some(Self {
@@ -164,6 +186,28 @@ impl Emulator {
         self.world("active", json!({ "streams": [{ "name": stream }] }));
     }
 
+    /// Creates a topic, and a queue that gets its messages.
+    pub fn topic(&self, name: &str) -> Topic {
+        let made = self.world("topic", json!({ "name": name }));
+        let text = |key: &str| made[key].as_str().expect("a text").to_owned();
+        Topic {
+            arn: text("arn"),
+            queue: text("queue"),
+        }
+    }
+
+    /// What a topic has delivered.
+    pub fn messages(&self, topic: &Topic) -> Vec<Value> {
+        let bodies = self.world("messages", json!({ "queue": topic.queue }));
+        bodies.as_array().expect("a list").clone()
+    }
+
+    /// All calls so far, as the recorder has noted them.
+    pub fn calls(&self) -> Vec<Value> {
+        let calls = self.world("calls", json!({ "from": 0 }));
+        calls.as_array().expect("a list").clone()
+    }
+
     /// Runs one tick; `streams` is the configuration's TOML from the first `[[streams]]` on.
     pub fn tick(&self, streams: &str, flags: &[&str]) -> Tick {
         let output = self.run(streams, &[&["--once", "--output", "json"], flags].concat());
@@ -213,12 +257,6 @@ impl Emulator {
 
     /// Sets the environment of a program that meets AWS under a key id.
     pub(super) fn surround(&self, command: &mut Command, key_id: &str) {
-        let url = |service: &str| {
-            self.services[service]
-                .as_str()
-                .expect("an address")
-                .to_owned()
-        };
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -226,10 +264,13 @@ impl Emulator {
             .env("AWS_ACCESS_KEY_ID", key_id)
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", REGION)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL_KINESIS", url("kinesis"))
-            .env("AWS_ENDPOINT_URL_CLOUDWATCH", url("cloudwatch"))
-            .env("AWS_ENDPOINT_URL_DYNAMODB", url("dynamodb"));
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        for service in ["kinesis", "cloudwatch", "dynamodb", "sts", "sns"] {
+            if let Some(url) = self.services[service].as_str() {
+                let variable = format!("AWS_ENDPOINT_URL_{}", service.to_uppercase());
+                command.env(variable, url);
+            }
+        }
     }
 
     /// Runs one command of `world.py`.
