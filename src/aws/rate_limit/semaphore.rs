@@ -11,7 +11,11 @@ use super::queue::{Gate, PriorityQueue};
 /// its slot for the next one, so that resharding goes on at its quota.
 const READ_TIME: Duration = Duration::from_secs(4);
 
-/// Has as many slots as streams can be resharded in [`READ_TIME`].
+/// Each stream that is read has a connection open, of about 50 KiB and one file descriptor of the
+/// 1,024 that a process has by default. A quota of 10 reshardings a second needs 40 slots.
+const MAX_SLOTS: usize = 200;
+
+/// Has as many slots as streams can be resharded in [`READ_TIME`], between 2 and [`MAX_SLOTS`].
 ///
 /// A stream waits here before it and its log are read. So a decision rests on what was read shortly
 /// before its call, however many streams wait. Cheap to clone; clones share the slots.
@@ -23,7 +27,7 @@ impl PrioritySemaphore {
         // The cast saturates.
         let size = (reshardings_per_second * READ_TIME.as_secs_f64()) as usize;
         Self(Arc::new(PriorityQueue::new(Slots {
-            size: size.max(2),
+            size: size.clamp(2, MAX_SLOTS),
             permits: 0,
             holders: BTreeMap::new(),
         })))

@@ -83,6 +83,20 @@ async fn a_semaphore_lets_its_size_in_the_most_urgent_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_semaphore_has_a_slot_for_four_seconds_of_its_quota_within_bounds() {
+    for (quota, size) in [(0.1, 2), (0.5, 2), (10.0, 40), (1_000.0, 200)] {
+        let slots = PrioritySemaphore::new(quota);
+        let started = Instant::now();
+        let mut inside = Vec::new();
+        while started.elapsed() == Duration::ZERO {
+            inside.push(slots.acquire(up(0.9)).await);
+        }
+        // The last one has waited for the slot of a stream that was read for too long.
+        assert_eq!(inside.len() - 1, size, "at {quota} reshardings a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_read_for_long_frees_its_slot_once() {
     let slots = PrioritySemaphore::new(0.5);
     let started = Instant::now();
