@@ -323,13 +323,14 @@ impl Autoscaler {
     /// not persist, would never reach some streams.
     pub fn resume(&mut self, state_dir: &Path) {
         let now = self.context.clock.now();
-        let kept = self.memory.load(state_dir, now);
-        self.restore(kept.discovered, now);
+        let mut kept = self.memory.load(state_dir, now);
+        self.restore(std::mem::take(&mut kept.discovered), now);
         let keys = self.context.subscription_ids().map(|id| (self.key(id), id));
         let keys: BTreeMap<String, SubscriptionId> = keys.collect();
         self.memory.forget_unknown(|key| keys.contains_key(key));
         let overdue = kept.overdue.iter().filter_map(|key| keys.get(key));
         self.memory.overdue.extend(overdue);
+        self.memory.restore_holds(&mut kept, &keys);
         let scheduled = kept.scheduled.iter();
         let scheduled = scheduled.filter_map(|(key, at)| Some((*keys.get(key)?, *at)));
         self.memory.scheduled.extend(scheduled);
@@ -431,7 +432,9 @@ impl Autoscaler {
                     let notices = &mut self.memory.notices;
                     notices.report_mute_rules(account, unread.as_ref(), now);
                 }
-                self.memory.remember(id, polled, decision, now);
+                let subscription = self.context.subscription(id);
+                self.memory
+                    .remember(id, subscription, &polled, decision, now);
             }
             Err(error) => {
                 let Some(id) = self.tasks.remove(&error.id()) else {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use autoscaler_sandbox::{Load, Pair, Traffic};
 use jiff::SignedDuration;
 use kinesis_autoscaler::reconcile::tick::Autoscaler;
 use serde_json::{Value, json};
@@ -199,6 +200,41 @@ async fn a_run_from_cron_goes_by_what_the_last_one_left_and_audits_all_without_i
     world.pass(minutes(1)).await;
     let calls = run().await.api_calls;
     assert_eq!(calls["DescribeStreamSummary"], 1, "it audits: {calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_from_cron_keeps_the_holds_of_the_last_one_while_alarms_and_settings_stay() {
+    let world = World::new();
+    world.place.create_stream("orders", 7);
+    let traffic = Traffic::constant(Load::of_shards(2.3));
+    world.place.set_traffic("orders", traffic);
+    world.place.put_pair(Pair::Adaptive, "orders", 7);
+    world.pass(SignedDuration::from_hours(8 * 24)).await;
+    world.fire("orders", "scale-down");
+    let run = async |settings: &str| {
+        let entry = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"";
+        let mut autoscaler = world.start(&format!("{entry}\n{settings}")).await;
+        autoscaler.resume(world.state.path());
+        let report = autoscaler.run_once(seconds(50), seconds(3600)).await;
+        autoscaler.save_state(world.state.path());
+        let reads = report.api_calls.get("GetMetricData").copied();
+        (of(&report, "orders").clone(), reads.unwrap_or(0))
+    };
+    let (first, _) = run("").await;
+    assert_eq!(first.reason.code(), "at_target", "{first:?}");
+    world.pass(minutes(1)).await;
+    let (second, reads) = run("").await;
+    assert_eq!(reads, 0, "the hold stands until the peak has faded");
+    assert_eq!(second.detail, first.detail);
+    world.pass(minutes(1)).await;
+    let (_, reads) = run("fill = 0.5").await;
+    assert!(reads > 0, "another setting is another decision");
+    world.pass(minutes(1)).await;
+    let down = "orders-scale-down-alarm";
+    world.place.set_alarm_state(down, "OK", "the test says so");
+    world.fire("orders", "scale-down");
+    let (third, reads) = run("fill = 0.5").await;
+    assert!(reads > 0, "the alarm went off anew: {third:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -282,6 +282,7 @@ impl Autoscaler {
         }
         let busy = self.busy();
         candidates.retain(|id, Candidate { trigger, facts }| {
+            let subscription = self.context.subscription(*id);
             let held = match busy.contains(id) {
                 true => {
                     if *trigger == Trigger::Audit {
@@ -290,11 +291,11 @@ impl Autoscaler {
                     let detail = "an earlier tick is still working on it";
                     Some(Decision::hold(Reason::InProgress, detail))
                 }
-                false => self.memory.recall(*id, trigger, facts, now),
+                false => self.memory.recall(*id, subscription, trigger, facts, now),
             };
             let Some(decision) = held else {
                 if *trigger == Trigger::Audit {
-                    facts.standing = self.memory.standing(*id, facts, now);
+                    facts.standing = self.memory.standing(*id, subscription, facts, now);
                 }
                 return true;
             };

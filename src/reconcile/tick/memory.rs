@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::{self, Write as _},
+    hash::{DefaultHasher, Hasher},
     path::Path,
 };
 
@@ -11,7 +13,7 @@ use autoscaler_core::{
     decision::Decision,
     facts::{Facts, Sightings},
     reason::Reason,
-    subscription::SubscriptionId,
+    subscription::{Subscription, SubscriptionId},
     trigger::Trigger,
 };
 use jiff::Timestamp;
@@ -55,10 +57,67 @@ pub(super) struct Memory {
 /// A hold that needs no further inspection while the alarms stay the same.
 #[derive(Debug)]
 struct Held {
-    firing: Vec<Alarm>,
+    basis: Basis,
     decision: Decision,
     since: Timestamp,
     until: Timestamp,
+}
+
+/// Tells the alarms in ALARM and the subscription that a hold rests on from any others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Basis(u64);
+
+impl Basis {
+    fn of(subscription: &Subscription, firing: &[Alarm]) -> Self {
+        struct Hash(DefaultHasher);
+        impl fmt::Write for Hash {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0.write(text.as_bytes());
+                Ok(())
+            }
+        }
+        let mut hash = Hash(DefaultHasher::new());
+        // Another version may decide otherwise. Hashing never fails.
+        let version = env!("CARGO_PKG_VERSION");
+        let _ = write!(hash, "{version} {subscription:?} {firing:?}");
+        Self(hash.0.finish())
+    }
+}
+
+/// A [`Held`] in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SavedHold {
+    basis: Basis,
+    reason: Reason,
+    detail: String,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl SavedHold {
+    /// A failure is decided anew by each process.
+    fn of(held: &Held) -> Option<Self> {
+        let Decision::Hold { reason, detail, .. } = &held.decision else {
+            return None;
+        };
+        Some(Self {
+            basis: held.basis,
+            reason: *reason,
+            detail: detail.clone(),
+            since: held.since,
+            until: held.until,
+        })
+    }
+
+    fn restore(self) -> Held {
+        Held {
+            basis: self.basis,
+            decision: Decision::hold(self.reason, self.detail).until(self.until),
+            since: self.since,
+            until: self.until,
+        }
+    }
 }
 
 /// A failure that is reported at every tick until an inspection finds it fixed.
@@ -88,6 +147,8 @@ struct Saved {
     failures: BTreeMap<String, LastingFailure>,
     #[serde(default)]
     sightings: BTreeMap<String, Sightings>,
+    #[serde(default)]
+    holds: BTreeMap<String, SavedHold>,
 }
 
 /// What a pattern was found to subscribe.
@@ -106,6 +167,7 @@ pub(super) struct Kept {
     pub overdue: BTreeSet<String>,
     pub scheduled: BTreeMap<String, Timestamp>,
     pub discovered: Vec<Discovered>,
+    holds: BTreeMap<String, SavedHold>,
 }
 
 fn write(state_dir: &Path, saved: &Saved) -> bool {
@@ -139,6 +201,7 @@ impl Memory {
     pub fn recall(
         &self,
         id: SubscriptionId,
+        subscription: &Subscription,
         trigger: &Trigger,
         facts: &Facts,
         now: Timestamp,
@@ -146,14 +209,21 @@ impl Memory {
         let held = self.held.get(&id)?;
         // A clock that was set back must not prolong it.
         let in_time = (held.since..held.until).contains(&now);
-        let unchanged = in_time && held.firing == facts.alarms_in_alarm();
-        (unchanged && !trigger.needs_inspection()).then(|| held.decision.clone())
+        let may_stand = in_time && !trigger.needs_inspection();
+        let is_unchanged = || held.basis == Basis::of(subscription, &facts.alarms_in_alarm());
+        (may_stand && is_unchanged()).then(|| held.decision.clone())
     }
 
     /// The hold that still stands, if it was decided by metrics and the alarms in ALARM are just as
     /// they were.
-    pub fn standing(&self, id: SubscriptionId, facts: &Facts, now: Timestamp) -> Option<Decision> {
-        let decision = self.recall(id, &Trigger::Alarm, facts, now)?;
+    pub fn standing(
+        &self,
+        id: SubscriptionId,
+        subscription: &Subscription,
+        facts: &Facts,
+        now: Timestamp,
+    ) -> Option<Decision> {
+        let decision = self.recall(id, subscription, &Trigger::Alarm, facts, now)?;
         let by_metrics = matches!(
             decision.reason(),
             Reason::AtTarget | Reason::NoData | Reason::Cooldown | Reason::ConsumersBehind
@@ -165,14 +235,15 @@ impl Memory {
     pub fn remember(
         &mut self,
         id: SubscriptionId,
-        firing: Vec<Alarm>,
+        subscription: &Subscription,
+        firing: &[Alarm],
         decision: Decision,
         now: Timestamp,
     ) {
         match decision.recheck_at() {
             Some(until) => {
                 let held = Held {
-                    firing,
+                    basis: Basis::of(subscription, firing),
                     decision,
                     since: now,
                     until,
@@ -258,7 +329,15 @@ impl Memory {
             overdue: saved.overdue_streams,
             scheduled: saved.scheduled_streams,
             discovered: saved.discovered,
+            holds: saved.holds,
         }
+    }
+
+    /// Takes over the holds of an earlier process.
+    pub fn restore_holds(&mut self, kept: &mut Kept, ids: &BTreeMap<String, SubscriptionId>) {
+        let holds = std::mem::take(&mut kept.holds).into_iter();
+        let holds = holds.filter_map(|(key, held)| Some((*ids.get(&key)?, held.restore())));
+        self.held.extend(holds);
     }
 
     /// Saves state for the next process, which without it only sends a few more requests.
@@ -285,6 +364,11 @@ impl Memory {
             notices: self.notices.logged().clone(),
             failures: self.failures.clone(),
             sightings: self.sightings.clone(),
+            holds: self
+                .held
+                .iter()
+                .filter_map(|(id, held)| Some((key(*id), SavedHold::of(held)?)))
+                .collect(),
         };
         write(state_dir, &saved);
     }
