@@ -32,8 +32,19 @@ use super::{
     written::Written,
 };
 
-const RATIO: Ratio = Ratio { zero: false };
-const RATIO_OR_ZERO: Ratio = Ratio { zero: true };
+const RATIO: Ratio = Ratio {
+    zero: false,
+    most: 1.0,
+};
+const RATIO_OR_ZERO: Ratio = Ratio {
+    zero: true,
+    most: 1.0,
+};
+/// One call removes at most half of the shards.
+const SAVING: Ratio = Ratio {
+    zero: true,
+    most: 0.5,
+};
 const SHARDS: Whole = Whole {
     min: 1,
     max: 10_000,
@@ -316,10 +327,11 @@ stream_settings! {
     /// How the target shard count is chosen: "original" or "adaptive".
     policy: Policy = POLICY, Policy::Original;
     /// For the adaptive policy: the time in which it forgets half of a peak (1h to 7days), the
-    /// usage at which that peak should run, and the smallest reduction for which it scales down.
+    /// usage at which that peak should run, and the smallest reduction for which it scales down
+    /// (at most 0.5, because one call removes at most half of the shards).
     memory: Duration = MEMORY, DAY / 2;
     fill: Permille = Thousandths(RATIO), Permille::new(550);
-    saving: Permille = Thousandths(RATIO_OR_ZERO), Permille::new(300);
+    saving: Permille = Thousandths(SAVING), Permille::new(300);
     /// No scale-down while consumers are further behind than this; "0s" turns the check off.
     max_iterator_age: Option<Duration> = OrOff(PERIOD_OR_ZERO), None;
 }

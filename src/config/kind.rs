@@ -242,10 +242,12 @@ impl Kind for Dollars {
     }
 }
 
-/// A number from 0 to 1.
+/// A number from 0 to `most`.
 pub(super) struct Ratio {
     /// Whether 0 is in the range.
     pub zero: bool,
+    /// At most 1.
+    pub most: f64,
 }
 
 impl Kind for Ratio {
@@ -253,12 +255,13 @@ impl Kind for Ratio {
 
     fn read(&self, written: &Written<'_>) -> Result<f64, Complaint> {
         let number = number(written)?;
-        if (0.0..=1.0).contains(&number) && (self.zero || number > 0.0) {
+        let most = self.most;
+        if (0.0..=most).contains(&number) && (self.zero || number > 0.0) {
             return Ok(number);
         }
         let range = match self.zero {
-            true => "from 0 to 1",
-            false => "above 0 and at most 1",
+            true => format!("from 0 to {most}"),
+            false => format!("above 0 and at most {most}"),
         };
         Err(wrong(format!("must be {range}, is {number}")))
     }

@@ -363,6 +363,35 @@ async fn an_adaptive_stream_is_held_against_the_numbers_of_its_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_settings_of_the_adaptive_policy_are_said_in_words() {
+    let world = good();
+    for (settings, expected) in [
+        ("", None),
+        ("memory = \"12h\"\nfill = 0.55\nsaving = 0.3", None),
+        (
+            "fill = 0.7\nsaving = 0.1",
+            Some(
+                "fill is 0.7: after a scale-down the remembered peak uses up to 70 % of the shards, and 30 % are spare; \
+                 saving is 0.1: a scale-down removes at least 10 % of the shards",
+            ),
+        ),
+        (
+            "memory = \"1day\"",
+            Some(
+                "memory is 1day: half of a peak is forgotten in 1day, so that after a peak of twice the usual demand \
+                 the shards for it are kept about that long",
+            ),
+        ),
+    ] {
+        let entry = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"";
+        let found = examine(&world, &format!("{entry}\n{settings}\n")).await;
+        let finding = found.all.iter().find(|it| it.rule == "adaptive_settings");
+        let message = finding.map(|it| it.message.as_str());
+        assert_eq!(message, expected, "{settings}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_rejects_records_at_low_usage_has_a_hot_shard() {
     let world = good();
     let hot = Traffic::constant(Load::of_shards(1.5)).hot_key(1.0);

@@ -197,7 +197,7 @@ fn every_key_is_read() {
         policy = "original"
         memory = "1d"
         fill = 0.625
-        saving = 1
+        saving = 0.5
         max_iterator_age = "0s"
         reads = false
         [[streams]]
@@ -256,7 +256,7 @@ fn every_key_is_read() {
             policy: Policy::Original,
             memory: Duration::from_secs(24 * 60 * 60),
             fill: Permille::new(625),
-            saving: Permille::new(1000),
+            saving: Permille::new(500),
             max_iterator_age: None,
             reads: false,
             windows: Arc::default(),

@@ -135,7 +135,8 @@ defaults.memory = "59m"                           => defaults.memory: at least 1
 defaults.memory = "8d"                            => defaults.memory: at most 7days, is 8d
 defaults.fill = 0                                 => defaults.fill: above 0 and at most 1, is 0
 defaults.fill = 0.5555                            => defaults.fill: at most three decimals, is 0.5555
-defaults.saving = -0.1                            => defaults.saving: from 0 to 1, is -0.1
+defaults.saving = -0.1                            => defaults.saving: from 0 to 0.5, is -0.1
+defaults.saving = 0.6                             => defaults.saving: from 0 to 0.5, is 0.6
 defaults.max_iterator_age = 600                   => defaults.max_iterator_age: expected a duration, found 600
 aws.ca_bundle = ""                                => aws.ca_bundle: must not be empty
 defaults.min_shards = 0                           => defaults.min_shards: from 1 to 10000, is 0

@@ -1,6 +1,11 @@
 //! What the alarms of a stream with the adaptive policy should look like. Pure.
 
-use autoscaler_core::{alarm::Settings, subscription::Subscription};
+use autoscaler_core::{
+    alarm::Settings,
+    policy::{adaptive::Adaptive, demand::Share},
+    subscription::{Permille, Subscription},
+};
+use humantime::format_duration;
 
 use super::finding::{Finding, Severity};
 
@@ -41,6 +46,47 @@ pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Fin
         );
         add(down, message);
     }
+}
+
+/// Says in words what the policy's settings mean, where they are not the defaults.
+pub fn settings(subscription: &Subscription, found: &mut Vec<Finding>) {
+    let default = Adaptive::default();
+    let percent = |share: Permille| f64::from(share.get()) / 10.0;
+    let mut meanings = Vec::new();
+    if subscription.memory.as_secs() != default.memory_seconds {
+        let memory = format_duration(subscription.memory);
+        meanings.push(format!(
+            "memory is {memory}: half of a peak is forgotten in {memory}, so that after a peak of twice the usual demand the shards for it are kept about that long"
+        ));
+    }
+    if Share::from(subscription.fill) != default.fill {
+        let (fill, spare) = (
+            percent(subscription.fill),
+            100.0 - percent(subscription.fill),
+        );
+        meanings.push(format!(
+            "fill is {}: after a scale-down the remembered peak uses up to {fill} % of the shards, and {spare} % are spare",
+            fill / 100.0
+        ));
+    }
+    if Share::from(subscription.saving) != default.saving {
+        let saving = percent(subscription.saving);
+        meanings.push(format!(
+            "saving is {}: a scale-down removes at least {saving} % of the shards",
+            saving / 100.0
+        ));
+    }
+    if meanings.is_empty() {
+        return;
+    }
+    let fix = "nothing, if this is meant; the defaults are memory = \"12h\", fill = 0.55 and saving = 0.3";
+    found.push(Finding::new(
+        Severity::Info,
+        "adaptive_settings",
+        subscription.label(),
+        meanings.join("; "),
+        fix,
+    ));
 }
 
 /// A scale-up leaves half of the shards unused, whatever the threshold.

@@ -76,6 +76,7 @@ pub fn judge(
         // Thresholds have no meaning unless usage is a ratio.
         let judged = terms.len() == 2 && sound;
         if subscription.policy == Policy::Adaptive {
+            adaptive::settings(subscription, &mut found);
             adaptive::numbers(up.settings, down.settings, judged, &mut found);
             if judged {
                 adaptive::flapping(subscription, up.settings, &mut found);

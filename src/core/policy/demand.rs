@@ -1,7 +1,8 @@
 //! Demand in shards, as an exact fixed-point number.
 
-use crate::limits::{
-    SHARD_BYTES_PER_SECOND, SHARD_READ_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND,
+use crate::{
+    limits::{SHARD_BYTES_PER_SECOND, SHARD_READ_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND},
+    subscription::Permille,
 };
 
 /// Demand in units of which one shard takes [`Demand::ONE_SHARD`]. The unit is chosen so that every
@@ -25,6 +26,12 @@ impl Share {
         // The cast saturates.
         let millionths = (ratio * 1e6).round() as u32;
         Self(millionths.max(u32::from(ratio > 0.0)).min(Self::WHOLE.0))
+    }
+}
+
+impl From<Permille> for Share {
+    fn from(ratio: Permille) -> Self {
+        Self(ratio.get().saturating_mul(1_000))
     }
 }
 

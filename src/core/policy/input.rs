@@ -15,7 +15,7 @@ use crate::{
     decide::calls_left,
     facts::{self, Facts, Series, Sightings},
     scaling::RecentScalings,
-    subscription::{self, Permille, Subscription},
+    subscription::{self, Subscription},
 };
 
 /// A larger sum is not traffic. Every whole number below it is exact in floating point.
@@ -26,13 +26,12 @@ const SCALED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The policy that a subscription names, with its settings.
 pub fn policy_of(subscription: &Subscription) -> Box<dyn Policy + Send + Sync> {
-    let share = |ratio: Permille| Share(ratio.get().saturating_mul(1_000));
     match subscription.policy {
         subscription::Policy::Original => Box::new(Original),
         subscription::Policy::Adaptive => Box::new(Adaptive {
             memory_seconds: subscription.memory.as_secs().max(1),
-            fill: share(subscription.fill),
-            saving: share(subscription.saving),
+            fill: Share::from(subscription.fill),
+            saving: Share::from(subscription.saving),
             throttle_share: subscription.throttle_share,
         }),
     }
