@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Boots a Debian with a real systemd in a container, installs the package there, and puts the units to the test:
-# start, watchdog, reload, freeze, stop, wrong configuration, timer, upgrade, removal. boot.sh [PACKAGE.deb]
+# start, watchdog, reload, freeze, stop, wrong configuration, notification, timer, upgrade, removal. boot.sh [PACKAGE.deb]
 #
 # Without a package it builds one. It needs root, systemd-nspawn and debootstrap, and once the package mirror, for the root
 # folder in target/systemd. Exits with 77 where it cannot run. What runs inside is inside.sh.
@@ -17,9 +17,10 @@ for tool in systemd-nspawn:systemd-container debootstrap:debootstrap; do
 done
 mkdir -p "$cache"
 cache=$(realpath "$cache")
-if [ ! -e "$cache/bookworm" ]; then
-  rm -rf "$cache/part"
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates bookworm "$cache/part" >"$cache/debootstrap.log" 2>&1 ||
+if [ ! -x "$cache/bookworm/usr/bin/curl" ]; then
+  rm -rf "$cache/part" "$cache/bookworm"
+  # curl is for the command that notifies.
+  debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,curl bookworm "$cache/part" >"$cache/debootstrap.log" 2>&1 ||
     skip "debootstrap fails: $(tail -1 "$cache/debootstrap.log")"
   mv "$cache/part" "$cache/bookworm"
 fi

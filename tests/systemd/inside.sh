@@ -141,6 +141,81 @@ is $name.service Result success
 is $name.service ExecMainStatus 0
 say "stops"
 
+# Notifications: the command runs in the sandbox of the service, here a script that keeps what it gets and sees, and then posts
+# it by the shipped script and curl to a server that keeps the request.
+systemctl stop $name.service
+install -m 755 /usr/share/doc/$name/notify-slack.sh /usr/local/bin/
+cat >/usr/local/bin/notify <<'SCRIPT'
+#!/bin/sh
+set -eu
+event=$(cat)
+seen=$STATE_DIRECTORY/seen-$(printf '%s' "$event" | sed 's/.*"kind":"\([a-z_]*\)".*/\1/')
+{
+  printf '%s\n' "$event"
+  echo "user $(id -u)"
+  grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+  echo mine >/tmp/of-the-command && echo "has a /tmp"
+  for place in /etc /usr/local/bin /var/lib /home; do
+    (: >"$place/of-the-command") 2>/dev/null && echo "writes to $place"
+  done
+  echo "arguments $*"
+} >"$seen.part" 2>&1
+mv "$seen.part" "$seen"
+printf '%s' "$event" | /usr/local/bin/notify-slack.sh
+SCRIPT
+chmod 755 /usr/local/bin/notify
+cat >/etc/systemd/system/hook.socket <<'UNIT'
+[Socket]
+ListenStream=127.0.0.1:8099
+Accept=yes
+UNIT
+cat >/etc/systemd/system/hook@.service <<'UNIT'
+[Service]
+StandardInput=socket
+StandardOutput=socket
+ExecStart=/bin/bash /usr/local/bin/hook
+UNIT
+cat >/usr/local/bin/hook <<'SCRIPT'
+while IFS= read -r line && [ "$line" != $'\r' ]; do
+  case ${line,,} in content-length:*) length=$(tr -dc 0-9 <<<"$line") ;; esac
+done
+{ head -c "$length"; echo; } >>/run/hook
+printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok'
+SCRIPT
+systemctl daemon-reload
+systemctl start hook.socket
+# A name, so that curl has to look it up.
+echo 127.0.0.1 hook.example >>/etc/hosts
+echo SLACK_WEBHOOK_URL=http://hook.example:8099/hook >>/etc/default/$name
+write_config
+printf '[notify]\ncommand = ["/usr/local/bin/notify", "--team", "data"]\n' >>$config
+mark
+# The daemon, then a single run: their sandboxes have the same lines.
+for unit in $name.service $name-once.service; do
+  rm -rf /run/hook /var/lib/private/$name/{seen-failed,notifications.json}
+  # As long as AWS is out of reach, a single run fails.
+  systemctl start $unit || [ $unit = $name-once.service ]
+  until_true "the command of $unit" [ -e /var/lib/private/$name/seen-failed ]
+  until_true "the request of curl" grep -q '^{"text":"\*orders (eu-west-1): failing\*\\n' /run/hook
+  seen=$(cat /var/lib/private/$name/seen-failed)
+  event=$(head -1 <<<"$seen")
+  for part in '"id":"' '"kind":"failed"' '"state":"begin"' '"stream":"orders"' '"region":"eu-west-1"' '"shards_before":null' \
+    '"detail":"' '"hint":"' '"time":"' "\"host\":\"$(hostname)\""; do
+    grep -qF "$part" <<<"$event" || die "$part is not in the event: $event"
+  done
+  user=$(sed -n 's/^user //p' <<<"$seen")
+  [ "$user" -ge 61184 ] && [ "$user" -le 65519 ] || die "the command's user $user is no dynamic one"
+  for line in $'^CapEff:\t0*$' $'^NoNewPrivs:\t1$' $'^Seccomp:\t2$' '^has a /tmp$' '^arguments --team data$'; do
+    grep -q "$line" <<<"$seen" || die "$line: $seen"
+  done
+  if grep '^writes to' <<<"$seen"; then die "the command is not in the sandbox"; fi
+  [ ! -e /tmp/of-the-command ] || die "the command's /tmp is everybody's"
+  if logged 'could not be delivered'; then die "a notification was not delivered"; fi
+  systemctl stop $unit
+done
+systemctl reset-failed $name-once.service || true
+say "notifies by a command, in the sandbox, as user $user"
+
 # A wrong configuration is no reason to try again.
 echo 'nonsense = 1' >$config
 if systemctl start $name.service 2>/dev/null; then die "starts with a wrong configuration"; fi
