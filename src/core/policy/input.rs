@@ -113,7 +113,10 @@ fn window(read: &facts::Traffic, reads: Reads, down: Option<&Alarm>, now: Timest
     let sums = |series: &Series, gaps_are_zero| sums(series, &traffic, periods, gaps_are_zero);
     let bytes = sums(&read.bytes, fills.bytes);
     let records = sums(&read.records, fills.records);
-    let rejected = sums(&read.rejected, true);
+    let rejected = match reads.rejected {
+        true => sums(&read.rejected, true),
+        false => Sums::default(),
+    };
     let outgoing = read.outgoing.as_ref();
     let outgoing = outgoing.map(|it| sums(it, fills.outgoing));
     (traffic.bytes, traffic.records) = (bytes, records);

@@ -94,12 +94,18 @@ impl Traffic {
     }
 
     /// The demand of a period; `None` if it is unknown.
+    #[inline]
     pub fn demand(&self, i: usize) -> Option<Demand> {
-        let seconds = self.period.seconds().unsigned_abs();
-        let written = Demand::of(self.bytes.known(i)?, self.records.known(i)?, seconds);
+        let (bytes, records) = (self.bytes.known(i)?, self.records.known(i)?);
+        // Constant divisors again.
+        let written = match self.period {
+            Period::Minute => Demand::of(bytes, records, 60),
+            Period::FiveMinutes => Demand::of(bytes, records, 300),
+        };
         let Some(outgoing) = &self.outgoing else {
             return Some(written);
         };
+        let seconds = self.period.seconds().unsigned_abs();
         Some(written.max(Demand::of_reads(outgoing.known(i)?, seconds)))
     }
 
