@@ -16,7 +16,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut letter) = (0, 0);
-    // Where the last `*` is, and up to where it has been tried.
+    // Where the last `*` is, and the letter from which the rest has been tried.
     let mut star: Option<(usize, usize)> = None;
     while letter < name.len() {
         match (pattern.get(at), star) {
@@ -29,8 +29,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
                 letter += 1;
             }
             (_, Some((last, tried))) => {
-                star = Some((last, tried + 1));
-                at = last + 1;
+                at = last;
                 letter = tried + 1;
             }
             (_, None) => return false,

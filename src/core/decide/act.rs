@@ -126,10 +126,8 @@ fn fresh(
         return Ok(());
     };
     // A time in the future is a clock's error, which must not hold for ever.
-    let age = match rewritten > now {
-        true => rewritten.duration_since(now),
-        false => read_at.duration_since(rewritten),
-    };
+    let ahead = rewritten.duration_since(now);
+    let age = read_at.duration_since(rewritten).max(ahead);
     if updated >= rewritten || age >= REEVALUATED_AFTER {
         return Ok(());
     }
