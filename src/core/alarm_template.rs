@@ -166,6 +166,29 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_shown_with_its_placeholders_and_tells_which_it_has() {
+        for (parts, text, stream, direction) in [
+            (
+                &["s", "-", "d", "-alarm"][..],
+                "{stream}-{direction}-alarm",
+                true,
+                true,
+            ),
+            (&["x-", "s"], "x-{stream}", true, false),
+            (&["x-", "d"], "x-{direction}", false, true),
+        ] {
+            let template = template(parts);
+            assert_eq!(template.to_string(), text);
+            assert_eq!(template.names_the_stream(), stream, "{text}");
+            assert_eq!(template.names_the_direction(), direction, "{text}");
+        }
+        assert_eq!(
+            AlarmTemplate::original().to_string(),
+            "{stream}-{direction}-alarm"
+        );
+    }
+
+    #[test]
     fn the_prefix_is_what_all_names_begin_with() {
         for (parts, glob, prefix) in [
             (&["s", "-", "d"][..], "prod-*", "prod-"),

@@ -373,6 +373,47 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_whole_with_both_alarms_and_lacks_only_what_was_looked_for() {
+        let whole = scene(4, State::Ok, State::Ok, 0.0);
+        let without = |change: fn(&mut Facts)| {
+            let mut facts = whole.clone();
+            change(&mut facts);
+            facts
+        };
+        for (name, facts, is_whole, lacks_alarm) in [
+            ("all of it", whole.clone(), true, false),
+            ("nothing", Facts::default(), false, false),
+            (
+                "no stream",
+                without(|it| it.stream = Fetched::Missing),
+                false,
+                false,
+            ),
+            (
+                "no scale-up alarm",
+                without(|it| it.up = Fetched::Missing),
+                false,
+                true,
+            ),
+            (
+                "no scale-down alarm",
+                without(|it| it.down = Fetched::Missing),
+                false,
+                true,
+            ),
+            (
+                "an unread alarm",
+                without(|it| it.down = Fetched::Unread),
+                false,
+                false,
+            ),
+        ] {
+            let found = (facts.is_whole(), facts.lacks_alarm());
+            assert_eq!(found, (is_whole, lacks_alarm), "{name}");
+        }
+    }
+
+    #[test]
     fn the_alarm_in_alarm_tells_usage_and_priority_and_up_goes_first() {
         use State::{Alarm, InsufficientData, Ok};
         for (up, down, in_alarm, usage, priority) in [

@@ -147,3 +147,21 @@ impl Reason {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_needs_a_person_says_what_to_do() {
+        for reason in Reason::ALL {
+            let what = reason.what_to_do();
+            let nothing = what.starts_with("nothing");
+            assert!(!(reason.needs_a_person() && nothing), "{reason:?}: {what}");
+            assert!(nothing || what.len() >= 4, "{reason:?}: {what}");
+        }
+        let contract = Reason::Contract;
+        assert!(contract.needs_a_person());
+        assert_eq!(contract.what_to_do(), "fix the alarm that is named");
+    }
+}

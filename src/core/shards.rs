@@ -269,7 +269,38 @@ mod tests {
             Some(&[0.9, 0.1, 0.1]),
             (Hot(vec![0]), Some(RarelyHelp)),
         );
+        // Just 4/3 of the even share, and just 4/3 of what the range accounts for.
+        check(
+            &[1; 4],
+            Some(&[0.5, 0.5, 0.5, 0.0]),
+            (Even, Some(NotNeeded)),
+        );
+        check(
+            &[2, 1, 1],
+            Some(&[0.5, 0.25, 0.0]),
+            (UnevenRanges(vec![0]), Some(NotNeeded)),
+        );
         check(&[], None, (Unknown, None));
+    }
+
+    #[test]
+    fn verdicts_have_a_code_for_scripts_and_name_the_shards_that_stand_out() {
+        for (verdict, code, shards) in [
+            (Verdict::Unknown, "unknown", &[][..]),
+            (Verdict::Idle, "idle", &[]),
+            (Verdict::Even, "even", &[]),
+            (Verdict::UnevenRanges(vec![4, 2]), "uneven_ranges", &[4, 2]),
+            (Verdict::Hot(vec![3]), "hot", &[3]),
+        ] {
+            assert_eq!((verdict.code(), verdict.shards()), (code, shards));
+        }
+        for (more, code) in [
+            (MoreShards::NotNeeded, "not_needed"),
+            (MoreShards::Help, "help"),
+            (MoreShards::RarelyHelp, "rarely_help"),
+        ] {
+            assert_eq!(more.code(), code);
+        }
     }
 
     #[test]

@@ -205,6 +205,31 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_two_patterns_subscribe_is_a_conflict() {
+        let entries = Arc::from("`prod-*` and `*-eu`");
+        for (origin, is_discovered, conflict) in [
+            (Origin::Named, false, None),
+            (Origin::Pattern(Arc::from("prod-*")), true, None),
+            (Origin::Conflict(entries), true, Some("`prod-*` and `*-eu`")),
+        ] {
+            let subscription = Subscription {
+                origin,
+                ..subscription()
+            };
+            assert_eq!(subscription.is_discovered(), is_discovered);
+            let found = subscription.conflict().map_err(|error| error.to_string());
+            match conflict {
+                None => assert_eq!(found, Ok(())),
+                Some(entries) => {
+                    let error = found.expect_err("two patterns");
+                    assert!(error.contains("orders"), "{error}");
+                    assert!(error.contains(entries), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_policy_is_named_as_in_the_configuration() {
         assert_eq!(Policy::Original.name(), "original");
         assert_eq!(Policy::Adaptive.name(), "adaptive");

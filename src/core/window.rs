@@ -370,6 +370,7 @@ mod tests {
         assert_eq!(since("05:40:00"), next("05:40:00"));
         assert_eq!(since("06:10:00"), next("05:40:00"));
         assert_eq!(since("06:15:00"), None);
+        assert_eq!(window.next(at_utc("2026-11-27T06:00:00Z")), None);
         let without_floor = Window {
             floor: None,
             ..window.clone()

@@ -44,10 +44,10 @@ pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32, now: Timestamp) -> 
     let used_in = |period| used.get(period).copied().unwrap_or_default();
     let limit = f64::from(shards) * HOT_BELOW;
     let rejected = traffic.rejected.points.iter();
-    let rejected = rejected.filter(|(at, sum)| *sum > 0.0 && *at <= whole_until);
+    let rejected = rejected.filter(|(at, _)| *at <= whole_until);
     let at_low_usage = rejected.filter(|(at, _)| used_in(at) < limit);
-    // The cast saturates.
-    at_low_usage.map(|(_, sum)| *sum).sum::<f64>() as u64
+    // What is not a number counts as 0; the cast saturates.
+    at_low_usage.map(|(_, sum)| sum.max(0.0)).sum::<f64>() as u64
 }
 
 /// Shards used at the busiest time, to tell people.
@@ -114,6 +114,7 @@ mod tests {
             (0.0, 5.0, 7.0, 0),
             (9.0, 0.0, 7.0, 0),
             (4.9, 0.0, 0.0, 0),
+            (4.9, 0.0, f64::NAN, 0),
         ] {
             let traffic = Traffic {
                 bytes: series(&[bytes], SHARD_BYTES),

@@ -109,8 +109,8 @@ fn window(read: &facts::Traffic, reads: Reads, down: Option<&Alarm>, now: Timest
         period: reads.period,
         ..Traffic::default()
     };
-    let periods = traffic.index(now) + 1;
-    let sums = |series: &Series, gaps_are_zero| sums(series, &traffic, periods, gaps_are_zero);
+    let later = traffic.index(now) + 1;
+    let sums = |series: &Series, gaps_are_zero| sums(series, &traffic, later, gaps_are_zero);
     let bytes = sums(&read.bytes, fills.bytes);
     let records = sums(&read.records, fills.records);
     let rejected = match reads.rejected {
@@ -124,9 +124,11 @@ fn window(read: &facts::Traffic, reads: Reads, down: Option<&Alarm>, now: Timest
     traffic
 }
 
-fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) -> Sums {
+/// All points from after `now` fall in the period `later`: the policy sees that there are some, and
+/// holds.
+fn sums(series: &Series, window: &Traffic, later: usize, gaps_are_zero: bool) -> Sums {
     let mut sums = Sums {
-        sums: vec![None; periods],
+        sums: vec![None; later + 1],
         gaps_are_zero,
         answer: match series.complete {
             true => Answer::Whole,
@@ -138,12 +140,7 @@ fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) 
             sums.answer = Answer::NotANumber;
             continue;
         }
-        // A point from after `now`, however far: the policy sees it and holds.
-        let i = window.index(*at).min(2 * periods);
-        if i >= sums.sums.len() {
-            sums.sums.resize(i + 1, None);
-        }
-        if let Some(slot) = sums.sums.get_mut(i) {
+        if let Some(slot) = sums.sums.get_mut(window.index(*at).min(later)) {
             // Rounded up, so that no traffic is lost; below 2^53 the casts are exact.
             let whole = *sum as u64;
             *slot = Some(whole + u64::from((whole as f64) < *sum));
@@ -155,6 +152,59 @@ fn sums(series: &Series, window: &Traffic, periods: usize, gaps_are_zero: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::traffic::Period;
+
+    #[test]
+    fn points_become_whole_sums_of_the_periods_since_the_start_of_the_window() {
+        let at = |second: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        let read = facts::Traffic {
+            from: at(3000),
+            period_seconds: 60,
+            bytes: Series {
+                points: vec![
+                    (at(3000), 7.0),
+                    (at(3179), 0.5),
+                    (at(3120), 2.25),
+                    (at(3239), 9.0),
+                ],
+                complete: true,
+            },
+            records: Series {
+                // The period under way, and two times from after it.
+                points: vec![(at(3180), 1.0), (at(3240), 2.0), (at(999_999), 3.0)],
+                complete: false,
+            },
+            rejected: Series {
+                points: vec![(at(3060), -1.0), (at(3120), MAX_SUM), (at(3180), f64::NAN)],
+                complete: true,
+            },
+            outgoing: None,
+        };
+        let reads = Reads {
+            from: at(3030),
+            period: Period::Minute,
+            rejected: true,
+        };
+        let sums = |sums: [Option<u64>; 5], answer, gaps_are_zero| Sums {
+            sums: sums.to_vec(),
+            answer,
+            gaps_are_zero,
+        };
+        let most = Some(1 << 53);
+        let expected = Traffic {
+            start: at(3000),
+            period: Period::Minute,
+            bytes: sums(
+                [Some(7), None, Some(3), Some(9), None],
+                Answer::Whole,
+                false,
+            ),
+            records: sums([None, None, None, Some(1), Some(3)], Answer::Partial, false),
+            rejected: sums([None, None, most, None, None], Answer::NotANumber, true),
+            outgoing: None,
+        };
+        assert_eq!(window(&read, reads, None, at(3200)), expected);
+    }
 
     #[test]
     fn a_stream_is_active_since_it_was_seen_so_or_ten_minutes_after_its_scaling() {

@@ -115,13 +115,15 @@ fn the_next_six_hours_hold_until_the_last_of_them_that_needs_more_is_over() {
 
 #[test]
 fn a_peak_too_high_to_fade_holds_until_it_has_left_the_four_days() {
-    let mut case = input(10, 0);
-    let peak = WEEK - 2 * 288;
-    case.history.bytes.sums[peak] = Some(SHARD_BYTES * 10_000);
-    let verdict = Adaptive::default().scale_down(&case);
-    // Its period began two days ago, and leaves when the next one begins, at 12:05.
-    let until = after(now(), hours(48) + minutes(30));
-    assert_eq!(held_until(verdict), (Reason::AtTarget, Some(until)));
+    // Its period began two days ago, and leaves when the next one begins, at 12:05. Another leaves
+    // at 12:30, just when streams are looked at.
+    for later in [0, 5] {
+        let mut case = input(10, 0);
+        case.history.bytes.sums[WEEK - 2 * 288 + later] = Some(SHARD_BYTES * 10_000);
+        let verdict = Adaptive::default().scale_down(&case);
+        let until = after(now(), hours(48) + minutes(30));
+        assert_eq!(held_until(verdict), (Reason::AtTarget, Some(until)));
+    }
 }
 
 #[test]
@@ -138,6 +140,20 @@ fn what_is_not_published_yet_is_not_missing() {
         // Periods that begin 15 min ago may be unpublished, one that begins 20 min ago may not.
         assert_eq!(down(WEEK - 3..WEEK), Ok(5));
         assert_eq!(down(WEEK - 4..WEEK), Err(Reason::NoData));
+    }
+}
+
+#[test]
+fn missing_data_is_looked_for_soon_unless_it_has_been_missing_for_three_hours() {
+    for policy in [&Original as &dyn Policy, &Adaptive::default()] {
+        // Periods that begin 1 h, 3 h, and 3 h and 5 min ago.
+        for (ago, wait) in [(12, minutes(5)), (36, minutes(5)), (37, hours(1))] {
+            let mut case = input(10, 0);
+            case.history.bytes.gaps_are_zero = false;
+            case.history.bytes.sums[WEEK - ago] = None;
+            let held = held_until(policy.scale_down(&case));
+            assert_eq!(held, (Reason::NoData, Some(after(now(), wait))), "{ago}");
+        }
     }
 }
 
