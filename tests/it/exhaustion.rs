@@ -27,7 +27,7 @@ struct Case {
     from: u32,
     shards_used: f64,
     to: u32,
-    manual_context: bool,
+    is_manual: bool,
 }
 
 const CASES: [Case; 5] = [
@@ -37,7 +37,7 @@ const CASES: [Case; 5] = [
     case(2, 0.4, 1),
     case(10, 2.4, 5),
     Case {
-        manual_context: true,
+        is_manual: true,
         ..case(4, 2.0, 6)
     },
 ];
@@ -47,7 +47,7 @@ const fn case(from: u32, shards_used: f64, to: u32) -> Case {
         from,
         shards_used,
         to,
-        manual_context: false,
+        is_manual: false,
     }
 }
 
@@ -66,7 +66,7 @@ impl Case {
             Traffic::constant(Load::of_shards(self.shards_used)),
         );
         world.pass(SignedDuration::from_mins(3)).await;
-        let alarm = match (self.manual_context, self.to > self.from) {
+        let alarm = match (self.is_manual, self.to > self.from) {
             (true, _) => {
                 world.place.set_update_window(Duration::from_secs(1));
                 let done = world.place.reshard_externally("orders", self.to);
@@ -115,7 +115,7 @@ impl Case {
             .iter()
             .filter(|outcome| **outcome == "done")
             .count();
-        let wanted = usize::from(!self.manual_context);
+        let wanted = usize::from(!self.is_manual);
         assert_eq!(done, wanted, "{what}: logged once: {outcomes:?}");
         assert!(!outcomes.contains(&"open"), "{what}: {outcomes:?}");
         let items = world.place.items(TABLE).len();

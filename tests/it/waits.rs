@@ -33,14 +33,14 @@ async fn a_stream_that_changes_while_it_waits_for_the_quota_is_decided_on_anew()
     let slow = "[quotas]\nupdate_shard_count = 0.05\n";
     let config = format!("{slow}{}", named(&["first", "second"]));
     let mut autoscaler = world.start(&config).await;
-    let manual_context = async {
+    let operator = async {
         tokio::time::sleep(seconds(10)).await;
         world
             .place
             .reshard_externally("second", 3)
             .expect("it is ACTIVE");
     };
-    let (report, ()) = tokio::join!(tick(&mut autoscaler), manual_context);
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), operator);
     acted(&report, "first", "scale_up", 2, 4);
     held(&report, "second", "in_progress");
     assert_eq!(world.shards("second"), 3, "a person's count stands");
@@ -83,11 +83,11 @@ async fn an_audit_that_the_stream_has_overtaken_is_made_anew_at_the_next_tick() 
     };
     reshard(3);
     world.pass(minutes(10)).await;
-    let manual_context = async {
+    let operator = async {
         tokio::time::sleep(seconds(10)).await;
         reshard(4);
     };
-    let (report, ()) = tokio::join!(tick(&mut autoscaler), manual_context);
+    let (report, ()) = tokio::join!(tick(&mut autoscaler), operator);
     held(&report, "orders", "in_progress");
     world.pass(minutes(1)).await;
     let report = tick(&mut autoscaler).await;
