@@ -42,8 +42,9 @@ fn main() {
     let bytes = fs::metadata(BINARY).expect("it was built").len();
     println!("binary: {:.1} MiB", bytes as f64 / 1_048_576.0);
     for streams in [1, 100, 1_000, STREAMS] {
-        idle(streams);
+        idle("subscriptions", streams, &named(streams));
     }
+    idle("discovered streams", STREAMS, DISCOVERED);
     // A short run says little.
     for (streams, runs) in [(100, 9), (1_000, 3), (STREAMS, 1)] {
         let mut figures: Vec<Storm> = (0..runs).map(|_| storm(streams)).collect();
@@ -66,8 +67,14 @@ struct Run {
 }
 
 impl Run {
-    /// `streams` streams of 2 shards; `change` is made before the daemon starts.
-    fn start(streams: usize, config: &str, change: impl Fn(&RegionHandle, &str)) -> Self {
+    /// `streams` streams of 2 shards, subscribed by `entries`; `change` is made before the daemon
+    /// starts.
+    fn start(
+        streams: usize,
+        entries: &str,
+        settings: &str,
+        change: impl Fn(&RegionHandle, &str),
+    ) -> Self {
         // The alarms have been in their state for long.
         let begun = Timestamp::now() - SignedDuration::from_mins(10);
         let clock = Clock::simulated(begun, 1);
@@ -95,7 +102,7 @@ impl Run {
         });
         let folder = tempfile::tempdir().expect("a directory");
         let file = folder.path().join("config.toml");
-        fs::write(&file, configuration(&names, config)).expect("it is written");
+        fs::write(&file, configuration(entries, settings)).expect("it is written");
         let started = Instant::now();
         let child = Command::new(BINARY)
             .args(["--config".as_ref(), file.as_os_str()])
@@ -152,11 +159,17 @@ fn names(streams: usize) -> Vec<String> {
     (0..streams).map(|i| format!("stream-{i}")).collect()
 }
 
-fn configuration(names: &[String], settings: &str) -> String {
-    let entries = names
-        .iter()
-        .map(|name| format!("[[streams]]\nname = \"{name}\"\n"));
-    let entries: String = entries.collect();
+/// An entry for each stream.
+fn named(streams: usize) -> String {
+    let names = names(streams).into_iter();
+    let entries = names.map(|name| format!("[[streams]]\nname = \"{name}\"\n"));
+    entries.collect()
+}
+
+/// One entry for all streams.
+const DISCOVERED: &str = "[[streams]]\nmatch = \"stream-*\"\n";
+
+fn configuration(entries: &str, settings: &str) -> String {
     format!(
         "audit_interval = \"0s\"\n{settings}\n[aws]\nregion = \"{REGION}\"\n[log]\ntable = \"{TABLE}\"\n{entries}"
     )
@@ -167,7 +180,7 @@ fn reading() {
     const RUNS: usize = 9;
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("config.toml");
-    fs::write(&file, configuration(&names(STREAMS), "")).expect("it is written");
+    fs::write(&file, configuration(&named(STREAMS), "")).expect("it is written");
     let read = || Config::load(&file, Overrides::default()).expect("it is valid");
     // The peak counts from here on.
     fs::write("/proc/self/clear_refs", "5").expect("Linux");
@@ -199,9 +212,9 @@ impl Drop for Run {
     }
 }
 
-fn idle(streams: usize) {
+fn idle(what: &str, streams: usize, entries: &str) {
     let schedule = format!("schedule = \"* * * * * *\"\n{QUOTAS}");
-    let run = Run::start(streams, &schedule, |_, _| ());
+    let run = Run::start(streams, entries, &schedule, |_, _| ());
     let start_up = run.poll().duration_since(run.started);
     let start_up_cpu = run.cpu();
     // At first every stream is inspected, some at each tick.
@@ -220,7 +233,7 @@ fn idle(streams: usize) {
     }
     let (cpu, calls) = (run.cpu() - cpu, run.calls() - calls);
     println!(
-        "idle, {streams:>6} subscriptions: first request after {start_up:.1?} ({start_up_cpu:.1?} of CPU), a tick takes {:.2?} of CPU and {:.1} calls, {:.1} MiB resident",
+        "idle, {streams:>6} {what}: first request after {start_up:.1?} ({start_up_cpu:.1?} of CPU), a tick takes {:.2?} of CPU and {:.1} calls, {:.1} MiB resident",
         cpu / TICKS,
         calls as f64 / f64::from(TICKS),
         run.memory("VmRSS:")
@@ -235,7 +248,7 @@ struct Storm {
 }
 
 fn storm(streams: usize) -> Storm {
-    let run = Run::start(streams, QUOTAS, |place, name| {
+    let run = Run::start(streams, &named(streams), QUOTAS, |place, name| {
         let alarm = format!("{name}-scale-up-alarm");
         place.set_alarm_state(&alarm, "ALARM", "the benchmark says so");
     });
