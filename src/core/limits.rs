@@ -33,3 +33,13 @@ pub const PAIRS_PER_CALL: usize = ALARMS_PER_CALL / 2;
 
 /// Metrics that one GetMetricData call can ask for.
 pub const METRICS_PER_CALL: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_asks_for_both_alarms_of_each_pair() {
+        assert_eq!(2 * PAIRS_PER_CALL, ALARMS_PER_CALL);
+    }
+}
