@@ -331,6 +331,11 @@ fn floor_name(floor: Limit<'_>) -> String {
     name.unwrap_or_else(|| "min_shards".to_owned())
 }
 
+fn cap_name(cap: Limit<'_>) -> String {
+    let name = cap.from.map(Constraint::names_cap);
+    name.unwrap_or_else(|| "max_shards".to_owned())
+}
+
 fn paused(alarm: &Alarm, now: Timestamp) -> Decision {
     let detail = format!(
         "the actions of {} are disabled; enable them to let it scale the stream",

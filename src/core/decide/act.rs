@@ -4,10 +4,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::consumers::highest_age;
-use super::{Judge, RECHECK, SLOW_RECHECK, Stop, concluded, floor_name, no_scaling, paused};
+use super::{
+    Judge, RECHECK, SLOW_RECHECK, Stop, cap_name, concluded, floor_name, no_scaling, paused,
+};
 use crate::{
     alarm::{Alarm, Direction},
-    constraints::{Constraint, Source},
+    constraints::Source,
     datetime::{after, at},
     decision::{Action, Conclusion, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
@@ -149,11 +151,16 @@ fn up(
     recent: &RecentScalings,
     n: u32,
 ) -> Result<Conclusion, Stop> {
-    let (wanted, detail) = match wanted(judge, Direction::Up, recent, n)? {
+    let (step, detail) = match wanted(judge, Direction::Up, recent, n)? {
         Verdict::Scale { to, detail } => (to, detail),
         hold => return Err(held(hold).into()),
     };
-    let wanted = wanted.max(judge.in_force.floor.shards);
+    let floor = judge.in_force.floor;
+    let wanted = step.max(floor.shards);
+    let detail = match wanted > step {
+        true => format!("{detail}; {} is {wanted}", floor_name(floor)),
+        false => detail,
+    };
     wanting(wanted, grow(judge, alarm, recent, n, (wanted, &detail)))
 }
 
@@ -170,12 +177,15 @@ fn grow(
         .min(judge.in_force.cap.shards);
     if to <= n {
         let max = judge.in_force.cap;
-        let name = max.from.map(Constraint::names_cap);
-        let name = name.unwrap_or_else(|| "max_shards".to_owned());
+        let remedy = match max.from.is_some_and(|from| from.source == Source::Window) {
+            true => "raise max_shards of the window to let the stream grow before it closes",
+            false => "raise max_shards to let the stream grow",
+        };
         let detail = format!(
-            "{} asks for {wanted} shards; the stream has {n} and {name} is {}; \
-             raise max_shards to let the stream grow",
-            alarm.name, max.shards
+            "{} asks for {wanted} shards; the stream has {n} and {} is {}; {remedy}",
+            alarm.name,
+            cap_name(max),
+            max.shards
         );
         return Err(Decision::hold(Reason::AtMaxShards, detail)
             .until(after(judge.now, RECHECK))
@@ -191,7 +201,14 @@ fn grow(
         }
         None => "",
     };
-    let detail = format!("{}; {detail}{unread}", in_alarm_since(alarm));
+    let limit = match () {
+        () if to >= wanted => String::new(),
+        () if to == judge.in_force.cap.shards => {
+            format!("; {} is {to}", cap_name(judge.in_force.cap))
+        }
+        () => format!("; one call at most doubles the stream, to {to}"),
+    };
+    let detail = format!("{}; {detail}{limit}{unread}", in_alarm_since(alarm));
     Ok(Decision::act(Action::ScaleUp { to }, Reason::Alarm, detail))
 }
 
@@ -229,9 +246,16 @@ fn down(
         hold => return Err(held(hold).into()),
     };
     // From a count above max_shards it goes down to that, as far as AWS allows in one call.
-    let to = wanted.min(judge.in_force.cap.shards).max(least);
+    let cap = judge.in_force.cap;
+    let to = wanted.min(cap.shards).max(least);
     switches(judge, Direction::Down)?;
-    let detail = format!("{}; {detail}", in_alarm_since(alarm));
+    let limit = match () {
+        () if to == wanted => String::new(),
+        () if to == floor.shards => format!("; {} is {to}", floor_name(floor)),
+        () if to == cap.shards => format!("; {} is {to}", cap_name(cap)),
+        () => format!("; one call at most halves the stream, to {to}"),
+    };
+    let detail = format!("{}; {detail}{limit}", in_alarm_since(alarm));
     let action = Action::ScaleDown { to };
     wanting(
         wanted.max(least),

@@ -159,6 +159,97 @@ fn a_window_replaces_the_bounds_of_the_stream_while_it_is_open() {
 }
 
 #[test]
+fn a_target_that_a_bound_or_one_call_has_changed_says_so() {
+    let until = "until 2026-11-22T12:30:00Z";
+    let bounds = |min_shards, max_shards| Subscription {
+        min_shards,
+        max_shards,
+        ..subscription()
+    };
+    let (low, high) = (Some(8), Some(20));
+    for (subscription, facts, action, says) in [
+        (
+            with(&[window(high, None, None)]),
+            up(4),
+            Action::ScaleUp { to: 8 },
+            format!(
+                "the next step is 6; min_shards of {UNTIL} {until} is 20; one call at most \
+                 doubles the stream, to 8"
+            ),
+        ),
+        (
+            with(&[window(None, low, None)]),
+            up(7),
+            Action::ScaleUp { to: 8 },
+            format!("the next step is 11; max_shards of {UNTIL} {until} is 8"),
+        ),
+        (
+            bounds(1, 8),
+            up(7),
+            Action::ScaleUp { to: 8 },
+            "the next step is 11; max_shards is 8".to_owned(),
+        ),
+        (
+            with(&[window(low, None, None)]),
+            down(12, 0.0),
+            Action::ScaleDown { to: 8 },
+            format!("the stream has 12; min_shards of {UNTIL} {until} is 8"),
+        ),
+        (
+            bounds(8, 20),
+            down(12, 0.0),
+            Action::ScaleDown { to: 8 },
+            "the stream has 12; min_shards is 8".to_owned(),
+        ),
+        (
+            bounds(1, 30),
+            down(40, 19.0),
+            Action::ScaleDown { to: 30 },
+            "the stream has 40; max_shards is 30".to_owned(),
+        ),
+        (
+            bounds(1, 10),
+            down(40, 19.0),
+            Action::ScaleDown { to: 20 },
+            "the stream has 40; one call at most halves the stream, to 20".to_owned(),
+        ),
+    ] {
+        let decision = decided(&subscription, &facts);
+        check(&decision, Some(action), Reason::Alarm, &says);
+        assert!(decision.detail().ends_with(&says), "{decision:?}");
+    }
+    for facts in [up(7), down(12, 0.0)] {
+        let free = decided(&with(&[window(Some(2), high, None)]), &facts);
+        let free = free.detail();
+        assert!(
+            !free.contains("_shards") && !free.contains("call at"),
+            "{free}"
+        );
+    }
+}
+
+#[test]
+fn what_to_raise_is_the_bound_that_is_in_force() {
+    for (subscription, says) in [
+        (
+            with(&[window(None, Some(7), None)]),
+            "raise max_shards of the window to let the stream grow before it closes",
+        ),
+        (
+            Subscription {
+                max_shards: 7,
+                ..subscription()
+            },
+            "raise max_shards to let the stream grow",
+        ),
+    ] {
+        let decision = decided(&subscription, &up(7));
+        check(&decision, None, Reason::AtMaxShards, says);
+        assert!(decision.detail().ends_with(says), "{decision:?}");
+    }
+}
+
+#[test]
 fn a_hold_stops_its_direction_without_a_read_and_not_the_way_to_a_floor() {
     for (hold, direction, held) in [
         (Hold::Up, Direction::Up, true),
