@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,6 +28,8 @@ const KEPT: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Record {
     path: PathBuf,
     content: Mutex<Content>,
+    /// Held while the file is written: a write that outlives its task must not meet the next one.
+    file: Mutex<()>,
     /// The content differs from the file.
     changed: Notify,
     /// Something was added; one for each target.
@@ -74,6 +76,7 @@ impl Record {
         Self {
             path,
             content: Mutex::new(content),
+            file: Mutex::new(()),
             changed: Notify::new(),
             added: added.into(),
             removed: Notify::new(),
@@ -178,7 +181,7 @@ impl Record {
     }
 
     /// Saves the record whenever it has changed.
-    pub async fn save_changes(&self) {
+    pub async fn save_changes(self: &Arc<Self>) {
         loop {
             self.changed.notified().await;
             self.save().await;
@@ -186,11 +189,9 @@ impl Record {
     }
 
     /// Saves the record, away from the thread that scales: a disk may be slow.
-    pub async fn save(&self) {
-        // Strings, numbers and times always serialize.
-        let text = serde_json::to_vec(&*self.lock()).unwrap_or_default();
-        let path = self.path.clone();
-        let saved = tokio::task::spawn_blocking(move || state_file::replace(&path, &text)).await;
+    pub async fn save(self: &Arc<Self>) {
+        let record = self.clone();
+        let saved = tokio::task::spawn_blocking(move || record.write()).await;
         let error = match saved {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -199,7 +200,31 @@ impl Record {
         tracing::warn!(error, path = %self.path.display(), "the record of notifications cannot be saved; after a restart some are repeated");
     }
 
+    fn write(&self) -> io::Result<()> {
+        let _turn = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // Strings, numbers and times always serialize.
+        let text = serde_json::to_vec(&*self.lock()).unwrap_or_default();
+        state_file::replace(&self.path, &text)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_at_the_same_time_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let record = Record::load(folder.path());
+        let write = || (0..50).try_for_each(|_| record.write());
+        std::thread::scope(|scope| {
+            for writer in [(); 4].map(|()| scope.spawn(write)) {
+                writer.join().expect("it ends").expect("it is written");
+            }
+        });
     }
 }
