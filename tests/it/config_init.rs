@@ -35,6 +35,10 @@ table = "kinesis-autoscaler-logs-test"
 [[streams]]
 name = "orders"
 
+# Its alarms notify arn:aws:sns:eu-west-1:123456789012:page-down,
+# arn:aws:sns:eu-west-1:123456789012:page-up: if one of these starts the Lambda
+# of epsagon/kinesis-autoscaler, stop the Lambda or remove the action, or each
+# alarm scales the stream twice
 [[streams]]
 alarm = "prod-scale-up-of-clicks"  # of the stream clicks
 
@@ -58,7 +62,8 @@ fn alarms(world: &World) {
         let old = format!("clicks-scale-{direction}-alarm");
         let mut alarm = world.place.alarm(&old).expect("it is there");
         alarm["AlarmName"] = json!(format!("prod-scale-{direction}-of-clicks"));
-        alarm["AlarmActions"] = json!([]);
+        let page = format!("arn:aws:sns:eu-west-1:123456789012:page-{direction}");
+        alarm["AlarmActions"] = json!([page]);
         world.place.delete_alarm(&old);
         world.place.put_alarm(alarm);
     }

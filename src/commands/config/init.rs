@@ -225,9 +225,13 @@ impl Pair {
     /// The entry under `[[streams]]`, by name where the alarms have the default names.
     fn entry(&self) -> String {
         let mut text = String::new();
-        for topic in &self.topics {
+        let (topics, that) = match &self.topics[..] {
+            [topic] => (topic.clone(), "that"),
+            topics => (topics.join(", "), "one of these"),
+        };
+        if !topics.is_empty() {
             text += &comment(&format!(
-                "Its alarms notify {topic}: if that starts the Lambda of \
+                "Its alarms notify {topics}: if {that} starts the Lambda of \
                  epsagon/kinesis-autoscaler, stop the Lambda or remove the action, or each alarm \
                  scales the stream twice"
             ));
