@@ -25,12 +25,13 @@ use crate::{
     reconcile::{context::Context, lease::Host},
 };
 use autoscaler_core::{
-    constraints::{Constraint, Hold},
+    constraints::{Constraint, Hold, InForce, Limit, Source},
     scaling::Scaling,
     window::Window,
 };
 
 pub use gather::{Known, gather, gather_again};
+pub use watch::Watched;
 
 /// Reads all subscriptions and prints them; a stream that fails is a row with its error, and makes
 /// the result [`Exit::Failed`].
@@ -80,8 +81,11 @@ pub struct Row {
     pub on_demand: Option<bool>,
     /// Open shards; transient unless the status is ACTIVE.
     pub shards: Option<u32>,
+    /// The stream's own bounds.
     pub min_shards: u32,
     pub max_shards: u32,
+    /// The bounds in force: those of windows that are open, else the stream's own.
+    pub bounds_in_force: BoundsInForce,
     /// Used of what the open shards take, 1 for all of it, in the newest whole period of 5 minutes.
     pub usage_now: Option<f64>,
     /// The same, in the busiest period of the last 24 h.
@@ -127,6 +131,31 @@ impl Row {
     /// Whether it rejects records although its shards have room.
     pub fn has_hot_shard(&self) -> bool {
         self.rejected_at_low_usage_24h.is_some_and(|n| n > 0)
+    }
+}
+
+/// Between which counts a stream is scaled now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BoundsInForce {
+    pub min_shards: u32,
+    /// The window that it comes from; `null` for the stream's own.
+    pub min_by: Option<String>,
+    pub max_shards: u32,
+    pub max_by: Option<String>,
+}
+
+impl From<InForce<'_>> for BoundsInForce {
+    fn from(in_force: InForce<'_>) -> Self {
+        let by = |limit: Limit<'_>| {
+            let window = limit.from.filter(|from| from.source == Source::Window)?;
+            Some(format!("{}{}", window.by, window.until()))
+        };
+        Self {
+            min_shards: in_force.floor.shards,
+            min_by: by(in_force.floor),
+            max_shards: in_force.cap.shards,
+            max_by: by(in_force.cap),
+        }
     }
 }
 

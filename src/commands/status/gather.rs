@@ -25,9 +25,9 @@ use crate::{
 };
 use autoscaler_core::{
     alarm::{Alarm, Direction},
-    constraints::Constraint,
+    constraints::{Constraint, InForce},
     datetime::after,
-    decide::{Inquiry, calls_left, rejected_at_low_usage},
+    decide::{Inquiry, calls_left, in_force, rejected_at_low_usage},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
     facts::{Facts, Fetched, StreamStatus, Traffic},
     limits::PAIRS_PER_CALL,
@@ -87,7 +87,8 @@ pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
     let mut all: Vec<Gathered> = Vec::new();
     all.resize_with(context.roster.end(), Gathered::default);
     pairs(context, &mut all).await;
-    let fresh = known.is_fresh(context.clock.now());
+    let is_known = known.traffic.len() == all.len();
+    let fresh = is_known && known.is_fresh(context.clock.now());
     let traffic = match fresh {
         true => TrafficReads::new(),
         false => spawn_traffic(context, &all),
@@ -458,6 +459,7 @@ async fn row(
         shards: stream.map(|stream| stream.open_shards),
         min_shards: subscription.min_shards,
         max_shards: subscription.max_shards,
+        bounds_in_force: InForce::of(&in_force(subscription, &facts, now)).into(),
         usage_now,
         usage_peak_24h,
         rejected_1h: rejected(1),

@@ -62,9 +62,23 @@ fn heading(row: &Row) -> String {
         row.region,
         account.collect::<String>(),
         row.status.unwrap_or("status not known"),
-        row.min_shards,
-        row.max_shards
+        row.bounds_in_force.min_shards,
+        row.bounds_in_force.max_shards
     )
+}
+
+/// Whose bounds are in force, where these are not the stream's own.
+fn bounds(row: &Row) -> Option<String> {
+    let bounds = &row.bounds_in_force;
+    let limits = [
+        ("min_shards", bounds.min_shards, &bounds.min_by),
+        ("max_shards", bounds.max_shards, &bounds.max_by),
+    ];
+    let limits = limits.into_iter();
+    let words = limits.filter_map(|(key, n, by)| Some(format!("{key} is {n} by {}", by.as_ref()?)));
+    let words: Vec<String> = words.collect();
+    let own = format!("its own are {} to {}", row.min_shards, row.max_shards);
+    (!words.is_empty()).then(|| format!("{}; {own}", words.join(", ")))
 }
 
 /// Each line with its label; what goes on has none.
@@ -75,6 +89,7 @@ fn lines(row: &Row, now: Timestamp) -> Vec<(&'static str, String)> {
     }
     lines.push(("what to do", row.what_to_do.clone()));
     lines.extend(row.next_look.map(|look| ("next look", at(look))));
+    lines.extend(bounds(row).map(|words| ("bounds", words)));
     lines.push(("usage", usage(row)));
     lines.extend(rejected(row).map(|words| ("rejected", words)));
     lines.push(("up alarm", alarm(&row.scale_up_alarm, now)));

@@ -207,7 +207,8 @@ fn left(row: &Row) -> String {
 }
 
 fn bounds(row: &Row) -> String {
-    format!("{}-{}", row.min_shards, row.max_shards)
+    let bounds = &row.bounds_in_force;
+    format!("{}-{}", bounds.min_shards, bounds.max_shards)
 }
 
 /// `ALARM 5m`, and `off` where a person or the contract has disabled its actions.
