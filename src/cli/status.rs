@@ -13,7 +13,8 @@ its alarms, windows, pauses and last scalings.
   kinesis-autoscaler status orders
   kinesis-autoscaler status --problems --watch 30s
 CloudWatch bills the metrics behind the usage, so --watch
-reads them every 5 minutes only.";
+reads them every 5 minutes only, and lists the streams of
+patterns once a minute.";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(after_help = HELP)]

@@ -175,6 +175,8 @@ pub async fn discover(context: Context, nominees: &[String]) -> Context {
         reads.spawn(async move { (account.clone(), list(context, account).await) });
     }
     let (mut discovery, mut roster) = (Discovery::default(), (*context.roster).clone());
+    roster.halves.clear();
+    roster.unlisted.clear();
     while let Some(read) = reads.join_next().await {
         match read {
             Ok((_, Ok(listing))) => {

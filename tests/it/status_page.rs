@@ -1,5 +1,7 @@
 //! `status STREAM`, `--problems` and `--watch`: what they show.
 
+use std::sync::Arc;
+
 use autoscaler_core::{
     constraints::Hold,
     pause::{Pause, Paused},
@@ -8,8 +10,9 @@ use autoscaler_sandbox::{Fault, Load, Traffic};
 use jiff::{SignedDuration, tz::TimeZone};
 use kinesis_autoscaler::{
     cli::{self, Output},
-    commands::status::{Known, Status, gather, gather_again},
+    commands::status::{Known, Status, Watched, gather, gather_again},
     output::times::Times,
+    reconcile::discovery::discover,
 };
 use serde_json::{Value, json};
 
@@ -267,6 +270,47 @@ async fn metrics_are_read_every_5_minutes_however_often_the_rest_is() {
     world.sandbox.clear_faults();
     let status = gather_again(&context, &mut known).await;
     assert_eq!(status.streams[0].metrics_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watching_shows_the_streams_that_a_pattern_has_by_then() {
+    let world = World::new();
+    world.stream("prod-a", 2);
+    used(&world, "prod-a", 1.0);
+    world.pass(SignedDuration::from_mins(10)).await;
+    let context = world
+        .context(world.config("[[streams]]\nmatch = \"prod-*\"\n"), false)
+        .await;
+    let context = Arc::new(discover((*context).clone(), &[]).await);
+    let mut all = Watched::new(&context, vec![]);
+    let mut some = Watched::new(&context, vec!["prod-?".to_owned()]);
+    let names = |status: &Status| -> Vec<String> {
+        let names = status.streams.iter().map(|row| row.stream.clone());
+        names.collect()
+    };
+    assert_eq!(names(&all.look().await), ["prod-a"]);
+    assert_eq!(names(&some.look().await), ["prod-a"]);
+    for name in ["prod-b", "prod-new"] {
+        world.stream(name, 2);
+        used(&world, name, 1.0);
+    }
+    world.pass(SignedDuration::from_mins(10)).await;
+    let status = all.look().await;
+    assert_eq!(names(&status), ["prod-a", "prod-b", "prod-new"]);
+    let peaks = status.streams.iter().map(|row| row.usage_peak_24h);
+    assert_eq!(peaks.collect::<Vec<_>>(), [Some(0.5); 3]);
+    assert_eq!(names(&some.look().await), ["prod-a", "prod-b"]);
+    // Where the alarms cannot be listed, the streams stay.
+    world.pass(SignedDuration::from_mins(2)).await;
+    world.sandbox.deny("cloudwatch:DescribeAlarms");
+    let status = all.look().await;
+    assert_eq!((status.streams.len(), status.unlisted.len()), (3, 1));
+    world.sandbox.allow("cloudwatch:DescribeAlarms");
+    world.place.delete_alarm("prod-a-scale-up-alarm");
+    world.pass(SignedDuration::from_mins(2)).await;
+    let status = all.look().await;
+    assert_eq!(names(&status), ["prod-b", "prod-new"]);
+    assert_eq!(status.unlisted.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

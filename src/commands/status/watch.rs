@@ -2,16 +2,74 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::gather::{Known, gather_again};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Status,
+    gather::{Known, gather_again},
+};
 use crate::{
     cli::{self, Output},
+    commands::subscriptions,
     daemon::schedule::{ScheduleError, Signals},
     output::{self, error::Exit, error::Failure, print_unless_closed},
-    reconcile::context::Context,
+    reconcile::{context::Context, discovery::discover},
 };
 
+/// How long the streams of patterns are taken as they were listed.
+const LISTED_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// Moves to the upper left corner and erases the screen.
 const ERASE: &str = "\x1b[H\x1b[2J";
+
+/// Looks again and again at the same streams, or at those that a pattern has by then.
+#[derive(Debug)]
+pub struct Watched {
+    context: Arc<Context>,
+    names: Vec<String>,
+    listed_at: Timestamp,
+    known: Known,
+}
+
+impl Watched {
+    /// Watches the streams that match `names`, or all of them. Those of `context` were just listed.
+    pub fn new(context: &Arc<Context>, names: Vec<String>) -> Self {
+        Self {
+            context: context.clone(),
+            names,
+            listed_at: context.clock.now(),
+            known: Known::default(),
+        }
+    }
+
+    /// Reads all of them.
+    pub async fn look(&mut self) -> Status {
+        let now = self.context.clock.now();
+        let has_patterns = !self.context.config.patterns.is_empty();
+        if has_patterns && now.duration_since(self.listed_at) >= LISTED_FOR {
+            self.listed_at = now;
+            self.list().await;
+        }
+        gather_again(&self.context, &mut self.known).await
+    }
+
+    /// Lists the streams again. Where that fails, they stay as they are, and the error is shown.
+    async fn list(&mut self) {
+        let listed = discover((*self.context).clone(), &[]).await;
+        let mut roster = match listed.roster.unlisted.is_empty() {
+            true => (*listed.roster).clone(),
+            false => (*self.context.roster).clone(),
+        };
+        roster.unlisted.clone_from(&listed.roster.unlisted);
+        if !self.names.is_empty() && roster.unlisted.is_empty() {
+            match subscriptions::select(&listed, &self.names).await {
+                Ok(chosen) => roster.keep(&chosen),
+                // None of them is there any more.
+                Err(_) => return,
+            }
+        }
+        self.context = Arc::new(self.context.with_roster(roster));
+    }
+}
 
 /// Reads and prints until SIGINT or SIGTERM, or until nobody reads standard output.
 pub(super) async fn run(
@@ -21,11 +79,11 @@ pub(super) async fn run(
     every: Duration,
 ) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(ScheduleError::from)?;
-    let mut known = Known::default();
+    let mut watched = Watched::new(context, args.names());
     let times = args.zone.times();
     loop {
         let status = tokio::select! {
-            status = gather_again(context, &mut known) => status,
+            status = watched.look() => status,
             () = signals.stop() => return Ok(Exit::Done),
         };
         let text = status.show(args, output, output::terminal_width(), &times);
