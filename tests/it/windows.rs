@@ -8,13 +8,16 @@ use autoscaler_core::{
 };
 use jiff::{SignedDuration, Timestamp, civil::Weekday};
 use kinesis_autoscaler::{
+    cli,
     commands::{check, status},
+    output::times::Times,
     reconcile::{
         context::Context,
         report::{Report, StreamReport},
         tick::Autoscaler,
     },
 };
+use serde_json::{Value, json};
 
 use crate::world::{World, held, of, tick};
 
@@ -118,6 +121,33 @@ async fn a_late_start_and_another_host_go_on_where_the_floor_is_not_reached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_a_pattern_finds_while_a_window_is_open_reaches_the_floor() {
+    for alarm in [Some("scale-up"), None] {
+        let world = World::new();
+        let pattern = "[[streams]]\nmatch = \"prod-*\"\n";
+        let config = format!("audit_interval = \"15m\"\n{HALF_PAST}{pattern}");
+        let mut autoscaler = world.start(&config).await;
+        autoscaler.inspect_all();
+        tick(&mut autoscaler).await;
+        world.pass(MINUTE * 40).await;
+        tick(&mut autoscaler).await;
+        world.stream("prod-new", 2);
+        world.pass(MINUTE * 5).await;
+        if let Some(direction) = alarm {
+            world.fire("prod-new", direction);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..12 * 15 {
+            seen.extend(scalings(&tick(&mut autoscaler).await));
+            world.pass(TICK / 2).await;
+        }
+        let first = alarm.map_or("scheduled", |_| "alarm");
+        let expected = [(4, first), (8, "scheduled"), (11, "scheduled")];
+        assert_eq!(seen, expected, "{alarm:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_shrinks_below_an_open_floor_and_a_cap_and_a_hold_are_told_with_their_window() {
     for (window, direction, reason, says) in [
         (
@@ -208,15 +238,37 @@ async fn status_shows_the_open_window_and_the_next_and_check_what_cannot_work() 
          [[windows]]\nwhen = \"0 0 */2 * * *\"\nfor = \"1h\"\nmin_shards = 8\n"
     );
     let context = world.context(world.config(&config), false).await;
-    let json: serde_json::Value =
-        serde_json::from_str(&status::gather(&context).await.to_json()).expect("JSON");
-    let row = &json["streams"][0];
+    let shown = status::gather(&context).await;
+    let all: Value = serde_json::from_str(&shown.to_json()).expect("JSON");
+    let row = &all["streams"][0];
     let sources = row["constraints"].as_array().expect("a list");
     let sources: Vec<_> = sources.iter().map(|it| it["source"].as_str()).collect();
     assert_eq!(sources, [Some("window"); 3], "{row:#}");
     assert_eq!(row["next_window"]["opens_at"], "2026-11-22T13:00:00Z");
+    assert_eq!(
+        (&row["min_shards"], &row["max_shards"]),
+        (&json!(1), &json!(8))
+    );
+    let every_other = "the window \"0 0 */2 * * *\" (UTC) until 2026-11-22T13:00:00Z";
+    let in_force = json!({"min_shards": 8, "min_by": every_other, "max_shards": 8, "max_by": null});
+    assert_eq!(row["bounds_in_force"], in_force);
+    let of_orders = cli::Status {
+        page: Some("orders".to_owned()),
+        ..cli::Status::default()
+    };
+    for (args, says) in [
+        (&cli::Status::default(), "8-8".to_owned()),
+        (&of_orders, "allowed are 8 to 8".to_owned()),
+        (
+            &of_orders,
+            format!("bounds       min_shards is 8 by {every_other}; its own are 1 to 8"),
+        ),
+    ] {
+        let text = shown.show(args, cli::Output::Text, None, &Times::utc());
+        assert!(text.contains(&says), "{says}: {text}");
+    }
     let findings = check::examine(&context, check::Scope::All).await;
-    let text = findings.render(kinesis_autoscaler::cli::Output::Text, None, false, None);
+    let text = findings.render(cli::Output::Text, None, false, None);
     for says in [
         "the window at 2020-01-01T00:00:00Z has passed and never opens again",
         "asks for 20 shards at 2027-01-01T00:00:00Z, and max_shards is 8",

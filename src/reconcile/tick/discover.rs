@@ -287,6 +287,13 @@ impl Autoscaler {
         if !is_first || self.patterns.inspects_first {
             self.memory.overdue.extend(&changes.appeared);
         }
+        // No window opens for them: those that are open did so before.
+        for id in &changes.appeared {
+            let mut windows = self.context.subscription(*id).windows.iter();
+            if windows.any(|it| it.floor_since(now).is_some()) {
+                self.memory.scheduled.insert(*id, now);
+            }
+        }
         // With more streams the turns of the audit come earlier.
         let roster = &self.context.roster;
         if let (Some(interval), false) = (self.context.config.audit_interval, is_first) {
