@@ -427,6 +427,17 @@ impl Cli {
         if cli.sandbox && cli.config.is_some() {
             return conflict("--sandbox reads no configuration file: omit --config");
         }
+        let writes_config = matches!(
+            cli.command,
+            Some(Command::Config {
+                command: ConfigCommand::Init { .. }
+            })
+        );
+        if writes_config && cli.config.is_some() {
+            return conflict(
+                "config init reads no configuration file: name the file that it writes with --out",
+            );
+        }
         if cli.quiet && cli.verbose {
             return conflict("--quiet and --verbose contradict each other: omit one");
         }

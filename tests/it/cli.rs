@@ -240,6 +240,8 @@ fn wrong_usage_exits_with_2() {
         "--sandbox --config a",
         "status --sandbox --config a",
         "--config a status --sandbox",
+        "config init --config a",
+        "--config a config init --out b",
         "--once status",
         "status --once",
         "--set a",
