@@ -5,6 +5,7 @@ mod config;
 
 use std::{
     fs::{File, Permissions, TryLockError},
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -56,6 +57,14 @@ const ONCE_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Runs the command line.
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let named = std::env::var_os(CONFIG_VARIABLE);
+    if cli.sandbox && !cli.quiet && named.is_some_and(|it| !it.is_empty()) {
+        // With standard error closed there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: --sandbox reads no configuration file: {CONFIG_VARIABLE} is ignored"
+        );
+    }
     match &cli.command {
         Some(Command::Completions { shell }) => {
             print(&completions::script(*shell))?;

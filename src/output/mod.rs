@@ -12,7 +12,11 @@ pub mod times;
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::output::error::{Exit, Failure, wants_colour};
+use crate::output::error::{Exit, Failure, Report, wants_colour};
+
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written")]
+struct Unwritten(#[source] io::Error);
 
 /// Whether standard output takes colour.
 pub fn stdout_colour() -> bool {
@@ -53,6 +57,16 @@ pub fn print_unless_closed(text: &str) -> Result<bool, Failure> {
     {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::new(Exit::Failed, error)),
+        Err(error) => {
+            let hint = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("free space on the disk that it goes to")
+                }
+                _ => None,
+            };
+            let report = Report::new(Unwritten(error));
+            let report = hint.into_iter().fold(report, Report::hint);
+            Err(Failure::new(Exit::Failed, report))
+        }
     }
 }

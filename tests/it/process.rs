@@ -128,6 +128,37 @@ fn the_json_report_is_one_object_with_the_promised_fields() {
 }
 
 #[test]
+fn the_sandbox_says_that_it_ignores_a_configuration_file() {
+    let line =
+        "warning: --sandbox reads no configuration file: KINESIS_AUTOSCALER_CONFIG is ignored\n";
+    for (args, expected) in [
+        (&["--sandbox", "table", "print"][..], line),
+        (&["--sandbox", "table", "print", "-q"], ""),
+    ] {
+        let mut command = program(args);
+        command.env("KINESIS_AUTOSCALER_CONFIG", "/nonexistent/config.toml");
+        let output = command.output().expect("the binary starts");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn standard_output_that_cannot_be_written_is_named() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = program(&["--sandbox", "table", "print"]);
+    command.stdout(full.expect("a device that is always full"));
+    let output = command.output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "error: standard output cannot be written\n\
+         caused by: No space left on device (os error 28)\n\
+         hint: free space on the disk that it goes to\n"
+    );
+}
+
+#[test]
 fn each_failure_has_its_exit_code_and_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a directory");
     let good = config(&folder);
