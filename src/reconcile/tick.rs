@@ -172,7 +172,8 @@ impl Autoscaler {
                 // Rows that this host spooled while it held the lease are unreachable for every
                 // other host.
                 self.start_upkeep(now);
-                self.finish_upkeep(deadline, now).await;
+                let grace = deadline.min(started + upkeep_grace);
+                self.finish_upkeep(grace, now).await;
                 return self.stand_by(now, holder);
             }
         };
