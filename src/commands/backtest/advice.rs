@@ -76,20 +76,33 @@ fn of_rows(today: &Row, others: &[&Row], put_units: f64) -> String {
     let why = enough.map_or_else(String::new, |_| {
         format!(" ({kept} rejects {share:.0} % of the records)")
     });
-    let (cost, minutes) = (ratio(best), minutes(best, today));
+    let (cost, throttling) = (ratio(best), throttling(best, today));
     let standard = best.peak_shards.map_or("", |_| &standard);
-    format!("{subject} would have cost {cost:.2} {of_today}, {minutes}{why}{standard}.")
+    format!("{subject} would have cost {cost:.2} {of_today}, {throttling}{why}{standard}.")
 }
 
-/// `with 3 more minutes of throttling a week`.
-fn minutes(row: &Row, today: &Row) -> String {
-    let more = row.rejected_minutes_week - today.rejected_minutes_week;
+/// `with 3 more minutes of throttling a week`; where the share of the records says otherwise than
+/// the minutes, both.
+fn throttling(row: &Row, today: &Row) -> String {
+    let more = (row.rejected_minutes_week - today.rejected_minutes_week).round();
+    // To the digits that the table shows.
+    let percent = |row: &Row| (row.rejected_share * 10_000.0).round() / 100.0;
+    let (share, before) = (percent(row), percent(today));
     let count = counted(format!("{:.0}", more.abs()), "minute");
     let (number, noun) = count.split_once(' ').unwrap_or((&count, ""));
-    match more.round() {
-        0.0 => "with as much throttling".to_owned(),
-        _ if more > 0.0 => format!("with {number} more {noun} of throttling a week"),
+    let minutes = match more {
+        0.0 if share == before => return "with as much throttling".to_owned(),
+        0.0 => "with as many minutes of throttling a week".to_owned(),
+        1.0.. => format!("with {number} more {noun} of throttling a week"),
         _ => format!("with {number} fewer {noun} of throttling a week"),
+    };
+    let records = format!("of the records ({share:.2} % instead of {before:.2} %)");
+    if share > before && more <= 0.0 {
+        format!("{minutes} but rejecting more {records}")
+    } else if share < before && more >= 0.0 {
+        format!("{minutes} but rejecting fewer {records}")
+    } else {
+        minutes
     }
 }
 
@@ -240,6 +253,41 @@ mod tests {
             &[("adaptive", (990.0, 0.0, 0.0)), STANDARD],
             "Use on-demand: Standard would have cost 0.30 of what you pay, with as much throttling.",
         );
+    }
+
+    #[test]
+    fn fewer_minutes_are_not_called_less_throttling_where_they_reject_more() {
+        let today = (100.0, 0.0011, 18.7);
+        for (throttled, says) in [
+            ((0.0011, 18.9), "with as much throttling"),
+            ((0.0005, 11.7), "with 7 fewer minutes of throttling a week"),
+            ((0.0011, 11.7), "with 7 fewer minutes of throttling a week"),
+            (
+                (0.0016, 11.7),
+                "with 7 fewer minutes of throttling a week but rejecting more of the records (0.16 % \
+                 instead of 0.11 %)",
+            ),
+            (
+                (0.0016, 18.7),
+                "with as many minutes of throttling a week but rejecting more of the records (0.16 % \
+                 instead of 0.11 %)",
+            ),
+            (
+                (0.0005, 18.7),
+                "with as many minutes of throttling a week but rejecting fewer of the records (0.05 % \
+                 instead of 0.11 %)",
+            ),
+            (
+                (0.0005, 20.7),
+                "with 2 more minutes of throttling a week but rejecting fewer of the records (0.05 % \
+                 instead of 0.11 %)",
+            ),
+            ((0.0016, 20.7), "with 2 more minutes of throttling a week"),
+        ] {
+            let (share, minutes) = throttled;
+            let says = format!("adaptive would have cost 0.50 of what you pay, {says}.");
+            check(today, &[("adaptive", (50.0, share, minutes))], &says);
+        }
     }
 
     #[test]
