@@ -214,6 +214,7 @@ pub fn build(sandbox: &Sandbox, region: &str, advance: impl FnOnce(SignedDuratio
     region.create_log_table(TABLE);
     for (seed, plan) in (1..).zip(&PLANS) {
         region.create_stream(plan.stream, plan.shards);
+        region.set_past_shards(plan.stream, past(now, plan.stream));
         region.put_pair(plan.pair, plan.stream, plan.recorded);
         let traffic = traffic(now, plan.used).noise(NOISE, seed);
         region.set_traffic(plan.stream, traffic.skew(plan.skew));
@@ -234,6 +235,19 @@ pub fn build(sandbox: &Sandbox, region: &str, advance: impl FnOnce(SignedDuratio
     // The alarms were written a while ago, so that their states apply to their current definition.
     advance(AGE_OF_ALARMS);
     evaluate(&region);
+}
+
+/// The counts that a stream has had by its scaling log.
+fn past(now: Timestamp, stream: &str) -> Vec<(Timestamp, u32)> {
+    let scalings = WEEK.iter().filter(|(name, ..)| *name == stream);
+    let mut counts: Vec<(Timestamp, u32)> = scalings
+        .clone()
+        .map(|(_, hours, _, to)| (now - SignedDuration::from_hours(*hours), *to))
+        .collect();
+    if let Some((_, _, from, _)) = scalings.clone().next() {
+        counts.insert(0, (Timestamp::UNIX_EPOCH, *from));
+    }
+    counts
 }
 
 /// A row of the scaling log, too old to count toward the daily limit.

@@ -56,6 +56,11 @@ impl RegionHandle {
         Self::new(self.sandbox.clone(), account, &self.region)
     }
 
+    /// Returns the AWS that this Region belongs to.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
         let now = self.sandbox.now();
         let mut world = self.sandbox.world();
@@ -78,6 +83,19 @@ impl RegionHandle {
             let stream = Stream::new(now, mode, shards);
             region.streams.insert(name.to_owned(), stream);
             region.alarms.traffic_changed(name, false);
+        });
+    }
+
+    /// Sets the shard counts that a stream has had, each from its time on; the first also applies
+    /// before it, and the last is the current one.
+    pub fn set_past_shards(&self, name: &str, counts: impl IntoIterator<Item = (Timestamp, u32)>) {
+        self.with(|region, now| {
+            region.catch_up(now);
+            if let Some(stream) = region.streams.get_mut(name) {
+                stream.set_past(counts);
+                let live = stream.traffic().is_some();
+                region.alarms.traffic_changed(name, live);
+            }
         });
     }
 
@@ -257,7 +275,7 @@ impl RegionHandle {
         self.with(|region, now| {
             region.catch_up(now);
             let alarm = region.alarms.get(name);
-            alarm.is_some_and(|alarm| alarm.wire["StateValue"] == "ALARM")
+            alarm.is_some_and(|alarm| alarm.state() == "ALARM")
         })
     }
 

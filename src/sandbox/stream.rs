@@ -155,6 +155,20 @@ impl Stream {
         self.recent.take();
     }
 
+    /// Sets the counts of the past, each from its time on; the last one is in force now.
+    pub(crate) fn set_past(&mut self, counts: impl IntoIterator<Item = (Timestamp, u32)>) {
+        let counts = counts.into_iter();
+        self.history = counts
+            .map(|(at, shards)| (at.as_second(), shards))
+            .collect();
+        self.history.sort_by_key(|(at, _)| *at);
+        match self.history.last() {
+            Some((_, shards)) => self.shards = *shards,
+            None => self.history.push((self.created.as_second(), self.shards)),
+        }
+        self.recent.take();
+    }
+
     pub(crate) fn status(&self) -> &str {
         match (&self.forced_status, self.update) {
             (Some(status), _) => status,

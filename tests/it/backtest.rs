@@ -179,19 +179,42 @@ fn without_a_demand_it_says_that_a_file_is_needed() {
 #[test]
 fn the_demo_streams_can_be_replayed_without_anything() {
     let output = Command::new(env!("CARGO_BIN_EXE_kinesis-autoscaler"))
-        .args(["--sandbox", "backtest", "--stream", "sens*", "--days", "2"])
-        .args(["--output", "json"])
+        .args([
+            "--sandbox",
+            "backtest",
+            "--stream",
+            "orders",
+            "--stream",
+            "sens*",
+        ])
+        .args(["--days", "3", "--output", "json"])
         .env_remove("KINESIS_AUTOSCALER_CONFIG")
         .output()
         .expect("the program runs");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{error}");
     assert!(
-        error.contains("1 request to GetMetricData for 3 metrics"),
+        error.contains("2 requests to GetMetricData for 6 metrics"),
         "{error}"
     );
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(result["streams"][0]["stream"], "sensors");
-    assert_eq!(result["streams"][0]["start_shards"], 4);
     row(&result, "configured");
+    // Full shards reject, too: only the keys of `sensors` are uneven.
+    for (number, stream, shards, keys) in [
+        (0, "orders", 3, "Keys are taken to fill all shards evenly"),
+        (
+            1,
+            "sensors",
+            4,
+            "The busiest shard has 1.5 times the mean load",
+        ),
+    ] {
+        let result = &result["streams"][number];
+        assert_eq!(
+            (&result["stream"], &result["start_shards"]),
+            (&stream.into(), &shards.into())
+        );
+        let told = result["assumptions"][0].as_str().expect("text");
+        assert!(told.starts_with(keys), "{told}");
+    }
 }

@@ -29,6 +29,8 @@ const POINTS_PER_PAGE: usize = 100_800;
 const FEWEST_PERIODS: usize = 3;
 /// Shards that are filled to this share are full: rejections need no other explanation.
 const FULL: f64 = 0.95;
+/// For so long after a call of UpdateShardCount it is not known which count was in force.
+const RESHARDING: i64 = 15 * 60;
 /// A history that begins later than this after the time asked for is told.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -174,7 +176,7 @@ pub async fn read(context: &Context, source: &Source, args: &Backtest) -> Result
         );
     }
     let provisioned = !summary.on_demand && summary.status == StreamStatus::Active;
-    let skew = provisioned.then(|| estimate(&periods, step, |at| log.at(at)));
+    let skew = provisioned.then(|| estimate(&periods, step, |at| log.during(at, step)));
     notes.extend(unfilled(pair, &demand));
     Ok(History {
         alarms: own_alarms(pair),
@@ -231,14 +233,28 @@ impl Counts {
         let next = next.clone().find(|it| it.at.as_second() > second);
         next.map_or(self.now, |it| it.from)
     }
+
+    /// The count in all of a period; `None` where a resharding may have been under way.
+    fn during(&self, second: i64, step: i64) -> Option<u32> {
+        let unknown = |it: &Scaling| {
+            let called = it.at.as_second();
+            (second - RESHARDING < called) && (called < second + step)
+        };
+        (!self.scalings.iter().any(unknown)).then(|| self.at(second))
+    }
 }
 
 /// Where records were rejected although the shards were not full, the busiest shard was: its load
-/// over the mean, as the median of such periods.
-pub fn estimate(periods: &[Measured], step: i64, shards: impl Fn(i64) -> u32) -> Option<Skew> {
+/// over the mean, as the median of such periods. `shards` has the count in a period, where it is
+/// known.
+pub fn estimate(
+    periods: &[Measured],
+    step: i64,
+    shards: impl Fn(i64) -> Option<u32>,
+) -> Option<Skew> {
     let minutes = step as f64 / 60.0;
     let uneven = |it: &Measured| {
-        let (used, shards) = (it.accepted.shards() / minutes, f64::from(shards(it.at)));
+        let (used, shards) = (it.accepted.shards() / minutes, f64::from(shards(it.at)?));
         (it.is_short() && used > 0.0 && used < FULL * shards).then(|| shards / used)
     };
     let mut ratios: Vec<f64> = periods.iter().filter_map(uneven).collect();
@@ -272,6 +288,54 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stream_that_is_still_being_resharded_says_nothing_about_its_keys() {
+        let minute = |minute: i64| Timestamp::from_second(minute * 60).expect("a time");
+        let log = Counts {
+            scalings: vec![Scaling {
+                stream_name: "orders".to_owned(),
+                at: minute(60),
+                from: 2,
+                to: 4,
+                expires_at: Timestamp::MAX,
+                outcome: Outcome::Done,
+                stream_arn: String::new(),
+                reason: None,
+                alarm: None,
+                usage: None,
+                note: None,
+                host: None,
+                version: None,
+                intent_id: None,
+            }],
+            now: 4,
+        };
+        for (at, step, count) in [
+            (59, 1, Some(2)),
+            (60, 1, None),
+            (74, 1, None),
+            (75, 1, Some(4)),
+            (55, 5, Some(2)),
+            (56, 5, None),
+            (75, 5, Some(4)),
+        ] {
+            assert_eq!(log.during(at * 60, step * 60), count, "{at} + {step}");
+        }
+        // Two shards were full until the resharding had ended.
+        let full = |at: i64| Measured {
+            at: at * 60,
+            accepted: Load {
+                bytes: 2.0 * 62_914_560.0,
+                records: 1_000.0,
+            },
+            rejected_records: 100.0,
+        };
+        let periods: Vec<Measured> = (50..68).map(full).collect();
+        let skew = estimate(&periods, 60, |at| log.during(at, 60));
+        assert_eq!(skew, None);
+        assert!(estimate(&periods, 60, |at| Some(log.at(at))).is_some());
+    }
+
+    #[test]
     fn keys_are_uneven_where_records_are_rejected_below_full_usage() {
         let shard = 62_914_560.0;
         let period = |at: i64, used: f64, rejected_records: f64| Measured {
@@ -287,7 +351,7 @@ mod tests {
                 .zip(used)
                 .map(|(at, (used, no))| period(at, *used, *no));
             let periods: Vec<Measured> = periods.collect();
-            let skew = estimate(&periods, 60, |_| 4).map(|it| (it.ratio, it.periods));
+            let skew = estimate(&periods, 60, |_| Some(4)).map(|it| (it.ratio, it.periods));
             assert_eq!(skew, expected, "{used:?}");
         };
         let uneven = (8.0 / 3.0, 100.0);

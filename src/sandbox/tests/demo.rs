@@ -57,6 +57,37 @@ async fn the_demo_starts_in_the_situations_it_is_meant_to_show() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_demos_streams_accepted_what_the_shards_of_their_scaling_log_take() {
+    let world = World::new();
+    demo::build(&world.sandbox, demo::REGION, |by| world.clock.jump(by));
+    let region = world.sandbox.region(demo::REGION);
+    let rows = region.items(demo::TABLE);
+    assert!(rows.len() > 10);
+    for row in rows {
+        let text = |member: &str, kind: &str| row[member][kind].as_str().unwrap().to_owned();
+        let at = autoscaler_core::datetime::parse_datetime(&text("scaling_datetime", "S"));
+        let minute = at.unwrap().as_second().div_euclid(60);
+        let stream = text("stream_name", "S");
+        for (minute, member) in [
+            (minute - 1, "shard_count"),
+            (minute + 1, "target_shard_count"),
+        ] {
+            let shards: f64 = text(member, "N").parse().unwrap();
+            let world = region.sandbox().world();
+            let place = &world.places[&("123456789012".to_owned(), demo::REGION.to_owned())];
+            let total = place.streams[&stream].intake(minute).unwrap().total();
+            let full = Load::of_shards(shards).bytes;
+            assert!(total.accepted.bytes <= full, "{row} at {minute}");
+            let rejects = total.rejected.bytes > 0.0;
+            assert!(
+                !rejects || total.accepted.bytes > 0.99 * full,
+                "{row} at {minute}"
+            );
+        }
+    }
+}
+
 /// Scales roughly by the states of the alarms for a day and returns the scalings.
 fn scalings(region: &RegionHandle, clock: &Clock) -> Vec<(String, u32, u32)> {
     let mut done = Vec::new();
