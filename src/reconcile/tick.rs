@@ -4,6 +4,7 @@ mod discover;
 mod dispatch;
 mod memory;
 mod notices;
+mod rest;
 mod stream;
 mod upkeep;
 mod windows;

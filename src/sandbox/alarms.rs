@@ -87,6 +87,8 @@ pub(crate) struct Alarms {
     /// Streams with traffic: only their alarms are evaluated.
     live: BTreeSet<String>,
     evaluated: Option<i64>,
+    /// How often an alarm was written, removed, or given a state.
+    changes: u64,
 }
 
 /// Epoch seconds with the millisecond precision of CloudWatch.
@@ -104,7 +106,13 @@ impl Alarms {
             by_stream: BTreeMap::new(),
             live: BTreeSet::new(),
             evaluated: None,
+            changes: 0,
         }
+    }
+
+    /// A number that is another one after anything that DescribeAlarms returns has changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Alarm> {
@@ -143,11 +151,13 @@ impl Alarms {
         if alarm.state() == "ALARM" {
             self.in_alarm.insert(name.to_owned());
         }
+        self.changes += 1;
         self.by_name.insert(name.to_owned(), alarm);
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<Alarm> {
         let alarm = self.by_name.remove(name)?;
+        self.changes += 1;
         self.in_alarm.remove(name);
         for stream in streams_of(&alarm.wire) {
             if let Some(names) = self.by_stream.get_mut(stream) {
@@ -183,6 +193,7 @@ impl Alarms {
         let Some(alarm) = self.by_name.get_mut(name) else {
             return false;
         };
+        self.changes += 1;
         if alarm.state() != state {
             let at = seconds(at);
             alarm.wire.insert("StateTransitionedTimestamp".into(), at);
@@ -208,6 +219,7 @@ impl Alarms {
         let Some(alarm) = self.by_name.get_mut(name) else {
             return;
         };
+        self.changes += 1;
         match state {
             Some(state) => alarm.wire.insert("EvaluationState".into(), json!(state)),
             None => alarm.wire.remove("EvaluationState"),

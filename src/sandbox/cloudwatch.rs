@@ -90,7 +90,9 @@ fn describe_alarms(region: &Region, input: &Map<String, Value>, ctx: &Context) -
         .filter_map(|name| region.alarms.get(name))
         .map(|alarm| Value::Object(alarm.wire.clone()))
         .collect();
-    let mut out = json!({"MetricAlarms": alarms, "CompositeAlarms": []});
+    let mut out = json!({"CompositeAlarms": []});
+    // In the macro above the alarms would be copied.
+    out["MetricAlarms"] = Value::Array(alarms);
     if page < found.len() {
         let last = found[..page].last().copied();
         out["NextToken"] = json!(last.or(after).unwrap_or_default());

@@ -279,6 +279,14 @@ impl RegionHandle {
         })
     }
 
+    /// Returns a number that is another one after any alarm has changed: its state or definition.
+    pub fn alarm_changes(&self) -> u64 {
+        self.with(|region, now| {
+            region.catch_up(now);
+            region.alarms.changes()
+        })
+    }
+
     /// Returns the names of all alarms in order.
     pub fn alarm_names(&self) -> Vec<String> {
         self.with(|region, _| region.alarms.iter().map(|(name, _)| name.clone()).collect())

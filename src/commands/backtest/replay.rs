@@ -44,6 +44,16 @@ pub struct Candidate {
     pub start_shards: u32,
 }
 
+/// Which ticks a replay runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ticks {
+    /// Leaves out those that would only poll and find what the last one found.
+    Needed,
+    /// One each minute, as the daemon.
+    #[cfg(test)]
+    All,
+}
+
 /// Runs the candidate over the whole demand, on a runtime whose time is virtual; `None` where
 /// `goes_on`, which hears of each minute, has ended it.
 ///
@@ -55,6 +65,20 @@ pub fn run(
     model: &Model,
     goes_on: &dyn Fn(usize) -> bool,
 ) -> Result<Option<Plan>, String> {
+    in_virtual_time(candidate, demand, model, async |replay: Replay<'_>| {
+        let mut replay = replay;
+        let complete = replay.run(Ticks::Needed, goes_on).await?;
+        Ok(complete.then_some(replay.plan))
+    })
+}
+
+/// Has `work` run a replay in virtual time.
+fn in_virtual_time<T>(
+    candidate: &Candidate,
+    demand: &Demand,
+    model: &Model,
+    work: impl AsyncFnOnce(Replay<'_>) -> Result<T, String>,
+) -> Result<T, String> {
     // The log lines of a replay would be taken for those of this process.
     let _silent = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -62,10 +86,7 @@ pub fn run(
         .start_paused(true)
         .build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(async {
-        let replay = Replay::start(candidate, demand, model).await?;
-        replay.run(goes_on).await
-    })
+    runtime.block_on(async { work(Replay::start(candidate, demand, model).await?).await })
 }
 
 struct Replay<'a> {
@@ -73,9 +94,10 @@ struct Replay<'a> {
     model: &'a Model,
     place: RegionHandle,
     alarms: Vec<String>,
+    clock: Clock,
     autoscaler: Autoscaler,
-    /// Ticks without an alarm come as often as the audit.
-    audit_minutes: usize,
+    /// The state of the alarms at the beginning of the last tick, unless that failed.
+    polled: Option<u64>,
     plan: Plan,
 }
 
@@ -104,25 +126,26 @@ impl<'a> Replay<'a> {
         let transport = Transport::embedded(sandbox.http_client());
         let aws = Aws::connect(&config, transport).await;
         let aws = aws.map_err(|error| chain(&error))?;
-        let audit = config.audit_interval.unwrap_or(Duration::from_secs(3600));
         let process = Process {
             host: "backtest".to_owned(),
             role: Role::Replay,
             dry_run: false,
         };
-        let context = Context::new(config, aws, clock, process);
+        let context = Context::new(config, aws, clock.clone(), process);
         Ok(Self {
             demand,
             model,
             alarms: place.alarm_names(),
             place,
+            clock,
             autoscaler: Autoscaler::new(Arc::new(context), false),
-            audit_minutes: usize::try_from(audit.as_secs() / 60).unwrap_or(15).max(1),
+            polled: None,
             plan: Plan::default(),
         })
     }
 
-    async fn run(mut self, goes_on: &dyn Fn(usize) -> bool) -> Result<Option<Plan>, String> {
+    /// Returns whether it came to the end.
+    async fn run(&mut self, ticks: Ticks, goes_on: &dyn Fn(usize) -> bool) -> Result<bool, String> {
         let origin = Instant::now();
         let stream = |place: &RegionHandle| {
             let stream = place.stream(&self.demand.stream);
@@ -132,16 +155,17 @@ impl<'a> Replay<'a> {
         let mut target = serving;
         for minute in 0..self.demand.minutes.len() {
             if !goes_on(minute) {
-                return Ok(None);
+                return Ok(false);
             }
-            let updating = serving != target;
             // A resharding may have ended, and the tick may begin the next one.
             if stream(&self.place)?.status == "ACTIVE" {
                 serving = target;
             }
             let begun = Instant::now();
-            if self.needs_tick(minute, updating) {
-                self.autoscaler.tick(TICK_WITHIN).await;
+            let alarms = self.place.alarm_changes();
+            if ticks != Ticks::Needed || !self.would_rest(alarms) {
+                let report = self.autoscaler.tick(TICK_WITHIN).await;
+                self.polled = (!report.failed()).then_some(alarms);
             }
             let stream = stream(&self.place)?;
             if stream.status == "ACTIVE" {
@@ -162,15 +186,13 @@ impl<'a> Replay<'a> {
             self.plan.billed.push(serving.max(target));
             sleep_until(origin + MINUTE * (minute as u32 + 1)).await;
         }
-        Ok(Some(self.plan))
+        Ok(true)
     }
 
-    /// A tick that finds no alarm in ALARM and no work under way does nothing, and is left out.
-    fn needs_tick(&self, minute: usize, updating: bool) -> bool {
-        updating
-            || minute.is_multiple_of(self.audit_minutes)
-            || self.autoscaler.under_way() > 0
-            || self.alarms.iter().any(|name| self.place.in_alarm(name))
+    /// Whether a tick would find nothing to do, and the alarms as the last one found them.
+    fn would_rest(&self, alarms: u64) -> bool {
+        let firing = || self.alarms.iter().any(|name| self.place.in_alarm(name));
+        self.polled == Some(alarms) && self.autoscaler.would_rest(self.clock.now(), firing())
     }
 }
 
@@ -205,3 +227,6 @@ fn loaded(minute: &Option<super::demand::Load>) -> Load {
     let load = minute.unwrap_or_default();
     Load::new(load.bytes, load.records)
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,7 +221,7 @@ impl Autoscaler {
 
     /// Streams that are inspected whether or not an alarm is in ALARM: those with an open scaling,
     /// and those whose audit is due.
-    fn due(&self, now: Timestamp) -> Candidates {
+    pub(super) fn due(&self, now: Timestamp) -> Candidates {
         let mut due = self.recoveries();
         let roster = &self.context.roster;
         let known = |id: &SubscriptionId| roster.has(*id);

@@ -63,6 +63,13 @@ struct Held {
     until: Timestamp,
 }
 
+impl Held {
+    /// A clock that was set back must not prolong it.
+    fn is_in_time(&self, now: Timestamp) -> bool {
+        (self.since..self.until).contains(&now)
+    }
+}
+
 /// Tells the alarms in ALARM and the subscription that a hold rests on from any others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -207,11 +214,14 @@ impl Memory {
         now: Timestamp,
     ) -> Option<Decision> {
         let held = self.held.get(&id)?;
-        // A clock that was set back must not prolong it.
-        let in_time = (held.since..held.until).contains(&now);
-        let may_stand = in_time && !trigger.needs_inspection();
+        let may_stand = held.is_in_time(now) && !trigger.needs_inspection();
         let is_unchanged = || held.basis == Basis::of(subscription, &facts.alarms_in_alarm());
         (may_stand && is_unchanged()).then(|| held.decision.clone())
+    }
+
+    /// Whether a stream is held at `now` for as long as its alarms stay as they are.
+    pub fn holds(&self, id: SubscriptionId, now: Timestamp) -> bool {
+        self.held.get(&id).is_some_and(|held| held.is_in_time(now))
     }
 
     /// The hold that still stands, if it was decided by metrics and the alarms in ALARM are just as

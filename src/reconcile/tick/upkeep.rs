@@ -44,17 +44,30 @@ impl Autoscaler {
             return;
         }
         let context = self.context.clone();
-        let delivers = !context.dry_run && context.scaling_log.spooled() > 0;
-        let interval = context.config.audit_interval.unwrap_or(READ_OPEN_EVERY);
-        let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX);
-        let is_due = |last: Timestamp| !(last..after(last, interval)).contains(&now);
-        let reads = !self.stands_by && self.memory.open_read_at.is_none_or(is_due);
+        let (delivers, reads) = (self.delivers(), self.reads_open(now));
         if delivers || reads {
             self.upkeep = Some(Upkeep {
                 task: tokio::spawn(keep_up(context, delivers, reads)),
                 reads_open_as_of: reads.then_some(now),
             });
         }
+    }
+
+    /// Whether there is upkeep to do at `now`.
+    pub(super) fn upkeep_is_due(&self, now: Timestamp) -> bool {
+        self.upkeep.is_some() || self.delivers() || self.reads_open(now)
+    }
+
+    fn delivers(&self) -> bool {
+        !self.context.dry_run && self.context.scaling_log.spooled() > 0
+    }
+
+    fn reads_open(&self, now: Timestamp) -> bool {
+        let interval = self.context.config.audit_interval;
+        let interval = interval.unwrap_or(READ_OPEN_EVERY);
+        let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX);
+        let is_due = |last: Timestamp| !(last..after(last, interval)).contains(&now);
+        !self.stands_by && self.memory.open_read_at.is_none_or(is_due)
     }
 
     /// Takes over the results of the upkeep if it ends before `deadline`.

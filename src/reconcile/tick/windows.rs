@@ -52,16 +52,19 @@ impl Windows {
         Self(sets.into_values().collect())
     }
 
+    /// Whether no window has changed since the tick at `last`.
+    pub fn stand(&self, last: Option<Timestamp>, now: Timestamp) -> bool {
+        let last = last.filter(|last| *last <= now);
+        self.0.iter().all(|set| set.stands(last, now))
+    }
+
     /// What has changed since the tick at `last`. Without one, every floor in force has come just
     /// now: what an earlier process made of it is not known.
     pub fn changes(&mut self, last: Option<Timestamp>, now: Timestamp) -> Changes {
         let last = last.filter(|last| *last <= now);
         let mut changes = Changes::default();
         for set in &mut self.0 {
-            let stands = set.seen.is_some_and(|(at, until)| {
-                at <= now && until.is_none_or(|until| now < until) && last.is_some()
-            });
-            if stands {
+            if set.stands(last, now) {
                 continue;
             }
             let next = set.windows.iter().filter_map(|it| it.next_change(now));
@@ -76,6 +79,14 @@ impl Windows {
             changes.changed.extend(&set.ids);
         }
         changes
+    }
+}
+
+impl Set {
+    fn stands(&self, last: Option<Timestamp>, now: Timestamp) -> bool {
+        self.seen.is_some_and(|(at, until)| {
+            at <= now && until.is_none_or(|until| now < until) && last.is_some()
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The words that DynamoDB reserves ("Reserved words in DynamoDB" in its developer guide). In an
 //! expression an attribute of such a name needs a `#name` placeholder.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 const WORDS: &str = "abort absolute action add after agent aggregate all allocate alter analyze and any archive are array \
      as asc ascii asensitive assertion asymmetric at atomic attach attribute auth authorization authorize \
      auto avg back backup base batch before begin between bigint binary bit blob block boolean both \
@@ -45,10 +47,12 @@ const WORDS: &str = "abort absolute action add after agent aggregate all allocat
      variance varint varying view views virtual void wait when whenever where while window with within \
      without work wrapped write year zone";
 
+static RESERVED: LazyLock<HashSet<&str>> = LazyLock::new(|| WORDS.split(' ').collect());
+
 /// Returns whether `word` is reserved, ignoring case.
 pub(crate) fn is_reserved(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
-    WORDS.split(' ').any(|reserved| reserved == word)
+    RESERVED.contains(word.as_str())
 }
 
 #[cfg(test)]
