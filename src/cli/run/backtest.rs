@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use autoscaler_core::{glob::is_pattern, subscription::Subscription};
 
-use super::{Role, World, connect, context, load, network, world};
+use super::world::{World, connect, context, load, network, world};
 use crate::{
     cli::Cli,
     commands::{
@@ -17,7 +17,7 @@ use crate::{
         error::{Exit, Failure, Report},
         logging::{self, Level},
     },
-    reconcile::discovery::discover,
+    reconcile::{context::Role, discovery::discover},
 };
 
 /// Finds what is to be replayed, and replays it.

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Role, backtest::unconfigured, connect, context, demo_config, demo_state, network, world,
+    backtest::unconfigured,
+    world::{connect, context, demo_config, demo_state, network, world},
 };
 use crate::{
     cli::{Cli, ConfigCommand},
@@ -14,6 +15,7 @@ use crate::{
         logging::{self, Level},
         print,
     },
+    reconcile::context::Role,
 };
 
 pub(super) async fn run(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
