@@ -348,8 +348,9 @@ impl Autoscaler {
         let open = self.context.scaling_log.open_scalings();
         let nothing_is_open = self.under_way.is_empty() && open.is_empty();
         let (discovered, key) = (self.discovered(), |id| self.key(id));
+        let subscription = |id| self.context.subscription(id);
         self.memory
-            .save(state_dir, nothing_is_open, discovered, key);
+            .save(state_dir, nothing_is_open, discovered, key, subscription);
     }
 
     async fn cut(&mut self) -> usize {
@@ -434,9 +435,7 @@ impl Autoscaler {
                     let notices = &mut self.memory.notices;
                     notices.report_mute_rules(account, unread.as_ref(), now);
                 }
-                let subscription = self.context.subscription(id);
-                self.memory
-                    .remember(id, subscription, &polled, decision, now);
+                self.memory.remember(id, polled, decision, now);
             }
             Err(error) => {
                 let Some(id) = self.tasks.remove(&error.id()) else {

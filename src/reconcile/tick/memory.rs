@@ -70,12 +70,37 @@ impl Held {
     }
 }
 
-/// Tells the alarms in ALARM and the subscription that a hold rests on from any others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Basis(u64);
+/// The alarms in ALARM that a hold rests on.
+#[derive(Debug)]
+enum Basis {
+    /// As this process read them.
+    Alarms(Vec<Alarm>),
+    /// As an earlier process read them.
+    Saved(Fingerprint),
+}
 
 impl Basis {
+    fn is(&self, subscription: &Subscription, firing: &[Alarm]) -> bool {
+        match self {
+            Self::Alarms(alarms) => alarms == firing,
+            Self::Saved(saved) => *saved == Fingerprint::of(subscription, firing),
+        }
+    }
+
+    fn fingerprint(&self, subscription: &Subscription) -> Fingerprint {
+        match self {
+            Self::Alarms(alarms) => Fingerprint::of(subscription, alarms),
+            Self::Saved(saved) => *saved,
+        }
+    }
+}
+
+/// Tells alarms, and the settings by which they were judged, from any others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Fingerprint(u64);
+
+impl Fingerprint {
     fn of(subscription: &Subscription, firing: &[Alarm]) -> Self {
         struct Hash(DefaultHasher);
         impl fmt::Write for Hash {
@@ -95,7 +120,7 @@ impl Basis {
 /// A [`Held`] in the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SavedHold {
-    basis: Basis,
+    basis: Fingerprint,
     reason: Reason,
     detail: String,
     since: Timestamp,
@@ -104,12 +129,12 @@ struct SavedHold {
 
 impl SavedHold {
     /// A failure is decided anew by each process.
-    fn of(held: &Held) -> Option<Self> {
+    fn of(held: &Held, subscription: &Subscription) -> Option<Self> {
         let Decision::Hold { reason, detail, .. } = &held.decision else {
             return None;
         };
         Some(Self {
-            basis: held.basis,
+            basis: held.basis.fingerprint(subscription),
             reason: *reason,
             detail: detail.clone(),
             since: held.since,
@@ -119,7 +144,7 @@ impl SavedHold {
 
     fn restore(self) -> Held {
         Held {
-            basis: self.basis,
+            basis: Basis::Saved(self.basis),
             decision: Decision::hold(self.reason, self.detail).until(self.until),
             since: self.since,
             until: self.until,
@@ -215,7 +240,7 @@ impl Memory {
     ) -> Option<Decision> {
         let held = self.held.get(&id)?;
         let may_stand = held.is_in_time(now) && !trigger.needs_inspection();
-        let is_unchanged = || held.basis == Basis::of(subscription, &facts.alarms_in_alarm());
+        let is_unchanged = || held.basis.is(subscription, &facts.alarms_in_alarm());
         (may_stand && is_unchanged()).then(|| held.decision.clone())
     }
 
@@ -245,15 +270,14 @@ impl Memory {
     pub fn remember(
         &mut self,
         id: SubscriptionId,
-        subscription: &Subscription,
-        firing: &[Alarm],
+        firing: Vec<Alarm>,
         decision: Decision,
         now: Timestamp,
     ) {
         match decision.recheck_at() {
             Some(until) => {
                 let held = Held {
-                    basis: Basis::of(subscription, firing),
+                    basis: Basis::Alarms(firing),
                     decision,
                     since: now,
                     until,
@@ -351,12 +375,13 @@ impl Memory {
     }
 
     /// Saves state for the next process, which without it only sends a few more requests.
-    pub fn save(
+    pub fn save<'a>(
         &self,
         state_dir: &Path,
         nothing_is_open: bool,
         discovered: Vec<Discovered>,
         key: impl Fn(SubscriptionId) -> String,
+        subscription: impl Fn(SubscriptionId) -> &'a Subscription,
     ) {
         let Some(last_tick) = self.last_tick else {
             return;
@@ -377,7 +402,7 @@ impl Memory {
             holds: self
                 .held
                 .iter()
-                .filter_map(|(id, held)| Some((key(*id), SavedHold::of(held)?)))
+                .filter_map(|(id, held)| Some((key(*id), SavedHold::of(held, subscription(*id))?)))
                 .collect(),
         };
         write(state_dir, &saved);
