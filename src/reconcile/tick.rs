@@ -18,6 +18,7 @@ use std::{
 
 use autoscaler_core::{
     decision::Decision,
+    facts::Facts,
     reason::Reason,
     subscription::{Account, SubscriptionId},
     trigger::Trigger,
@@ -239,6 +240,15 @@ impl Autoscaler {
                 self.report_stream(id, self.stream_report(id, &failure), now);
             } else if self.report_all {
                 let subscription = self.context.subscription(id);
+                let quiet = Facts::default();
+                let held = self
+                    .memory
+                    .recall(id, subscription, &Trigger::Alarm, &quiet, now);
+                if let Some(hold) = held {
+                    // A floor that is kept back, for example, which needs no alarm to be wanted.
+                    self.report_stream(id, self.stream_report(id, &hold), now);
+                    continue;
+                }
                 let region = &self.context.clients_of(subscription).region;
                 let at_rest = StreamReport::at_rest(subscription, region);
                 self.reports.insert(id, at_rest);

@@ -101,6 +101,27 @@ async fn single_runs_reach_the_floor_and_then_cost_one_call_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_single_run_reports_a_floor_that_is_kept_back_also_where_it_does_not_look_again() {
+    let world = World::new();
+    world.stream("orders", 2);
+    world.pass(MINUTE * 40).await;
+    let config = format!("{HALF_PAST}{ORDERS}");
+    let context = world.context(world.config(&config), false).await;
+    pause(&context, Hold::Up, world.clock.now()).await;
+    let mut calls = Vec::new();
+    for _ in 0..3 {
+        let mut once = world.start(&config).await;
+        once.resume(world.state.path());
+        let report = once.run_once(WAIT, WAIT).await;
+        once.save_state(world.state.path());
+        held(&report, "orders", "paused");
+        calls.push(report.api_calls.values().sum::<u64>());
+        world.pass(TICK).await;
+    }
+    assert_eq!(calls[1..], [1, 1], "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_start_and_another_host_go_on_where_the_floor_is_not_reached() {
     let world = World::new();
     world.stream("orders", 2);
@@ -386,7 +407,7 @@ async fn a_fortnight_of_windows_a_pause_and_a_mute_rule_keeps_every_promise() {
         number += 1;
         if now >= at(PAUSED_AT) && !paused {
             paused = true;
-            pause(&hosts.hosts[0].0, at(PAUSED_AT)).await;
+            pause(&hosts.hosts[0].0, Hold::Down, at(PAUSED_AT)).await;
         }
         if now >= at(MUTED_AT) && !muted {
             muted = true;
@@ -438,10 +459,10 @@ async fn a_fortnight_of_windows_a_pause_and_a_mute_rule_keeps_every_promise() {
     most_calls_in_a_day(&world);
 }
 
-async fn pause(context: &Context, now: Timestamp) {
+async fn pause(context: &Context, hold: Hold, now: Timestamp) {
     let pause = Pause {
         of: Paused::All,
-        hold: Hold::Down,
+        hold,
         owner: "ann".to_owned(),
         reason: "load test".to_owned(),
         since: now,

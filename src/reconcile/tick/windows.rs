@@ -67,6 +67,7 @@ impl Windows {
             if set.stands(last, now) {
                 continue;
             }
+            let is_known = set.seen.is_some();
             let next = set.windows.iter().filter_map(|it| it.next_change(now));
             set.seen = Some((now, next.min()));
             let floors = set.windows.iter().filter_map(|it| it.floor_since(now));
@@ -76,7 +77,14 @@ impl Windows {
             {
                 changes.raised.extend(&set.ids);
             }
-            changes.changed.extend(&set.ids);
+            // Holds of an earlier process stand as long as no window has changed since.
+            let is_new = |last| {
+                let mut next = set.windows.iter().filter_map(|it| it.next_change(last));
+                next.any(|at| at <= now)
+            };
+            if is_known || last.is_none_or(is_new) {
+                changes.changed.extend(&set.ids);
+            }
         }
         changes
     }
