@@ -80,7 +80,8 @@ impl<'t> Streams<'t> {
             }
             Ok(_) => {
                 let complaint = wrong("no stream is subscribed");
-                let hint = "add one:\n[[streams]]\nname = \"orders\"";
+                let hint = "add one, or have `kinesis-autoscaler config init` write those of the alarms \
+                    that exist:\n[[streams]]\nname = \"orders\"";
                 problems.add(STREAMS, complaint.hint(hint));
                 Entries::default()
             }

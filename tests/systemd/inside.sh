@@ -63,6 +63,12 @@ AWS_ENDPOINT_URL=http://127.0.0.1:9
 AWS_ACCESS_KEY_ID=test
 AWS_SECRET_ACCESS_KEY=test
 ENV
+# A person has run a tick as root before: what that has written becomes the service's.
+set -a
+. /etc/default/$name
+set +a
+if $name --once >/dev/null 2>&1; then die "a tick succeeds with AWS out of reach"; fi
+[ "$(stat -c %U /var/lib/$name/lock)" = root ] || die "a tick as root has written no state"
 drop_in $name.service <<UNIT
 [Service]
 WatchdogSec=3s
@@ -84,6 +90,9 @@ grep -q '^CapBnd:.0000000000000000$' "/proc/$main/status"
 grep -q '^NoNewPrivs:.1$' "/proc/$main/status"
 grep -q '^Seccomp:.2$' "/proc/$main/status"
 [ "$(stat -L -c %a:%u /var/lib/$name)" = "700:$user" ] || die "the state directory: $(stat -L -c %a:%u /var/lib/$name)"
+for file in /var/lib/$name/*; do
+  [ "$(stat -c %u "$file")" = "$user" ] || die "$file is not the service's"
+done
 [ -e /var/lib/$name/lock ] || die "the state directory is not in use"
 say "runs as user $user, without capabilities, behind the filter"
 
