@@ -15,7 +15,7 @@ use kinesis_autoscaler::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, acted, named, tick};
+use crate::world::{TABLE, World, acted, named, tick};
 
 mod command;
 mod shipped;
@@ -305,6 +305,41 @@ async fn a_topic_of_another_region_is_published_to_there() {
     assert_eq!(place.published("all.fifo").len(), 1);
 }
 
+/// One tick of a process of its own. Returns how long it waited for its notifications at the end.
+async fn single_run(world: &World, config: &str) -> Duration {
+    let context = world.process(world.config(config), Role::Once, false).await;
+    let notifier = Notifier::start(&context, &Counts::default()).expect("a topic");
+    let mut once = Autoscaler::new(context, true);
+    once.resume(world.state.path());
+    let wait = Duration::from_secs(3600);
+    let notify = |report: &Report| notifier.reported(report);
+    once.run_once_and(wait, wait, notify).await;
+    once.save_state(world.state.path());
+    let ended = tokio::time::Instant::now();
+    notifier.end(ONCE_WITHIN).await;
+    ended.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_runs_tell_once_that_the_daily_limit_keeps_a_floor_back() {
+    let world = World::new();
+    topic(&world);
+    world.stream("orders", 2);
+    for hours in 1..=10 {
+        let at = world.clock.now() - SignedDuration::from_hours(hours);
+        let at = at.strftime("%Y-%m-%dT%H:%M:%S.000000+0000").to_string();
+        let row = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
+        world.place.put_item(TABLE, row).expect("it is a row");
+    }
+    let window = "[[windows]]\nat = \"2026-11-22T12:00:00Z\"\nfor = \"2h\"\nmin_shards = 7\n";
+    let config = format!("{TOPIC}{window}{}", named(&["orders"]));
+    for _ in 0..20 {
+        single_run(&world, &config).await;
+        world.pass(SignedDuration::from_secs(60)).await;
+    }
+    assert_eq!(told(&world), ["+daily_limit"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn single_runs_tell_everything_once_and_do_not_wait_long() {
     let world = World::new();
@@ -316,20 +351,7 @@ async fn single_runs_tell_everything_once_and_do_not_wait_long() {
     let config = format!(
         "{TOPIC}{window}[[streams]]\nname = \"small\"\n[[streams]]\nname = \"orders\"\nmax_shards = 4\n"
     );
-    let run = async || {
-        let config = world.config(&config);
-        let context = world.process(config, Role::Once, false).await;
-        let notifier = Notifier::start(&context, &Counts::default()).expect("a topic");
-        let mut once = Autoscaler::new(context, true);
-        once.resume(world.state.path());
-        let wait = Duration::from_secs(3600);
-        let notify = |report: &Report| notifier.reported(report);
-        once.run_once_and(wait, wait, notify).await;
-        once.save_state(world.state.path());
-        let ended = tokio::time::Instant::now();
-        notifier.end(ONCE_WITHIN).await;
-        ended.elapsed()
-    };
+    let run = async || single_run(&world, &config).await;
     world.sandbox.set_faults(|call| match &*call.operation {
         "Publish" => Fault::HangBefore,
         _ => Fault::None,

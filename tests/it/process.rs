@@ -144,6 +144,18 @@ fn the_sandbox_says_that_it_ignores_a_configuration_file() {
 }
 
 #[test]
+fn the_sandbox_notifies_without_a_warning() {
+    let output = run(&[
+        "--sandbox",
+        "--once",
+        "--set",
+        "notify.command=[\"/bin/true\"]",
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
 fn standard_output_that_cannot_be_written_is_named() {
     let full = std::fs::File::options().write(true).open("/dev/full");
     let mut command = program(&["--sandbox", "table", "print"]);
