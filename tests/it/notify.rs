@@ -331,9 +331,9 @@ async fn single_runs_tell_once_that_the_daily_limit_keeps_a_floor_back() {
         let row = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
         world.place.put_item(TABLE, row).expect("it is a row");
     }
-    let window = "[[windows]]\nat = \"2026-11-22T12:00:00Z\"\nfor = \"2h\"\nmin_shards = 7\n";
+    let window = "[[windows]]\nat = \"2026-11-22T12:05:30Z\"\nfor = \"2h\"\nmin_shards = 7\n";
     let config = format!("{TOPIC}{window}{}", named(&["orders"]));
-    for _ in 0..20 {
+    for _ in 0..40 {
         single_run(&world, &config).await;
         world.pass(SignedDuration::from_secs(60)).await;
     }
