@@ -78,8 +78,8 @@ pub struct StreamReport {
 pub struct Seen {
     /// Whether the pair was found to fit the contract, and the stream to exist.
     pub watched: Option<bool>,
-    /// Only an audit made the tick look at it, so that the ticks until the next audit do not.
-    pub by_audit: bool,
+    /// No alarm made the tick look at it, but an audit or a window, so that the next ticks do not.
+    pub unasked: bool,
     /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
     pub wanted: Option<u32>,
     /// Usage as the alarm in ALARM computed it, 1 for all that the shards take.

@@ -434,7 +434,8 @@ impl Autoscaler {
                 report.seen.watched =
                     self.memory
                         .note_failure(id, self.key(id), &decision, is_whole);
-                report.seen.by_audit = trigger == Trigger::Audit && polled.is_empty();
+                let for_itself = matches!(trigger, Trigger::Audit | Trigger::Schedule);
+                report.seen.unasked = for_itself && polled.is_empty();
                 // A dry run would climb for ever.
                 let again = look_again(&trigger, &decision, now);
                 let again = again.filter(|_| !self.context.dry_run);

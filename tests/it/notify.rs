@@ -321,23 +321,31 @@ async fn single_run(world: &World, config: &str) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_runs_tell_once_that_the_daily_limit_keeps_a_floor_back() {
-    let world = World::new();
-    topic(&world);
-    world.stream("orders", 2);
-    for hours in 1..=10 {
-        let at = world.clock.now() - SignedDuration::from_hours(hours);
-        let at = at.strftime("%Y-%m-%dT%H:%M:%S.000000+0000").to_string();
-        let row = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
-        world.place.put_item(TABLE, row).expect("it is a row");
-    }
+async fn that_the_daily_limit_keeps_a_floor_back_is_told_once() {
     let window = "[[windows]]\nat = \"2026-11-22T12:05:30Z\"\nfor = \"2h\"\nmin_shards = 7\n";
     let config = format!("{TOPIC}{window}{}", named(&["orders"]));
-    for _ in 0..40 {
-        single_run(&world, &config).await;
-        world.pass(SignedDuration::from_secs(60)).await;
+    for is_daemon in [true, false] {
+        let world = World::new();
+        topic(&world);
+        world.stream("orders", 2);
+        for hours in 1..=10 {
+            let at = world.clock.now() - SignedDuration::from_hours(hours);
+            let at = at.strftime("%Y-%m-%dT%H:%M:%S.000000+0000").to_string();
+            let row = json!({"stream_name": {"S": "orders"}, "scaling_datetime": {"S": at}});
+            world.place.put_item(TABLE, row).expect("it is a row");
+        }
+        if is_daemon {
+            let mut process = Process::start(&world, &config).await;
+            process.ticks(&world, 40 * 6).await;
+            process.stop().await;
+        } else {
+            for _ in 0..40 {
+                single_run(&world, &config).await;
+                world.pass(SignedDuration::from_secs(60)).await;
+            }
+        }
+        assert_eq!(told(&world), ["+daily_limit"], "{is_daemon}");
     }
-    assert_eq!(told(&world), ["+daily_limit"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -226,7 +226,7 @@ fn condition(stream: &StreamReport) -> Option<Kind> {
 }
 
 fn lasts(stream: &StreamReport) -> bool {
-    stream.seen.by_audit || matches!(stream.reason, Reason::Contract | Reason::StreamMissing)
+    stream.seen.unasked || matches!(stream.reason, Reason::Contract | Reason::StreamMissing)
 }
 
 fn is_over(kind: Kind, open: &Open, stream: &StreamReport) -> bool {

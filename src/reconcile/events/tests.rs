@@ -157,7 +157,7 @@ fn what_only_an_inspection_finds_ends_with_an_inspection() {
     }
     let mut audited = fail(Reason::AwsError);
     check(&[(Some(audited.clone()), "+failed"), (None, "-failed")]);
-    audited.seen.by_audit = true;
+    audited.seen.unasked = true;
     check(&[
         (Some(audited.clone()), "+failed"),
         (None, ""),

@@ -391,7 +391,8 @@ impl Autoscaler {
                 self.memory.overdue.insert(*id);
             }
             let mut report = self.stream_report(*id, failure);
-            report.seen.by_audit = candidate.trigger == Trigger::Audit;
+            let trigger = &candidate.trigger;
+            report.seen.unasked = matches!(trigger, Trigger::Audit | Trigger::Schedule);
             self.reports.insert(*id, report);
         }
     }

@@ -176,7 +176,7 @@ impl Stream<'_> {
         let hour_ago = after(self.now, -SignedDuration::from_hours(1));
         report.seen = Seen {
             watched: None,
-            by_audit: false,
+            unasked: false,
             wanted: conclusion.wanted,
             usage: alarm.and_then(|alarm| alarm.usage),
             rejected: facts
