@@ -39,7 +39,6 @@ impl Demand {
     pub const ONE_SHARD: u64 = 3600 * SHARD_BYTES_PER_SECOND * SHARD_RECORDS_PER_SECOND / 8;
 
     /// The larger of the two demands over `seconds`, which divide an hour.
-    #[inline]
     pub fn of(bytes: u64, records: u64, seconds: u64) -> Self {
         let bytes = bytes.saturating_mul(SHARD_RECORDS_PER_SECOND / 8);
         let records = records.saturating_mul(SHARD_BYTES_PER_SECOND / 8);

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Input, Policy, Reads, Verdict,
     demand::{Demand, Share},
-    traffic::{DataError, Period, Traffic},
+    traffic::{DataError, Period, Traffic, UsedSums},
 };
 use crate::{alarm::Direction, datetime::after, reason::Reason};
 
@@ -86,23 +86,34 @@ fn day_peak(input: &Input) -> Result<Demand, DataError> {
     let traffic = &input.history;
     traffic.check(traffic.used(), input.now)?;
     let first = traffic.index(after(input.now, -DAY));
-    (first..=traffic.index(input.now)).try_fold(Demand::default(), |peak, i| {
-        Ok(peak.max(known_demand(traffic, i, input)?))
-    })
+    // Demand grows with each sum, so that one conversion is enough.
+    let mut peak = UsedSums::default();
+    for i in first..=traffic.index(input.now) {
+        match traffic.used_sums(i) {
+            Some(sums) => peak = peak.max(sums),
+            None => may_come(traffic, i, input)?,
+        }
+    }
+    Ok(traffic.demand_of(peak))
 }
 
-/// A gap is an error unless CloudWatch may still publish its data.
+/// The demand of a period, 0 where CloudWatch may still publish it.
 pub(super) fn known_demand(
     traffic: &Traffic,
     i: usize,
     input: &Input,
 ) -> Result<Demand, DataError> {
-    if let Some(demand) = traffic.demand(i) {
-        return Ok(demand);
+    match traffic.demand(i) {
+        Some(demand) => Ok(demand),
+        None => may_come(traffic, i, input).map(|()| Demand::default()),
     }
+}
+
+/// A gap is an error unless CloudWatch may still publish its data.
+fn may_come(traffic: &Traffic, i: usize, input: &Input) -> Result<(), DataError> {
     let begins = traffic.start_of(i);
     match begins > after(input.now, -PUBLISHED_AFTER) {
-        true => Ok(Demand::default()),
+        true => Ok(()),
         false => Err(DataError::Missing(begins)),
     }
 }

@@ -62,6 +62,26 @@ pub struct Traffic {
     pub outgoing: Option<Sums>,
 }
 
+/// What a stream took and gave in one period; `outgoing` is 0 where reads do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsedSums {
+    pub bytes: u64,
+    pub records: u64,
+    pub outgoing: u64,
+}
+
+impl UsedSums {
+    /// The greater of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            records: self.records.max(other.records),
+            outgoing: self.outgoing.max(other.outgoing),
+        }
+    }
+}
+
 /// Why the traffic gives no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
@@ -77,14 +97,15 @@ pub enum DataError {
 
 impl Traffic {
     /// The period in which `at` falls; times before the window count as its start.
+    #[inline]
     pub fn index(&self, at: Timestamp) -> usize {
         let seconds = at.as_second() - self.start.as_second();
+        let seconds = usize::try_from(seconds).unwrap_or(0);
         // A constant divisor makes this a multiplication, and it is done for each point.
-        let periods = match self.period {
-            Period::Minute => seconds.div_euclid(Period::Minute.seconds()),
-            Period::FiveMinutes => seconds.div_euclid(Period::FiveMinutes.seconds()),
-        };
-        usize::try_from(periods).unwrap_or(0)
+        match self.period {
+            Period::Minute => seconds / 60,
+            Period::FiveMinutes => seconds / 300,
+        }
     }
 
     pub fn start_of(&self, i: usize) -> Timestamp {
@@ -94,19 +115,26 @@ impl Traffic {
     }
 
     /// The demand of a period; `None` if it is unknown.
-    #[inline]
     pub fn demand(&self, i: usize) -> Option<Demand> {
-        let (bytes, records) = (self.bytes.known(i)?, self.records.known(i)?);
-        // Constant divisors again.
-        let written = match self.period {
-            Period::Minute => Demand::of(bytes, records, 60),
-            Period::FiveMinutes => Demand::of(bytes, records, 300),
-        };
-        let Some(outgoing) = &self.outgoing else {
-            return Some(written);
-        };
+        Some(self.demand_of(self.used_sums(i)?))
+    }
+
+    /// The sums of a period that make its demand; `None` if one is unknown.
+    #[inline]
+    pub fn used_sums(&self, i: usize) -> Option<UsedSums> {
+        let outgoing = self.outgoing.as_ref();
+        Some(UsedSums {
+            bytes: self.bytes.known(i)?,
+            records: self.records.known(i)?,
+            outgoing: outgoing.map_or(Some(0), |it| it.known(i))?,
+        })
+    }
+
+    /// The demand of these sums in one period.
+    pub fn demand_of(&self, sums: UsedSums) -> Demand {
         let seconds = self.period.seconds().unsigned_abs();
-        Some(written.max(Demand::of_reads(outgoing.known(i)?, seconds)))
+        let written = Demand::of(sums.bytes, sums.records, seconds);
+        written.max(Demand::of_reads(sums.outgoing, seconds))
     }
 
     /// The metrics that make the demand.
