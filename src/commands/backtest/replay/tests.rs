@@ -1,5 +1,6 @@
-use std::{collections::BTreeMap, f64::consts::TAU, ops::Range};
+use std::{f64::consts::TAU, ops::Range};
 
+use autoscaler_sandbox::Call;
 use clap::Parser;
 
 use super::{
@@ -13,23 +14,24 @@ use crate::config::Config;
 struct Left {
     plan: Plan,
     scaling_log: Vec<Value>,
-    /// How often each operation was called, except for polls and the reading of alarms.
-    calls: BTreeMap<String, u64>,
+    /// Every call with its time, except for polls and the reading of alarms.
+    calls: Vec<Call>,
 }
 
 /// Runs one candidate. Returns what it leaves, and how often alarms were read.
-fn replay(candidate: &Candidate, subject: &Subject, ticks: Ticks) -> (Left, u64) {
+fn replay(candidate: &Candidate, subject: &Subject, ticks: Ticks) -> (Left, usize) {
     let Subject { demand, model, .. } = subject;
     let work = async |mut replay: Replay<'_>| {
         assert!(replay.run(ticks, &|_| true).await?);
-        let mut calls = replay.place.sandbox().calls();
-        let polls = calls.remove("DescribeAlarms").unwrap_or_default();
+        let calls = replay.place.sandbox().request_log().into_iter();
+        let (polls, calls): (Vec<Call>, Vec<Call>) =
+            calls.partition(|call| call.operation == "DescribeAlarms");
         let left = Left {
             plan: std::mem::take(&mut replay.plan),
             scaling_log: replay.place.items(TABLE),
             calls,
         };
-        Ok((left, polls))
+        Ok((left, polls.len()))
     };
     in_virtual_time(candidate, demand, model, work).expect("it runs")
 }
