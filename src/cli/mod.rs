@@ -76,7 +76,8 @@ const LONG_VERSION: &str = match option_env!("RELEASE_VERSION") {
 const GLOBAL: &str = "Global options";
 
 const PRINT_ALARMS_HELP: &str = "\
-Each line is input for the AWS CLI. Putting it replaces an
+Each line of the default form is input for the AWS
+CLI. Putting it replaces an
 existing alarm with its thresholds and actions: pick streams
 that have none with --stream, or use `alarms create`, which
 keeps existing alarms.
@@ -259,7 +260,7 @@ pub enum ConfigCommand {
 
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum AlarmsCommand {
-    /// Print the pairs as JSON, one alarm a line
+    /// Print the pairs: JSON, one alarm a line, or a template
     #[command(after_help = PRINT_ALARMS_HELP)]
     Print {
         #[command(flatten)]
@@ -341,7 +342,7 @@ pub enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum TableCommand {
-    /// Print the table's definition as JSON
+    /// Print the table's definition, as JSON or a template
     #[command(after_help = PRINT_TABLE_HELP)]
     Print {
         /// Form of the definition

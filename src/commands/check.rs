@@ -176,12 +176,19 @@ struct Looked<'a> {
 }
 
 impl Looked<'_> {
-    /// Name and open shards of each stream whose count is stable.
-    fn sizes(&self) -> BTreeMap<SubscriptionId, (String, u32)> {
+    /// The streams whose count is stable.
+    fn sizes(&self) -> BTreeMap<SubscriptionId, hot::Sized> {
         let size = |(id, name): (&SubscriptionId, &String)| {
             let summary = self.summaries.get(id)?.as_ref().ok()?;
             let stable = summary.status == StreamStatus::Active && !summary.on_demand;
-            stable.then(|| (*id, (name.clone(), summary.open_shards)))
+            let pair = self.pairs.get(id)?.as_ref().ok()?;
+            let pair = [&pair.up, &pair.down].into_iter().flatten();
+            let sized = hot::Sized {
+                name: name.clone(),
+                shards: summary.open_shards,
+                written: pair.filter_map(|it| it.alarm.configured_at).max(),
+            };
+            stable.then_some((*id, sized))
         };
         self.names.iter().filter_map(size).collect()
     }

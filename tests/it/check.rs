@@ -363,6 +363,27 @@ async fn an_adaptive_stream_is_held_against_the_numbers_of_its_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_high_scale_up_threshold_of_an_adaptive_stream_is_said_to_scale_late() {
+    let world = good();
+    let adaptive = "[[streams]]\nname = \"orders\"\npolicy = \"adaptive\"\n";
+    for (threshold, is_late) in [(0.75, false), (0.76, true), (1.2, true)] {
+        world.place.edit_alarm(UP, |alarm| {
+            alarm.insert("Threshold".to_owned(), json!(threshold));
+        });
+        let found = examine(&world, adaptive).await;
+        let late = |it: &check::Finding| {
+            it.subject == UP && it.message.contains("scale-ups come later, and more")
+        };
+        assert_eq!(
+            found.all.iter().any(late),
+            is_late,
+            "{threshold}: {:#?}",
+            found.all
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_settings_of_the_adaptive_policy_are_said_in_words() {
     let world = good();
     for (settings, expected) in [
@@ -373,6 +394,13 @@ async fn the_settings_of_the_adaptive_policy_are_said_in_words() {
             Some(
                 "fill is 0.7: after a scale-down the remembered peak uses up to 70 % of the shards, and 30 % are spare; \
                  saving is 0.1: a scale-down removes at least 10 % of the shards",
+            ),
+        ),
+        (
+            "fill = 0.701\nsaving = 0.283",
+            Some(
+                "fill is 0.701: after a scale-down the remembered peak uses up to 70.1 % of the shards, and 29.9 % are spare; \
+                 saving is 0.283: a scale-down removes at least 28.3 % of the shards",
             ),
         ),
         (

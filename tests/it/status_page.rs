@@ -200,7 +200,7 @@ async fn problems_are_what_fails_and_what_a_person_has_to_act_on() {
     let hot = Traffic::constant(Load::of_shards(1.4)).hot_key(1.0);
     world.stream("hot", 4);
     world.place.set_traffic("hot", hot);
-    world.pass(SignedDuration::from_mins(10)).await;
+    world.pass(SignedDuration::from_mins(30)).await;
     world.place.delete_stream("gone");
     for name in ["full", "paused", "cooling"] {
         world.fire(name, "scale-up");

@@ -34,8 +34,8 @@ pub struct Backtest {
     #[arg(long, value_name = "FILE")]
     pub demand: Option<PathBuf>,
 
-    /// Open shards at the start [default: as the stream has now; with --demand, what the first
-    /// day's peak fills to half]
+    /// Open shards at the start [default: as the stream had when the history begins; with
+    /// --demand, what the first day's peak fills to half]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub shards: Option<u32>,
 

@@ -12,6 +12,7 @@ use super::finding::{Finding, Severity};
 /// The threshold and windows that the policy is designed for, as `alarms create` sets them.
 const UP_WINDOW_SECONDS: u64 = 180;
 const DOWN_WINDOW_SECONDS: u64 = 3_600;
+const UP_THRESHOLD: f64 = 0.75;
 const DOWN_THRESHOLD: f64 = 0.40;
 
 /// Reports what is slower or more expensive with other numbers. `judged` is false where thresholds
@@ -34,6 +35,12 @@ pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Fin
         );
         add(up, message);
     }
+    if let Some(threshold) = up.threshold.filter(|it| judged && *it > UP_THRESHOLD) {
+        let message = format!(
+            "its threshold is {threshold}, and the adaptive policy expects {UP_THRESHOLD}: scale-ups come later, and more records may be rejected"
+        );
+        add(up, message);
+    }
     if let Some(window) = down.window_seconds().filter(|it| *it > DOWN_WINDOW_SECONDS) {
         let message = format!(
             "it looks at {window} s, and the adaptive policy expects {DOWN_WINDOW_SECONDS} s: scale-downs come later, and shards cost more"
@@ -51,7 +58,8 @@ pub fn numbers(up: &Settings, down: &Settings, judged: bool, found: &mut Vec<Fin
 /// Says in words what the policy's settings mean, where they are not the defaults.
 pub fn settings(subscription: &Subscription, found: &mut Vec<Finding>) {
     let default = Adaptive::default();
-    let percent = |share: Permille| f64::from(share.get()) / 10.0;
+    let percent = |share: u32| f64::from(share) / 10.0;
+    let ratio = |share: Permille| f64::from(share.get()) / 1000.0;
     let mut meanings = Vec::new();
     if subscription.memory.as_secs() != default.memory_seconds {
         let memory = format_duration(subscription.memory);
@@ -60,20 +68,18 @@ pub fn settings(subscription: &Subscription, found: &mut Vec<Finding>) {
         ));
     }
     if Share::from(subscription.fill) != default.fill {
-        let (fill, spare) = (
-            percent(subscription.fill),
-            100.0 - percent(subscription.fill),
-        );
+        let fill = subscription.fill.get();
+        let (used, spare) = (percent(fill), percent(1000_u32.saturating_sub(fill)));
         meanings.push(format!(
-            "fill is {}: after a scale-down the remembered peak uses up to {fill} % of the shards, and {spare} % are spare",
-            fill / 100.0
+            "fill is {}: after a scale-down the remembered peak uses up to {used} % of the shards, and {spare} % are spare",
+            ratio(subscription.fill)
         ));
     }
     if Share::from(subscription.saving) != default.saving {
-        let saving = percent(subscription.saving);
+        let saving = percent(subscription.saving.get());
         meanings.push(format!(
             "saving is {}: a scale-down removes at least {saving} % of the shards",
-            saving / 100.0
+            ratio(subscription.saving)
         ));
     }
     if meanings.is_empty() {

@@ -6,6 +6,7 @@ use autoscaler_core::{
     decide::rejected_at_low_usage,
     subscription::{Account, SubscriptionId},
 };
+use jiff::Timestamp;
 
 use super::finding::{Finding, Severity};
 use crate::{
@@ -15,17 +16,24 @@ use crate::{
     reconcile::{context::Context, inspect},
 };
 
-/// The findings about the last 24 h of these streams, given by name and open shards. Metrics that
-/// cannot be read are reported where the right to read them is tried.
+/// A stream whose shard count is stable.
+pub struct Sized {
+    pub name: String,
+    pub shards: u32,
+    /// When its alarms were last written.
+    pub written: Option<Timestamp>,
+}
+
+/// The findings about the last 24 h of these streams. Metrics that cannot be read are reported
+/// where the right to read them is tried.
 pub async fn of(
     context: &Arc<Context>,
-    streams: BTreeMap<SubscriptionId, (String, u32)>,
+    streams: BTreeMap<SubscriptionId, Sized>,
 ) -> Vec<(SubscriptionId, Finding)> {
-    let mut by_account: BTreeMap<&Account, Vec<(SubscriptionId, String, u32)>> = BTreeMap::new();
-    for (id, (name, shards)) in streams {
+    let mut by_account: BTreeMap<&Account, Vec<(SubscriptionId, Sized)>> = BTreeMap::new();
+    for (id, stream) in streams {
         let account = &context.subscription(id).account;
-        let streams = by_account.entry(account).or_default();
-        streams.push((id, name, shards));
+        by_account.entry(account).or_default().push((id, stream));
     }
     let mut found = Vec::new();
     let now = context.clock.now();
@@ -36,13 +44,18 @@ pub async fn of(
                 rejected: true,
                 ..Extra::default()
             };
-            let wanted: Vec<_> = chunk.iter().map(|(_, name, _)| (&**name, extra)).collect();
+            let wanted: Vec<_> = chunk.iter().map(|(_, it)| (&*it.name, extra)).collect();
             let window = inspect::last_day(now);
             let Ok(read) = cloudwatch.metrics_of(&wanted, window).await else {
                 break;
             };
-            for ((id, name, shards), read) in chunk.iter().zip(read) {
-                let rejected = rejected_at_low_usage(&read.traffic, *shards, now);
+            for ((id, stream), read) in chunk.iter().zip(read) {
+                let Sized {
+                    name,
+                    shards,
+                    written,
+                } = stream;
+                let rejected = rejected_at_low_usage(&read.traffic, *shards, *written, now);
                 found.extend((rejected > 0).then(|| (*id, finding(name, rejected))));
             }
         }

@@ -464,10 +464,13 @@ async fn row(
         usage_peak_24h,
         rejected_1h: rejected(1),
         rejected_24h: rejected(24),
-        rejected_at_low_usage_24h: rejected(24)
-            .zip(stream)
-            .zip(facts.traffic.as_ref())
-            .map(|((_, stream), traffic)| rejected_at_low_usage(traffic, stream.open_shards, now)),
+        rejected_at_low_usage_24h: rejected(24).zip(stream).zip(facts.traffic.as_ref()).map(
+            |((_, stream), traffic)| {
+                let pair = [&facts.up, &facts.down].into_iter();
+                let written = pair.filter_map(|it| it.found()?.configured_at).max();
+                rejected_at_low_usage(traffic, stream.open_shards, written, now)
+            },
+        ),
         scale_up_alarm: alarm_row(&subscription.alarms.scale_up, &facts.up),
         scale_down_alarm: alarm_row(&subscription.alarms.scale_down, &facts.down),
         constraints: Vec::new(),

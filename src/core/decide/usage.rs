@@ -26,9 +26,20 @@ pub const HOT_BELOW: f64 = 0.5;
 /// usage.
 const METRICS_LATE_BY: SignedDuration = SignedDuration::from_mins(3);
 
+/// How long a resharding takes at most, after its alarms were written.
+const RESHARDED_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
 /// The records that were rejected in periods in which less than half of `shards` was used, by the
 /// metrics as they are read at `now`.
-pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32, now: Timestamp) -> u64 {
+///
+/// Only periods count in which the stream had these shards: those that begin some time after its
+/// alarms were `written`, as each scaling does.
+pub fn rejected_at_low_usage(
+    traffic: &Traffic,
+    shards: u32,
+    written: Option<Timestamp>,
+    now: Timestamp,
+) -> u64 {
     let period = SignedDuration::from_secs(PERIOD_SECONDS.into());
     let whole_until = after(now, -(period + METRICS_LATE_BY));
     let mut used = BTreeMap::<Timestamp, f64>::new();
@@ -44,7 +55,9 @@ pub fn rejected_at_low_usage(traffic: &Traffic, shards: u32, now: Timestamp) -> 
     let used_in = |period| used.get(period).copied().unwrap_or_default();
     let limit = f64::from(shards) * HOT_BELOW;
     let rejected = traffic.rejected.points.iter();
-    let rejected = rejected.filter(|(at, _)| *at <= whole_until);
+    let resharded = written.map(|at| after(at, RESHARDED_WITHIN));
+    let is_known = |at: Timestamp| at <= whole_until && resharded.is_none_or(|from| at >= from);
+    let rejected = rejected.filter(|(at, _)| is_known(*at));
     let at_low_usage = rejected.filter(|(at, _)| used_in(at) < limit);
     // What is not a number counts as 0; the cast saturates.
     at_low_usage.map(|(_, sum)| sum.max(0.0)).sum::<f64>() as u64
@@ -122,7 +135,7 @@ mod tests {
                 rejected: series(&[rejected], 1.0),
                 ..Traffic::default()
             };
-            let found = rejected_at_low_usage(&traffic, 10, ago(-180));
+            let found = rejected_at_low_usage(&traffic, 10, None, ago(-180));
             assert_eq!(found, expected, "{bytes} in bytes, {records} in records");
         }
         let periods = Traffic {
@@ -131,14 +144,31 @@ mod tests {
             ..Traffic::default()
         };
         assert_eq!(
-            rejected_at_low_usage(&periods, 10, ago(-180)),
+            rejected_at_low_usage(&periods, 10, None, ago(-180)),
             107,
             "each period by its own usage"
         );
         assert_eq!(
-            rejected_at_low_usage(&periods, 10, ago(-179)),
+            rejected_at_low_usage(&periods, 10, None, ago(-179)),
             105,
             "the newest period may not be whole"
         );
+    }
+
+    #[test]
+    fn rejections_before_the_last_scaling_say_nothing_about_the_shards_of_now() {
+        // Half an hour of periods in which a stream of 2 shards was full, before it got 4.
+        let traffic = Traffic {
+            bytes: series(&[1.9; 6], SHARD_BYTES),
+            rejected: series(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 1.0),
+            ..Traffic::default()
+        };
+        let found = |minutes: i64| {
+            let written = Some(ago(60 * minutes));
+            rejected_at_low_usage(&traffic, 4, written, ago(-180))
+        };
+        assert_eq!(found(0), 0, "all of them are older");
+        assert_eq!(found(25), 3, "from 10 min ago on");
+        assert_eq!(found(45), 63, "from 30 min ago on");
     }
 }

@@ -246,10 +246,14 @@ impl Adaptive {
         if need > allowed {
             let fades = self.fades_at(needs.peak, Demand::carried_by(allowed, self.fill), input);
             let opens = fades.max(needs.season_blocks_until).max(quiet);
-            return hold(
-                Reason::AtTarget,
-                Some(next_look(opens.unwrap_or(now).max(after(now, SOON)))),
-            );
+            let recheck_at = Some(next_look(opens.unwrap_or(now).max(after(now, SOON))));
+            let fades =
+                fades.map(|it| format!("; the peak alone allows a scale-down from {}", at(it)));
+            return Verdict::Hold {
+                reason: Reason::AtTarget,
+                detail: detail + &fades.unwrap_or_default(),
+                recheck_at,
+            };
         }
         if quiet.is_some() {
             return hold(Reason::Cooldown, quiet);

@@ -141,9 +141,10 @@ fn sums(series: &Series, window: &Traffic, later: usize, gaps_are_zero: bool) ->
             continue;
         }
         if let Some(slot) = sums.sums.get_mut(window.index(*at).min(later)) {
-            // Rounded up, so that no traffic is lost; below 2^53 the casts are exact.
-            let whole = *sum as u64;
-            *slot = Some(whole + u64::from((whole as f64) < *sum));
+            // Rounded up, so that no traffic is lost; below 2^53 the casts are exact, and those of
+            // signed numbers are the fast ones.
+            let whole = *sum as i64;
+            *slot = Some(whole.unsigned_abs() + u64::from((whole as f64) < *sum));
         }
     }
     sums
