@@ -1,7 +1,7 @@
 //! The exact edges of what the policies read, count and wait for.
 
 use super::*;
-use crate::policy::demand::Share;
+use crate::{datetime::at, policy::demand::Share};
 
 fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
@@ -117,10 +117,16 @@ fn the_next_six_hours_hold_until_the_last_of_them_that_needs_more_is_over() {
 fn a_peak_too_high_to_fade_holds_until_it_has_left_the_four_days() {
     // Its period began two days ago, and leaves when the next one begins, at 12:05. Another leaves
     // at 12:30, just when streams are looked at.
-    for later in [0, 5] {
+    for later in [0_usize, 5] {
         let mut case = input(10, 0);
         case.history.bytes.sums[WEEK - 2 * 288 + later] = Some(SHARD_BYTES * 10_000);
         let verdict = Adaptive::default().scale_down(&case);
+        let Verdict::Hold { detail, .. } = &verdict else {
+            panic!("{verdict:?}");
+        };
+        let leaves = after(now(), hours(48) + minutes(5 + 5 * later as i64));
+        let told = format!("; the peak alone allows a scale-down from {}", at(leaves));
+        assert!(detail.ends_with(&told), "{told}: {detail}");
         let until = after(now(), hours(48) + minutes(30));
         assert_eq!(held_until(verdict), (Reason::AtTarget, Some(until)));
     }
