@@ -35,12 +35,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A configuration file with one stream, and a state directory beside it.
+/// A configuration file with one stream, and a state directory beside it. The time for a call is
+/// longer than what the SDK waits between its attempts.
 fn config(folder: &tempfile::TempDir) -> String {
     let path = folder.path().join("config.toml");
     let state = folder.path().join("state");
     let text = format!(
-        "state_dir = {state:?}\ncall_timeout = \"2s\"\n[aws]\nregion = \"eu-west-1\"\n[log]\ntable = \"logs\"\n[[streams]]\nname = \"orders\"\n"
+        "state_dir = {state:?}\ncall_timeout = \"10s\"\n[aws]\nregion = \"eu-west-1\"\n[log]\ntable = \"logs\"\n[[streams]]\nname = \"orders\"\n"
     );
     std::fs::write(&path, text).expect("it is written");
     path.to_str().expect("UTF-8").to_owned()
