@@ -113,6 +113,25 @@ impl StreamReport {
         Self::new(subscription, region, &at_rest)
     }
 
+    /// The report of a stream of 2 shards, for tests.
+    #[cfg(test)]
+    pub fn of_two_shards(stream: &str, decision: &Decision) -> Self {
+        Self {
+            subscription: stream.to_owned(),
+            stream: Some(stream.to_owned()),
+            region: "eu-west-1".to_owned(),
+            account: None,
+            action: decision.action().into(),
+            shards_before: Some(2),
+            shards_after: decision.action().map(Action::target),
+            reason: decision.reason(),
+            detail: decision.detail().to_owned(),
+            error: decision.error().map(str::to_owned),
+            calls: None,
+            seen: Seen::default(),
+        }
+    }
+
     /// The stream's name, or the subscription while that is unknown.
     pub fn name(&self) -> &str {
         self.stream.as_deref().unwrap_or(&self.subscription)
@@ -315,20 +334,8 @@ mod tests {
     #[test]
     fn a_later_report_of_other_streams_replaces_only_those_it_names() {
         let report = |streams: &[&str], reason: Reason| {
-            let stream = |name: &&str| StreamReport {
-                subscription: (*name).to_owned(),
-                stream: None,
-                region: "eu-west-1".to_owned(),
-                account: None,
-                action: Done::Hold,
-                shards_before: None,
-                shards_after: None,
-                reason,
-                detail: String::new(),
-                error: None,
-                calls: None,
-                seen: Seen::default(),
-            };
+            let decision = Decision::hold(reason, "it is held");
+            let stream = |name: &&str| StreamReport::of_two_shards(name, &decision);
             Report {
                 streams: streams.iter().map(stream).collect(),
                 ..Report::of_nothing(Timestamp::UNIX_EPOCH, false)

@@ -19,29 +19,12 @@ fn look(tick: usize) -> Look<'static> {
     }
 }
 
-fn of(stream: &str, decision: &Decision) -> StreamReport {
-    StreamReport {
-        subscription: stream.to_owned(),
-        stream: Some(stream.to_owned()),
-        region: "eu-west-1".to_owned(),
-        account: None,
-        action: decision.action().into(),
-        shards_before: Some(2),
-        shards_after: decision.action().map(Action::target),
-        reason: decision.reason(),
-        detail: decision.detail().to_owned(),
-        error: decision.error().map(str::to_owned),
-        calls: None,
-        seen: Seen::default(),
-    }
-}
-
 fn hold(reason: Reason) -> StreamReport {
-    of("orders", &Decision::hold(reason, "it is held"))
+    StreamReport::of_two_shards("orders", &Decision::hold(reason, "it is held"))
 }
 
 fn fail(reason: Reason) -> StreamReport {
-    of(
+    StreamReport::of_two_shards(
         "orders",
         &Decision::fail(reason, "it is broken", "repair it"),
     )
@@ -49,7 +32,7 @@ fn fail(reason: Reason) -> StreamReport {
 
 fn up() -> StreamReport {
     let up = Decision::act(Action::ScaleUp { to: 4 }, Reason::Alarm, "an alarm asks");
-    of("orders", &up)
+    StreamReport::of_two_shards("orders", &up)
 }
 
 fn watched(report: StreamReport) -> StreamReport {
@@ -178,7 +161,7 @@ fn a_scaling_is_told_once_and_an_interrupted_one_when_it_is_finished() {
     };
     let sync = Action::SyncAlarms { to: 4 };
     let recovered = Decision::act(sync, Reason::Recovered, "it took effect");
-    let recovered = of("orders", &recovered);
+    let recovered = StreamReport::of_two_shards("orders", &recovered);
     assert_eq!(recovered.action, Done::SyncAlarms);
     check(&[
         (Some(started), "+failed"),
@@ -186,10 +169,10 @@ fn a_scaling_is_told_once_and_an_interrupted_one_when_it_is_finished() {
         (Some(recovered), "scaled -failed"),
     ]);
     let synced = Decision::act(sync, Reason::OutOfSync, "the alarms record 3");
-    check(&[(Some(of("orders", &synced)), "")]);
+    check(&[(Some(StreamReport::of_two_shards("orders", &synced)), "")]);
     // Less than was asked for was scaled; the limit is known already.
     let reduced = Decision::act(Action::ScaleUp { to: 3 }, Reason::AccountLimit, "3 fit");
-    let reduced = || Some(of("orders", &reduced));
+    let reduced = || Some(StreamReport::of_two_shards("orders", &reduced));
     check(&[(reduced(), "scaled"), (None, "")]);
     check(&[
         (Some(fail(Reason::AccountLimit)), "+account_limit"),
@@ -279,7 +262,7 @@ fn many_streams_with_the_same_to_say_share_an_event() {
     let mut conditions = Conditions::default();
     let failed = |number: usize| {
         let failure = Decision::fail(Reason::AwsError, "away", "wait");
-        let stream = of(&format!("stream-{number}"), &failure);
+        let stream = StreamReport::of_two_shards(&format!("stream-{number}"), &failure);
         let account = (number % 2 == 1).then(|| "123".to_owned());
         StreamReport { account, ..stream }
     };
@@ -337,7 +320,7 @@ fn an_event_says_what_happened_and_what_to_do() {
 #[test]
 fn a_subject_is_short_printable_ascii() {
     let stream = format!("größe\n{}", "x".repeat(128));
-    let report = report(vec![of(
+    let report = report(vec![StreamReport::of_two_shards(
         &stream,
         &Decision::fail(Reason::AwsError, "e", ""),
     )]);
@@ -350,7 +333,7 @@ fn a_subject_is_short_printable_ascii() {
     );
     assert_eq!(events[0].hint, None);
     let long = Decision::fail(Reason::AwsError, "ß".repeat(10_000), "");
-    let report = super::tests::report(vec![of("orders", &long)]);
+    let report = super::tests::report(vec![StreamReport::of_two_shards("orders", &long)]);
     let events = Conditions::default().take_in(&report, &look(0));
     assert_eq!(events[0].detail.chars().count(), 4_000);
 }

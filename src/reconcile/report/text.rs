@@ -173,7 +173,6 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::reconcile::report::Seen;
 
     fn report(streams: Vec<StreamReport>) -> Report {
         Report {
@@ -182,27 +181,10 @@ mod tests {
         }
     }
 
-    fn of(stream: &str, decision: &Decision) -> StreamReport {
-        StreamReport {
-            subscription: stream.to_owned(),
-            stream: Some(stream.to_owned()),
-            region: "eu-west-1".to_owned(),
-            account: None,
-            action: decision.action().into(),
-            shards_before: Some(2),
-            shards_after: decision.action().map(Action::target),
-            reason: decision.reason(),
-            detail: decision.detail().to_owned(),
-            error: decision.error().map(str::to_owned),
-            calls: None,
-            seen: Seen::default(),
-        }
-    }
-
     fn scaled(stream: &str) -> StreamReport {
         let detail = format!("{stream}-scale-up-alarm has been in ALARM since noon");
         let up = Decision::act(Action::ScaleUp { to: 4 }, Reason::Alarm, detail);
-        of(stream, &up)
+        StreamReport::of_two_shards(stream, &up)
     }
 
     #[test]
@@ -228,7 +210,7 @@ mod tests {
     #[test]
     fn streams_that_fail_for_one_cause_share_a_row() {
         let failed = |stream: &str| {
-            of(
+            StreamReport::of_two_shards(
                 stream,
                 &Decision::fail(Reason::AwsError, "AWS cannot be reached", "wait"),
             )
