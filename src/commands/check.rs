@@ -125,7 +125,7 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
             ..finding
         }));
     }
-    for (id, finding) in hot::of(context, looked.sizes()).await {
+    for (id, finding) in hot::of(context, looked.steady()).await {
         let region = subscriptions::region(context, context.subscription(id));
         all.push(Finding {
             stream: Some(finding.subject.clone()),
@@ -177,18 +177,18 @@ struct Looked<'a> {
 
 impl Looked<'_> {
     /// The streams whose count is stable.
-    fn sizes(&self) -> BTreeMap<SubscriptionId, hot::Sized> {
+    fn steady(&self) -> BTreeMap<SubscriptionId, hot::Steady> {
         let size = |(id, name): (&SubscriptionId, &String)| {
             let summary = self.summaries.get(id)?.as_ref().ok()?;
             let stable = summary.status == StreamStatus::Active && !summary.on_demand;
             let pair = self.pairs.get(id)?.as_ref().ok()?;
             let pair = [&pair.up, &pair.down].into_iter().flatten();
-            let sized = hot::Sized {
+            let steady = hot::Steady {
                 name: name.clone(),
                 shards: summary.open_shards,
                 written: pair.filter_map(|it| it.alarm.configured_at).max(),
             };
-            stable.then_some((*id, sized))
+            stable.then_some((*id, steady))
         };
         self.names.iter().filter_map(size).collect()
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A stream whose shard count is stable.
-pub struct Sized {
+pub struct Steady {
     pub name: String,
     pub shards: u32,
     /// When its alarms were last written.
@@ -28,9 +28,9 @@ pub struct Sized {
 /// where the right to read them is tried.
 pub async fn of(
     context: &Arc<Context>,
-    streams: BTreeMap<SubscriptionId, Sized>,
+    streams: BTreeMap<SubscriptionId, Steady>,
 ) -> Vec<(SubscriptionId, Finding)> {
-    let mut by_account: BTreeMap<&Account, Vec<(SubscriptionId, Sized)>> = BTreeMap::new();
+    let mut by_account: BTreeMap<&Account, Vec<(SubscriptionId, Steady)>> = BTreeMap::new();
     for (id, stream) in streams {
         let account = &context.subscription(id).account;
         by_account.entry(account).or_default().push((id, stream));
@@ -50,7 +50,7 @@ pub async fn of(
                 break;
             };
             for ((id, stream), read) in chunk.iter().zip(read) {
-                let Sized {
+                let Steady {
                     name,
                     shards,
                     written,
