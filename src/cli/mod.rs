@@ -165,7 +165,7 @@ pub enum Output {
 pub enum Command {
     /// Check the configuration, then its alarms, streams and log table
     Check {
-        /// Check the configuration only; ask AWS nothing
+        /// Check the configuration and its windows only; ask AWS nothing
         #[arg(long, conflicts_with = "stream")]
         offline: bool,
 
@@ -174,7 +174,7 @@ pub enum Command {
         policy: bool,
 
         /// Exit with status 1 if there is a warning
-        #[arg(long, conflicts_with = "offline")]
+        #[arg(long)]
         strict: bool,
 
         #[command(flatten)]

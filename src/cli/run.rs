@@ -15,10 +15,10 @@ use crate::{
         consent::Consent,
         history, pause, provision, scale, shards, status, subscriptions,
     },
-    config::{CONFIG_VARIABLE, Complaint},
+    config::CONFIG_VARIABLE,
     output::{
         error::{Exit, Failure},
-        print, stdout_colour,
+        print, stdout_colour, terminal_width,
     },
 };
 
@@ -39,7 +39,11 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         None if cli.once => ticks::once(cli).await,
         None => ticks::daemon(cli).await,
-        Some(Command::Check { offline: true, .. }) => offline(cli),
+        Some(Command::Check {
+            offline: true,
+            strict,
+            ..
+        }) => offline(cli, *strict),
         Some(Command::Check {
             policy,
             strict,
@@ -110,21 +114,17 @@ pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
 }
 
 /// Checks the configuration without asking AWS.
-fn offline(cli: &Cli) -> Result<Exit, Failure> {
-    let world = world(cli);
-    if cli.output == Output::Json {
-        let (findings, exit) = match &world {
-            Ok(world) => (Findings::of_configuration(&world.config), Exit::Done),
-            Err(failure) => (Findings::of_failure(failure), failure.exit),
-        };
-        print(&findings.render(Output::Json, None, false, None))?;
-        return Ok(exit);
-    }
-    let config = world?.config;
-    for Complaint { message, hint } in config.warnings() {
-        let hint = hint.map_or_else(String::new, |it| format!("hint: {it}\n"));
-        print(&format!("warning: configuration: {message}\n{hint}"))?;
-    }
-    print("the configuration is good\n")?;
-    Ok(Exit::Done)
+fn offline(cli: &Cli, strict: bool) -> Result<Exit, Failure> {
+    let world = match world(cli) {
+        Ok(world) => world,
+        Err(failure) if cli.output == Output::Json => {
+            let findings = Findings::of_failure(&failure);
+            print(&findings.render(Output::Json, None, false, None))?;
+            return Ok(failure.exit);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let findings = check::offline(&world.config, world.clock.now());
+    print(&findings.render(cli.output, terminal_width(), stdout_colour(), None))?;
+    Ok(findings.exit(strict))
 }

@@ -9,6 +9,7 @@ mod finding;
 mod holds;
 mod hot;
 mod notify;
+mod offline;
 mod pair;
 mod patterns;
 mod unsubscribed;
@@ -21,7 +22,8 @@ use std::{
 };
 
 pub use account::policy;
-pub use finding::{Finding, Findings, Severity};
+pub use finding::{Finding, Findings, LookedAt, Severity};
+pub use offline::offline;
 
 use crate::{
     aws::{self, Definition, Kind, Operation, RegionClients},
@@ -82,10 +84,7 @@ pub async fn run(
     });
     let width = output::terminal_width();
     output::print(&findings.render(output, width, colour, policy.as_deref()))?;
-    Ok(match findings.failed(asked.strict) {
-        true => Exit::Failed,
-        false => Exit::Done,
-    })
+    Ok(findings.exit(asked.strict))
 }
 
 /// Finds everything that is wrong with the subscriptions, their alarms and the log table.
@@ -155,6 +154,7 @@ pub async fn examine(context: &Arc<Context>, scope: Scope) -> Findings {
     }
     Findings {
         all,
+        looked_at: LookedAt::All,
         streams: context.roster.len(),
         not_tried: account::not_tried(&context.config),
         unsubscribed,

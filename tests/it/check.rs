@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::world::{REGION, TABLE, World};
 
 mod faults;
+mod offline;
 
 const UP: &str = "orders-scale-up-alarm";
 const DOWN: &str = "orders-scale-down-alarm";

@@ -249,8 +249,10 @@ fn the_configuration_alone_is_told_in_both_forms() {
         &["warning", "`eu-west1` is not named", "is good"],
         &[],
     );
+    check(&format!("{odd} --strict"), 1, &["with 1 warning"], &[]);
     let odd = format!("{odd} --output json");
     check(&odd, 0, &["\"warnings\":1", "`eu-west1` is not named"], &[]);
+    check(&format!("{odd} --strict"), 1, &["\"warnings\":1"], &[]);
     let wrong = "--set log.retention_days=0 --set nonsense=1";
     let text = format!("check --offline --sandbox {wrong}");
     check(

@@ -9,7 +9,7 @@ use crate::{
     cli::Output,
     config::{Complaint, Config},
     output::{
-        error::{Failure, Report},
+        error::{Exit, Failure, Report},
         table::{and_more, counted, wrap},
     },
 };
@@ -81,9 +81,20 @@ impl Finding {
     }
 }
 
+/// What a check has looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LookedAt {
+    /// The configuration alone.
+    #[default]
+    Configuration,
+    /// What AWS has, too.
+    All,
+}
+
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
+    pub looked_at: LookedAt,
     pub all: Vec<Finding>,
     pub streams: usize,
     /// IAM actions that cannot be verified without modifying resources.
@@ -121,6 +132,15 @@ impl Findings {
         Self {
             all: failure.reports.iter().map(finding).collect(),
             ..Self::default()
+        }
+    }
+
+    /// The exit status: a failure if a finding keeps a stream from being scaled or, if `strict`, is
+    /// a warning.
+    pub fn exit(&self, strict: bool) -> Exit {
+        match self.failed(strict) {
+            true => Exit::Failed,
+            false => Exit::Done,
         }
     }
 
@@ -218,12 +238,22 @@ impl Findings {
         .filter(|(count, _)| *count > 0)
         .map(|(count, noun)| counted(count, noun))
         .collect();
-        let verdict = match counts.is_empty() {
-            true => "all is well".to_owned(),
-            false => counts.join(", "),
-        };
+        let counts = counts.join(", ");
         let streams = counted(self.streams, "stream");
-        format!("checked {streams}, their alarms and the log table: {verdict}")
+        match (self.looked_at, counts.as_str()) {
+            (LookedAt::Configuration, "") => "the configuration is good".to_owned(),
+            (LookedAt::Configuration, counts) => {
+                format!("the configuration is good, with {counts}")
+            }
+            (LookedAt::All, counts) => {
+                let verdict = if counts.is_empty() {
+                    "all is well"
+                } else {
+                    counts
+                };
+                format!("checked {streams}, their alarms and the log table: {verdict}")
+            }
+        }
     }
 
     /// Groups the findings that say the same about several subjects, the most serious first.

@@ -18,7 +18,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// How many starts of a window are looked at.
 const STARTS: usize = 12;
 
-/// What is wrong with the windows of a stream, which has `n` shards now, if that is known.
+/// What is wrong with the windows of a stream, which has `n` shards now, if that is known; without
+/// it, calls are counted from `min_shards`.
 pub fn of(
     subscription: &Subscription,
     label: &str,
@@ -85,6 +86,7 @@ fn too_many_calls(
 ) -> Option<Complaint> {
     let floor = window.floor?;
     let from = n.unwrap_or(subscription.min_shards);
+    let known = if n.is_some() { "" } else { "min_shards = " };
     let calls = steps(from, floor.max(from)).len();
     let next = window.next(now)?;
     let openings = starts(window, next - SignedDuration::from_secs(1));
@@ -92,7 +94,7 @@ fn too_many_calls(
     let a_day = calls * openings.count();
     (a_day > CALLS_PER_DAY).then(|| {
         let message = format!(
-            "asks for {floor} shards, which from {from} take {a_day} UpdateShardCount calls in a day; AWS allows {CALLS_PER_DAY}"
+            "asks for {floor} shards, which from {known}{from} take {a_day} UpdateShardCount calls in a day; AWS allows {CALLS_PER_DAY}"
         );
         let fix = "raise min_shards of the stream, let the window open less often, or ask AWS Support for more calls";
         (message, fix)
