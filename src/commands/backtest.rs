@@ -20,6 +20,7 @@ use std::{
     sync::Arc,
 };
 
+use autoscaler_core::glob::is_pattern;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -369,14 +370,16 @@ fn conclude(
 
 /// The name that was given, otherwise the name of the file.
 fn stream_name(args: &Backtest, file: &Path) -> Result<String, Failure> {
+    let wrong = |names: String| {
+        let text = format!("--demand has the demand of one stream, and --stream {names}");
+        let hint = "give the name of that stream, or leave out --stream";
+        Failure::new(Exit::Usage, Report::new(text).hint(hint))
+    };
     let given = match args.streams.names.as_slice() {
         [] => None,
+        [one] if is_pattern(one) => return Err(wrong(format!("{one} is a pattern"))),
         [one] => Some(one.clone()),
-        _ => {
-            let report =
-                Report::new("--demand has the demand of one stream, and --stream names several");
-            return Err(Failure::new(Exit::Usage, report));
-        }
+        _ => return Err(wrong("names several".to_owned())),
     };
     let stem = || {
         file.file_stem()

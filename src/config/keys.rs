@@ -296,6 +296,11 @@ macro_rules! stream_settings {
         }
 
         impl StreamSettings {
+            /// Those of a subscription.
+            pub(super) fn of(subscription: &Subscription) -> Self {
+                Self { $($field: subscription.$field),+ }
+            }
+
             pub(super) fn subscription(
                 self,
                 stream: Option<String>,

@@ -36,8 +36,10 @@ use self::{
     array::Array,
     check::Present,
     include::{Files, INCLUDE},
+    keys::StreamSettings,
     layers::{STREAMS, WINDOWS},
     problem::{Problems, wrong},
+    settings::Settings as _,
     streams::Streams,
 };
 pub use self::{
@@ -101,6 +103,11 @@ pub enum LogFormat {
 pub struct LogTable {
     pub table: String,
     pub retention_days: u32,
+}
+
+/// The keys of `[defaults]`, with the values that a subscription has.
+pub fn stream_keys(subscription: &Subscription) -> Vec<Key> {
+    StreamSettings::of(subscription).keys()
 }
 
 impl Config {

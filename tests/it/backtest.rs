@@ -1,6 +1,7 @@
 //! `backtest` as a process: rows, determinism, and what needs no demand.
 
 mod bounds;
+mod configured;
 mod ends;
 mod history;
 mod input;
@@ -44,7 +45,7 @@ fn backtest(folder: &Path, demand: &str, flags: &[&str]) -> Run {
         .args(["backtest", "--demand"])
         .arg(&file)
         .args(flags)
-        .env_remove("KINESIS_AUTOSCALER_CONFIG")
+        .env_clear()
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .output()
         .expect("the program runs");

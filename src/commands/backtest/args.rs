@@ -39,7 +39,8 @@ pub struct Backtest {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub shards: Option<u32>,
 
-    /// One more row, with another setting of the stream; several settings are separated by commas
+    /// One more row: the stream as it is configured (else the defaults) with another setting;
+    /// several settings are separated by commas
     #[arg(long, value_name = "KEY=VALUE")]
     pub variant: Vec<String>,
 

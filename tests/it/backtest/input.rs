@@ -30,7 +30,24 @@ fn wrong_input_is_told_with_its_place_and_a_hint() {
             1,
             "fewer than two periods",
         ),
-        (wave(), &["--variant", "min_shard=3"], 2, "min_shard"),
+        (
+            wave(),
+            &["--variant", "min_shard=3"],
+            2,
+            "error: --variant min_shard=3: min_shard: unknown key\nhint: did you mean `min_shards`?",
+        ),
+        (
+            wave(),
+            &["--variant", "memory=1y"],
+            2,
+            "error: --variant memory=1y: memory: ",
+        ),
+        (
+            wave(),
+            &["--variant", "min_shards=9,max_shards=8"],
+            2,
+            "max_shards=8: min_shards: min_shards is 9, above max_shards, which is 8",
+        ),
         (wave(), &["--variant", "fast"], 2, "--variant fast"),
         (wave(), &["--skew", "0.5"], 2, "--skew"),
         (wave(), &["--days", "3"], 2, "--days"),
@@ -39,6 +56,12 @@ fn wrong_input_is_told_with_its_place_and_a_hint() {
             &["--stream", "a", "--stream", "b"],
             2,
             "names several",
+        ),
+        (
+            wave(),
+            &["--stream", "or*"],
+            2,
+            "error: --demand has the demand of one stream, and --stream or* is a pattern\nhint: ",
         ),
     ] {
         let run = backtest(folder.path(), &demand, flags);
