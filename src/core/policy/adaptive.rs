@@ -76,19 +76,24 @@ impl Policy for Adaptive {
             let detail = format!("recent traffic cannot be read; the next step is {to} shards");
             return Verdict::Scale { to, detail };
         };
-        let most = n.saturating_mul(2);
-        let throttled = last.throttled(self.throttle_share)
-            && last.demand >= Demand::carried_by(n, Share::percent(50));
-        let needed = last.demand.shards_at(Share::percent(50));
-        let (to, why) = match throttled {
-            true => (most, format!("{} records were rejected", last.rejected)),
-            false => (
-                needed.max(n.saturating_add(1)).min(most),
-                "twice that is needed".to_owned(),
-            ),
+        let (demand, rejected) = (last.demand, last.rejected);
+        let half_full = demand >= Demand::carried_by(n, Share::percent(50));
+        let throttled = half_full && last.throttled(self.throttle_share);
+        let needed = demand.shards_at(Share::percent(50));
+        let least = match throttled {
+            true => n.saturating_mul(2),
+            false => n.saturating_add(1),
         };
-        let demand = last.demand;
-        let detail = format!("the last 3 minutes used {demand} of {n} shards, and {why}");
+        let mut detail = format!(
+            "the last 3 minutes used {demand} of {n} shards, which calls for {needed} at 50 % usage"
+        );
+        if needed < least {
+            detail += &match throttled {
+                true => format!("; {rejected} rejected records call for {least}"),
+                false => format!("; a scale-up adds at least one shard, to {least}"),
+            };
+        }
+        let to = needed.max(least);
         Verdict::Scale { to, detail }
     }
 
@@ -218,13 +223,19 @@ impl Adaptive {
     fn judge(&self, needs: &Needs, input: &Input) -> Verdict {
         let (n, now, peak) = (input.shards, input.now, needs.peak.demand());
         let half = n.div_ceil(2).max(1);
-        let need = half
-            .max(peak.shards_at(self.fill))
+        let needed = peak
+            .shards_at(self.fill)
             .max(needs.season.shards_at(SEASON_FILL));
+        let need = half.max(needed);
+        let limit = match needed < half {
+            true => format!(" (one call leaves at least {half})"),
+            false => String::new(),
+        };
         let allowed = self.allowed(n);
         let detail = format!(
             "the peak of {} shards at {} has faded to {peak}, and the next 6 h used up to {} before: \
-             {need} of {n} shards are needed, at most {allowed} save enough; {} calls are left today",
+             {needed} of {n} shards are needed{limit}, at most {allowed} save enough; {} calls are left \
+             today",
             needs.peak.source,
             at(input.history.start_of(needs.peak.index)),
             needs.season,

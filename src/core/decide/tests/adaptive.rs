@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{decided, known};
+use super::{concluded, decided, known};
 use crate::{
     alarm::{Alarm, GapFill, State},
     decide::decide,
@@ -260,6 +260,136 @@ fn a_week_of_100_times_the_traffic_grows_and_never_shrinks() {
         Some(Action::ScaleDown { to: 125 }),
         Reason::Alarm,
     );
+}
+
+#[test]
+fn a_scale_up_says_what_is_needed_and_what_limits_it() {
+    let used = |used: &str| format!("the last 3 minutes used {used} of 10 shards, which calls for");
+    for (what, traffic, max_shards, (to, wanted), says) in [
+        (
+            "twice the demand",
+            minutes(8.0, 0.0),
+            100,
+            (Some(16), 16),
+            format!("{} 16 at 50 % usage", used("8.00")),
+        ),
+        (
+            "exactly double",
+            minutes(10.0, 0.0),
+            100,
+            (Some(20), 20),
+            format!("{} 20 at 50 % usage", used("10.00")),
+        ),
+        (
+            "more than double",
+            minutes(15.0, 0.0),
+            100,
+            (Some(20), 30),
+            format!(
+                "{} 30 at 50 % usage; one call at most doubles the stream, to 20",
+                used("15.00")
+            ),
+        ),
+        (
+            "the cap below double",
+            minutes(15.0, 0.0),
+            12,
+            (Some(12), 30),
+            format!("{} 30 at 50 % usage; max_shards is 12", used("15.00")),
+        ),
+        (
+            "the cap below twice the demand",
+            minutes(8.0, 0.0),
+            12,
+            (Some(12), 16),
+            format!("{} 16 at 50 % usage; max_shards is 12", used("8.00")),
+        ),
+        (
+            "at the cap",
+            minutes(15.0, 0.0),
+            10,
+            (None, 30),
+            "asks for 30 shards; the stream has 10 and max_shards is 10; raise max_shards to let \
+             the stream grow"
+                .to_owned(),
+        ),
+        (
+            "less than it has",
+            minutes(3.0, 0.0),
+            100,
+            (Some(11), 11),
+            format!(
+                "{} 6 at 50 % usage; a scale-up adds at least one shard, to 11",
+                used("3.00")
+            ),
+        ),
+        (
+            "rejected records",
+            minutes(8.0, 10.0),
+            100,
+            (Some(20), 20),
+            format!(
+                "{} 16 at 50 % usage; 30 rejected records call for 20",
+                used("8.00")
+            ),
+        ),
+        (
+            "rejected records and the cap",
+            minutes(8.0, 10.0),
+            18,
+            (Some(18), 20),
+            format!(
+                "{} 16 at 50 % usage; 30 rejected records call for 20; max_shards is 18",
+                used("8.00")
+            ),
+        ),
+        (
+            "rejected records and more than double",
+            minutes(15.0, 10.0),
+            100,
+            (Some(20), 30),
+            format!(
+                "{} 30 at 50 % usage; one call at most doubles the stream, to 20",
+                used("15.00")
+            ),
+        ),
+    ] {
+        let bounded = Subscription {
+            max_shards,
+            ..adaptive()
+        };
+        let found = concluded(&bounded, &Trigger::Alarm, &up(10, traffic));
+        let detail = found.decision.detail();
+        let action = to.map(|to| Action::ScaleUp { to });
+        assert_eq!(found.decision.action(), action, "{what}: {detail}");
+        assert_eq!(found.wanted, Some(wanted), "{what}: {detail}");
+        assert!(detail.ends_with(&says), "{what}: {says:?} in {detail:?}");
+    }
+}
+
+#[test]
+fn a_scale_down_says_what_is_needed_also_where_one_call_leaves_more() {
+    for (used, to, says) in [
+        (
+            3.0,
+            6,
+            ": 6 of 10 shards are needed, at most 7 save enough; ",
+        ),
+        (
+            1.0,
+            5,
+            ": 2 of 10 shards are needed (one call leaves at least 5), at most 7 save enough; ",
+        ),
+    ] {
+        let decision = decided(&adaptive(), &down(10, week(used)));
+        let detail = decision.detail();
+        assert_eq!(
+            decision.action(),
+            Some(Action::ScaleDown { to }),
+            "{detail}"
+        );
+        assert!(detail.contains(says), "{says:?} in {detail:?}");
+    }
 }
 
 #[test]
