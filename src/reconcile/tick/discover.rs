@@ -385,8 +385,18 @@ impl Autoscaler {
             pattern: key(pattern),
             listed_at: self.listed_at(pattern),
             streams: self.patterns.discovery.of(id).cloned().unwrap_or_default(),
+            incomplete: self.incomplete(pattern),
         })
         .collect()
+    }
+
+    /// The streams of a pattern that lack an alarm.
+    fn incomplete(&self, pattern: &Pattern) -> BTreeMap<String, Timestamp> {
+        let account = self.context.aws.resolved(&pattern.settings.account);
+        let all = self.patterns.incomplete.iter();
+        let ours = all.filter(|((of, stream), _)| *of == account && pattern.matches(stream));
+        ours.map(|((_, stream), until)| (stream.clone(), *until))
+            .collect()
     }
 
     fn listed_at(&self, pattern: &Pattern) -> Option<Timestamp> {
@@ -411,6 +421,13 @@ impl Autoscaler {
             for stream in streams.filter(|stream| pattern.matches(stream)) {
                 self.patterns.discovery.add(id, stream);
             }
+            let account = context.aws.resolved(&pattern.settings.account);
+            let incomplete = known.map(|it| &it.incomplete).into_iter().flatten();
+            // A clock that was set back must not prolong it.
+            let incomplete = incomplete.filter(|(_, until)| **until <= after(now, INCOMPLETE_FOR));
+            let incomplete = incomplete.filter(|(stream, _)| pattern.matches(stream));
+            let incomplete = incomplete.map(|(it, until)| ((account.clone(), it.clone()), *until));
+            self.patterns.incomplete.extend(incomplete);
             let at = known.and_then(|it| it.listed_at).filter(|at| *at <= now);
             let mut groups = self.patterns.groups.keys();
             let account = &pattern.settings.account;

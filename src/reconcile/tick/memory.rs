@@ -191,6 +191,9 @@ pub(super) struct Discovered {
     /// When the alarms were listed last.
     pub listed_at: Option<Timestamp>,
     pub streams: BTreeSet<String>,
+    /// Streams that lack an alarm, and until when that is taken for granted.
+    #[serde(default)]
+    pub incomplete: BTreeMap<String, Timestamp>,
 }
 
 /// What an earlier process saved about subscriptions, by their keys.

@@ -56,6 +56,42 @@ async fn single_runs_list_the_alarms_once_in_each_audit_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn single_runs_do_not_ask_for_half_a_pair_again_and_again() {
+    let world = World::new();
+    let half = |name: &str| {
+        world.stream(name, 2);
+        world
+            .place
+            .delete_alarm(&format!("{name}-scale-down-alarm"));
+    };
+    half("prod-half");
+    let config = format!("audit_interval = \"1h\"\n{PROD}[[streams]]\nmatch = \"other-*\"\n");
+    assert!(streams(&run(&world, &config).await).is_empty());
+    // No listing has seen this one.
+    half("prod-late");
+    world.pass(minutes(1)).await;
+    for name in ["prod-half", "prod-late"] {
+        world.fire(name, "scale-up");
+    }
+    let first: u64 = run(&world, &config).await.api_calls.values().sum();
+    assert!(first > 1, "it looks for the other half of one: {first}");
+    for _ in 0..10 {
+        world.pass(minutes(1)).await;
+        let report = run(&world, &config).await;
+        assert!(
+            streams(&report).is_empty() && !report.failed(),
+            "{report:#?}"
+        );
+        one_poll(&report);
+    }
+    // After a while it may have become a pair.
+    world.place.pair("prod-late", 2);
+    world.pass(minutes(10)).await;
+    world.fire("prod-late", "scale-up");
+    acted(&run(&world, &config).await, "prod-late", "scale_up", 2, 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_run_waits_for_a_long_listing() {
     let world = World::new();
     for i in 0..1_200 {
