@@ -22,7 +22,7 @@ use crate::{
         self,
         error::{Exit, Failure, Report},
     },
-    reconcile::context::Context,
+    reconcile::{context::Context, tick::forget_pauses},
 };
 
 /// Who runs this command, as far as the environment shows.
@@ -56,6 +56,9 @@ pub async fn pause(
         let written = context.scaling_log.pause(pause).await;
         written.map_err(|error| unwritten("the pause cannot be written", error))?;
     }
+    if !context.dry_run {
+        forget_pauses(&context.config.state_dir);
+    }
     let lines = pauses
         .iter()
         .map(|pause| format!("{}; `{}` ends it sooner\n", sentence(pause), pause.resume()));
@@ -87,6 +90,9 @@ pub async fn resume(
     for pause in ended.iter().filter(|_| !context.dry_run) {
         let written = context.scaling_log.resume(&pause.of).await;
         written.map_err(|error| unwritten("the pause cannot be ended", error))?;
+    }
+    if !context.dry_run {
+        forget_pauses(&context.config.state_dir);
     }
     let mut lines: String = ended
         .iter()

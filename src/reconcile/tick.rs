@@ -41,6 +41,7 @@ use crate::{
 };
 use discover::Patterns;
 use memory::Memory;
+pub use memory::forget_pauses;
 use stream::StreamOutcome;
 use upkeep::Upkeep;
 use windows::{Windows, look_again};

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use autoscaler_sandbox::{Load, Pair, Traffic};
 use jiff::SignedDuration;
-use kinesis_autoscaler::reconcile::tick::Autoscaler;
+use kinesis_autoscaler::{
+    cli::{Cli, Command},
+    commands::pause,
+    reconcile::tick::Autoscaler,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, acted, held, named, of, tick};
@@ -265,4 +269,55 @@ async fn a_missing_alarm_fails_every_tick_and_every_run_until_it_is_there() {
     assert!(run().await.failed(), "the first run reads the pair");
     let second = run().await;
     assert!(second.failed(), "the second run knows of it: {second:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_single_run_on_the_host_knows_of_a_pause_and_of_its_end() {
+    const FLOOR: &str =
+        "windows = [{ at = \"2026-11-22T12:00:00Z\", for = \"2h\", min_shards = 6 }]\n";
+    for (direction, settings, action, to) in [
+        ("scale-up", "", "scale_up", 6),
+        ("scale-down", "", "scale_down", 2),
+        ("none", FLOOR, "scale_up", 6),
+    ] {
+        let world = World::new();
+        world.stream("orders", 4);
+        world.pass(minutes(10)).await;
+        if direction != "none" {
+            world.fire("orders", direction);
+        }
+        let config = format!("{}{settings}", named(&["orders"]));
+        let run = async || {
+            let mut once = world.start(&config).await;
+            once.resume(world.state.path());
+            let report = once.run_once(seconds(50), seconds(3600)).await;
+            once.save_state(world.state.path());
+            world.pass(SignedDuration::from_secs(2)).await;
+            report
+        };
+        let person = async |line: &str| {
+            let words = std::iter::once("kinesis-autoscaler").chain(line.split(' '));
+            let cli = Cli::try_from_args(words).expect("the flags are right");
+            let context = world.context(world.config(&config), false).await;
+            let done = match &cli.command {
+                Some(Command::Pause(args)) => pause::pause(&context, args, cli.output).await,
+                Some(Command::Resume(args)) => pause::resume(&context, args, cli.output).await,
+                other => panic!("{other:?}"),
+            };
+            done.expect("the table takes it");
+        };
+        person("pause orders --for 1h --reason test").await;
+        held(&run().await, "orders", "paused");
+        person("pause orders --for 2h --reason longer").await;
+        let report = run().await;
+        held(&report, "orders", "paused");
+        let detail = &of(&report, "orders").detail;
+        assert!(detail.ends_with(": longer"), "{direction}: {detail}");
+        let report = run().await;
+        held(&report, "orders", "paused");
+        let calls: u64 = report.api_calls.values().sum();
+        assert_eq!(calls, 1, "{direction}: the hold stands: {report:#?}");
+        person("resume orders").await;
+        acted(&run().await, "orders", action, 4, to);
+    }
 }

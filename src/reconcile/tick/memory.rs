@@ -205,6 +205,29 @@ pub(super) struct Kept {
     holds: BTreeMap<String, SavedHold>,
 }
 
+/// Has the next single run on this host judge anew what the last one found paused.
+pub fn forget_pauses(state_dir: &Path) {
+    let Some(mut saved) = read(state_dir) else {
+        return;
+    };
+    let is_paused = |_: &String, held: &mut SavedHold| held.reason == Reason::Paused;
+    let paused: Vec<String> = saved
+        .holds
+        .extract_if(.., is_paused)
+        .map(|(key, _)| key)
+        .collect();
+    if !paused.is_empty() {
+        // No alarm calls for a floor that the pause keeps back.
+        saved.overdue_streams.extend(paused);
+        write(state_dir, &saved);
+    }
+}
+
+fn read(state_dir: &Path) -> Option<Saved> {
+    let text = state_file::read(&state_dir.join(FILE)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 fn write(state_dir: &Path, saved: &Saved) -> bool {
     // Times, strings and numbers always serialize.
     let text = serde_json::to_string(saved).unwrap_or_default();
@@ -347,11 +370,7 @@ impl Memory {
     /// Its statement that nothing is open is removed from disk: if this process dies, the next one
     /// reads the scaling log itself.
     pub fn load(&mut self, state_dir: &Path, now: Timestamp) -> Kept {
-        let text = state_file::read(&state_dir.join(FILE));
-        let saved = text
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok());
-        let Some(mut saved): Option<Saved> = saved else {
+        let Some(mut saved) = read(state_dir) else {
             return Kept::default();
         };
         self.last_tick = Some(saved.last_tick).filter(|at| *at <= now);
