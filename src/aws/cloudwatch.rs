@@ -29,6 +29,7 @@ use self::history::History;
 use super::{
     Error, Operation, PreSendCheck,
     rate_limit::RateLimiters,
+    shared_read::SharedRead,
     text::clean,
     unknown_fields::{KnownFields, UnknownFields},
 };
@@ -50,6 +51,8 @@ pub struct CloudWatch {
     limiters: RateLimiters,
     known_fields: KnownFields,
     history: History,
+    /// Whether any mute rule is active.
+    has_mute_rules: SharedRead<bool>,
 }
 
 /// An alarm with everything that a rewrite has to keep.
@@ -81,6 +84,7 @@ impl CloudWatch {
             limiters,
             known_fields,
             history: History::default(),
+            has_mute_rules: SharedRead::default(),
         }
     }
 

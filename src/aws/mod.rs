@@ -16,6 +16,7 @@ mod meter;
 mod pre_send_check;
 mod rate_limit;
 mod shard_room;
+mod shared_read;
 mod sns;
 mod text;
 mod transport;
@@ -39,6 +40,7 @@ pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
 pub use shard_room::Room;
+pub use shared_read::SharedRead;
 pub use sns::Topic;
 pub use transport::{Transport, TransportError};
 

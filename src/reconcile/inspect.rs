@@ -149,7 +149,7 @@ impl Reader<'_> {
         let alarm = self.subscription.alarms.of(direction);
         let cloudwatch = &self.context.clients_of(self.subscription).cloudwatch;
         let (rules, pauses) = tokio::join!(
-            in_time(direction, cloudwatch.active_mute_rules(alarm)),
+            in_time(direction, cloudwatch.active_mute_rules(alarm, self.now)),
             in_time(direction, self.pauses(facts)),
         );
         let (rules, mute_rules_unread) = match rules {

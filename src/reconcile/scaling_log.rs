@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::reconcile::spool::{Spool, SpoolError};
 
 use crate::{
-    aws::{self, Condition, Kind, Table, Value, Write},
+    aws::{self, Condition, Kind, SharedRead, Table, Value, Write},
     config::Config,
 };
 use autoscaler_core::datetime::format_datetime;
@@ -54,8 +54,8 @@ pub struct ScalingLog {
     open: Mutex<BTreeMap<String, Scaling>>,
     /// The pauses as they were read last.
     paused: Mutex<Vec<Pause>>,
-    /// When streams last read the pauses together.
-    pauses_read_at: tokio::sync::Mutex<Option<Timestamp>>,
+    /// The same, as the streams of a tick share them.
+    shared_pauses: SharedRead<Vec<Pause>>,
     retention: SignedDuration,
     host: String,
     sequence: AtomicU64,
@@ -94,7 +94,7 @@ impl ScalingLog {
             spool: Mutex::new(spool),
             open: Mutex::new(open),
             paused: Mutex::default(),
-            pauses_read_at: tokio::sync::Mutex::default(),
+            shared_pauses: SharedRead::default(),
             retention,
             host,
             sequence: AtomicU64::new(0),

@@ -106,7 +106,9 @@ impl HttpConnector for Muted {
         assert!(request.uri().ends_with("/operation/ListAlarmMuteRules"));
         let body = request.body().bytes().expect("it is in memory");
         let body = String::from_utf8_lossy(body);
-        assert!(body.contains(UP) && body.contains("ACTIVE"), "{body}");
+        assert!(body.contains("ACTIVE"), "{body}");
+        // One page tells whether any rule is active; those of the alarm are read to the end.
+        assert!(body.contains(UP) || !body.contains("page 2"), "{body}");
         let mut reply = Encoder::new(Vec::new());
         reply.begin_map().str("AlarmMuteRuleSummaries").array(1);
         reply.begin_map().str("AlarmMuteRuleArn");
@@ -138,7 +140,10 @@ async fn active_mute_rules_are_read_with_their_end() {
     let config = world.config(&named(&["orders"]));
     let aws = Aws::connect(&config, transport).await.expect("a Region");
     let (_, clients) = aws.all_clients().next().expect("a Region");
-    let rules = clients.cloudwatch.active_mute_rules(UP).await;
+    let rules = clients
+        .cloudwatch
+        .active_mute_rules(UP, world.clock.now())
+        .await;
     let rule = |name: &str, until: Option<&str>| MuteRule {
         name: name.to_owned(),
         until: until.map(|at| at.parse().expect("a time")),

@@ -102,6 +102,36 @@ async fn mute_rules_are_asked_for_only_when_the_stream_is_about_to_be_scaled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn streams_ask_together_whether_any_mute_rule_is_active() {
+    for (muted, calls) in [(None, 1), (Some("s3"), 1 + 20)] {
+        let world = World::new();
+        let names: Vec<String> = (0..20).map(|n| format!("s{n}")).collect();
+        for name in &names {
+            world.stream(name, 4);
+        }
+        world.pass(MINUTE * 10).await;
+        for name in &names {
+            world.fire(name, "scale-up");
+        }
+        if let Some(name) = muted {
+            let alarm = format!("{name}-scale-up-alarm");
+            let now = world.clock.now();
+            world.place.mute("night", &[&alarm], now, WAIT);
+        }
+        world.sandbox.reset_calls();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let report = tick(&mut world.start(&named(&names)).await).await;
+        assert_eq!(asked(&world), calls, "muted: {muted:?}");
+        for name in names {
+            match muted == Some(name) {
+                true => held(&report, name, "muted"),
+                false => acted(&report, name, "scale_up", 4, 6),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_right_to_read_mute_rules_stops_no_scaling() {
     for (direction, action, to) in [("scale-up", "scale_up", 6), ("scale-down", "scale_down", 2)] {
         let world = firing(direction).await;

@@ -20,15 +20,27 @@ pub struct MuteRule {
 
 impl CloudWatch {
     /// Reads the mute rules that mute `alarm` now (ListAlarmMuteRules).
-    pub async fn active_mute_rules(&self, alarm: &str) -> Result<Vec<MuteRule>, Error> {
-        self.mute_rules(Some(alarm)).await
+    ///
+    /// Whether any rule of the account is active is asked first, once a second: few accounts have
+    /// one, so that in a storm one call does for all streams.
+    pub async fn active_mute_rules(
+        &self,
+        alarm: &str,
+        now: Timestamp,
+    ) -> Result<Vec<MuteRule>, Error> {
+        match self.has_active_mute_rules(now).await? {
+            true => self.mute_rules(Some(alarm)).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     /// Whether any mute rule of the account mutes something now.
-    pub async fn has_active_mute_rules(&self) -> Result<bool, Error> {
-        Ok(!self.mute_rules(None).await?.is_empty())
+    pub async fn has_active_mute_rules(&self, now: Timestamp) -> Result<bool, Error> {
+        let read = async { Ok(!self.mute_rules(None).await?.is_empty()) };
+        self.has_mute_rules.get(now, read).await
     }
 
+    /// The active rules of an alarm, or else some of all that are active.
     async fn mute_rules(&self, alarm: Option<&str>) -> Result<Vec<MuteRule>, Error> {
         let mut found = Vec::new();
         let mut next = None;
@@ -44,7 +56,8 @@ impl CloudWatch {
                 .map_err(|error| Error::from_sdk(Operation::ListAlarmMuteRules, error))?;
             found.extend(reply.alarm_mute_rule_summaries().iter().map(MuteRule::read));
             next = reply.next_token.filter(|token| !token.is_empty());
-            if next.is_none() {
+            let is_enough = alarm.is_none() && !found.is_empty();
+            if next.is_none() || is_enough {
                 return Ok(found);
             }
         }

@@ -143,7 +143,11 @@ pub async fn clients(
     }
     if let Some(first) = streams.first() {
         let alarm = &first.subscription.alarms.scale_up;
-        if let Err(error) = clients.cloudwatch.active_mute_rules(alarm).await {
+        if let Err(error) = clients
+            .cloudwatch
+            .active_mute_rules(alarm, context.clock.now())
+            .await
+        {
             trouble.note(account, region, &error, "");
         }
     }

@@ -282,9 +282,10 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
 /// The mute rules of each subscription's alarms. Where no rule is active in an account, which one
 /// call tells, nothing else is asked; where they cannot be read, no tick can read them either.
 async fn mute_rules(context: &Arc<Context>) -> BTreeMap<SubscriptionId, Vec<Constraint>> {
+    let now = context.clock.now();
     let mut ids = Vec::new();
     for (account, clients) in context.aws.all_clients() {
-        let active = clients.cloudwatch.has_active_mute_rules().await;
+        let active = clients.cloudwatch.has_active_mute_rules(now).await;
         if active.unwrap_or(false) {
             let ours = |id: &SubscriptionId| context.subscription(*id).account == *account;
             ids.extend(context.subscription_ids().filter(ours));
@@ -298,7 +299,7 @@ async fn mute_rules(context: &Arc<Context>) -> BTreeMap<SubscriptionId, Vec<Cons
             let mut found = Vec::new();
             for direction in [Direction::Up, Direction::Down] {
                 let alarm = subscription.alarms.of(direction);
-                let rules = cloudwatch.active_mute_rules(alarm).await;
+                let rules = cloudwatch.active_mute_rules(alarm, now).await;
                 let rules = rules.unwrap_or_default();
                 let muted = rules
                     .iter()

@@ -1,14 +1,11 @@
 //! Pauses as items of the scaling log's table, under a hash key that no stream's name can be.
 
-use std::time::Duration;
-
 use autoscaler_core::{
     constraints::Hold,
     datetime::{format_datetime, parse_datetime},
     pause::{Pause, Paused},
 };
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::{ScalingLog, lock};
 use crate::aws::{self, HASH_KEY, Item, RANGE_KEY, TTL_ATTRIBUTE, Value, Write};
@@ -19,8 +16,6 @@ const PAUSE: &str = "#pause";
 const ALL: &str = "*";
 /// Every range key is at least this.
 const FIRST: &str = "!";
-/// For how long a read of the pauses is shared.
-const SHARED_FOR: Duration = Duration::from_secs(1);
 
 impl ScalingLog {
     /// The pauses that have not ended at `now`, of every stream.
@@ -33,21 +28,10 @@ impl ScalingLog {
         Ok(pauses)
     }
 
-    /// The same, where one read serves all that ask within a second: in a storm each stream asks,
-    /// and the pauses are in one partition of the table.
+    /// The same, where one read serves all that ask within a second: the pauses are in one partition
+    /// of the table.
     pub async fn shared_pauses(&self, now: Timestamp) -> Result<Vec<Pause>, aws::Error> {
-        // Behind a slow read nobody waits: each reads on its own.
-        let Ok(mut read_at) = timeout(SHARED_FOR, self.pauses_read_at.lock()).await else {
-            return self.pauses(now).await;
-        };
-        // After a step of the clock backwards they are read again.
-        let is_recent =
-            |at: Timestamp| at <= now && now.duration_since(at).unsigned_abs() < SHARED_FOR;
-        if !read_at.is_some_and(is_recent) {
-            self.pauses(now).await?;
-            *read_at = Some(now);
-        }
-        Ok(self.known_pauses(now))
+        self.shared_pauses.get(now, self.pauses(now)).await
     }
 
     /// The same, as they were read last.
