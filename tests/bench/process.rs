@@ -5,7 +5,7 @@
 //! alone.
 
 use std::{
-    fs,
+    env, fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -36,24 +36,35 @@ const STREAMS: usize = 10_000;
 const QUOTAS: &str = "[quotas]\ndescribe_alarms = 1000\nput_metric_alarm = 1000\n\
     set_alarm_state = 1000\ndescribe_stream_summary = 1000\nupdate_shard_count = 1000\n";
 
+/// `cargo bench --bench process -- storm` measures the storms alone.
 fn main() {
-    // First, while this process has no memory to use again.
-    reading();
+    let filter = env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"));
+    let wanted = |part: &str| filter.as_deref().is_none_or(|filter| filter == part);
+    if wanted("reading") {
+        // First, while this process has no memory to use again.
+        reading();
+    }
     let bytes = fs::metadata(BINARY).expect("it was built").len();
     println!("binary: {:.1} MiB", bytes as f64 / 1_048_576.0);
-    for streams in [1, 100, 1_000, STREAMS] {
-        idle("subscriptions", streams, &named(streams));
+    if wanted("idle") {
+        for streams in [1, 100, 1_000, STREAMS] {
+            idle("subscriptions", streams, &named(streams));
+        }
+        idle("discovered streams", STREAMS, DISCOVERED);
     }
-    idle("discovered streams", STREAMS, DISCOVERED);
-    // A short run says little.
-    for (streams, runs) in [(100, 9), (1_000, 3), (STREAMS, 1)] {
-        let mut figures: Vec<Storm> = (0..runs).map(|_| storm(streams)).collect();
-        figures.sort_by_key(|run| run.cpu);
-        let Storm { cpu, memory, calls } = figures[runs / 2];
-        println!(
-            "storm, {streams:>6} of {streams} streams scale up: {cpu:.2?} of CPU (the median of {runs}), {:.2?} a stream; {calls} calls; at most {memory:.0} MiB resident",
-            cpu / u32::try_from(streams).expect("few"),
-        );
+    if wanted("storm") {
+        // A short run says little.
+        for (streams, runs) in [(100, 9), (1_000, 3), (STREAMS, 3)] {
+            let mut figures: Vec<Storm> = (0..runs).map(|_| storm(streams)).collect();
+            figures.sort_by_key(|run| run.cpu);
+            let Storm { cpu, memory, calls } = figures[runs / 2];
+            println!(
+                "storm, {streams:>6} of {streams} streams scale up: {cpu:.2?} of CPU (the median of {runs}), {:.2?} a stream; {calls} calls; at most {memory:.0} MiB resident",
+                cpu / u32::try_from(streams).expect("few"),
+            );
+        }
     }
 }
 
