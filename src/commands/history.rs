@@ -3,6 +3,7 @@
 
 mod axis;
 mod csv;
+mod external;
 mod plot;
 mod read;
 mod series;
@@ -31,6 +32,7 @@ use autoscaler_core::{
     scaling::{self, Scaling, UnreadableRow},
 };
 
+pub use external::External;
 pub use read::read;
 pub use series::region;
 
@@ -85,6 +87,8 @@ pub struct Log {
     pub rows: Vec<Scaling>,
     /// Rows of other programs of which only the key could be read.
     pub unreadable: Vec<UnreadableRow>,
+    /// Reshardings that no row explains, oldest first for each stream.
+    pub external: Vec<External>,
     /// The pauses in force of the streams that are shown.
     pub pauses: Vec<Pause>,
     /// The streams whose rows could not be read.
@@ -186,6 +190,7 @@ impl Log {
             "until": self.until,
             "scalings": self.all_rows(),
             "unreadable": self.unreadable.len(),
+            "not_by_us": self.external,
             "pauses": self.pauses.iter().map(pause::json).collect::<Vec<_>>(),
         })
         .to_string()

@@ -26,6 +26,7 @@ use crate::{
 };
 use autoscaler_core::{
     constraints::{Constraint, Hold, InForce, Limit, Source},
+    external::ExternalResharding,
     scaling::Scaling,
     window::Window,
 };
@@ -103,6 +104,9 @@ pub struct Row {
     pub last_scaling: Option<LastScaling>,
     /// Those of the last day, newest first.
     pub scalings: Vec<LastScaling>,
+    /// Reshardings that others have made since the oldest of these, oldest first.
+    #[serde(rename = "not_by_us")]
+    pub external: Vec<ExternalResharding>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
     pub scalings_left: Option<usize>,
     /// Rows of the last 24 h whose shard counts could not be read; they count toward the limit.

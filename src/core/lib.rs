@@ -14,6 +14,7 @@ pub mod constraints;
 pub mod datetime;
 pub mod decide;
 pub mod decision;
+pub mod external;
 pub mod facts;
 pub mod glob;
 pub mod limits;

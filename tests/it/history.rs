@@ -404,6 +404,8 @@ const IN_BERLIN: &str = "\
 TIME                       STREAM  SHARDS  WHY
 2026-11-21 10:00:00+01:00  orders  4 -> 8  refused: up, LimitExceededException:
                                            too many
+2026-11-21 10:00:00+01:00  orders  3 -> 4  not by us, between 2026-11-20
+                                           10:00:00+01:00 and this time
 2026-11-20 10:00:00+01:00  orders  6 -> 3  down, manual, said \"quiet, please\"
 2026-11-18 10:00:00+01:00  orders  4 -> 6  up, alarm
 2026-11-17 02:02:03+01:00  orders  2 -> 4  up
@@ -420,8 +422,34 @@ shards of orders
   +----------------+---------------------+---------------------+----------------
                    11-17                 11-19                 11-21
 
-4 scalings of 1 stream since 2026-11-15 13:00:00+01:00: 2 up, 1 down, 1 refused
+4 scalings of 1 stream since 2026-11-15 13:00:00+01:00: 2 up, 1 down, 1 refused;
+1 resharding not by us
 ";
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_count_that_no_row_explains_is_not_by_us() {
+    let world = week();
+    // A stream of the same name in another Region, whose counts have nothing to do with these.
+    let mut elsewhere = ours("orders", "2026-11-20T10:00:00.000000+0000", 30, 40, &[]);
+    let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
+    elsewhere["stream_arn"] = json!({ "S": arn });
+    put(&world, elsewhere);
+    let log = history(&world, &named(&["orders", "clicks"]), None).await;
+    let log = log.expect("the log");
+    let json: Value = serde_json::from_str(&log.to_json()).expect("JSON");
+    let expected = json!([{
+        "stream": "orders",
+        "region": "eu-west-1",
+        "shards_before": 3,
+        "shards_after": 4,
+        "earliest": "2026-11-20T09:00:00Z",
+        "latest": "2026-11-21T09:00:00Z",
+    }]);
+    assert_eq!(json["not_by_us"], expected);
+    let text = log.to_text(None, false);
+    let line = "2026-11-21 09:00:00  orders (eu-west-1)  3 -> 4    not by us, between 2026-11-20 09:00:00 and this time";
+    assert!(text.contains(line), "{text}");
+}
 
 #[tokio::test(start_paused = true)]
 async fn times_are_shown_in_a_zone_of_ones_own() {

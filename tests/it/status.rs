@@ -182,6 +182,51 @@ async fn a_row_has_usage_alarms_last_scaling_and_what_is_left_of_the_day() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_count_that_no_row_explains_is_not_by_us() {
+    let world = World::new();
+    for name in ["ours", "theirs", "undone"] {
+        world.stream(name, 4);
+    }
+    for (name, from, to) in [("ours", 2, 4), ("theirs", 5, 10), ("undone", 8, 10)] {
+        let row = log_row(name, "2026-11-22T02:00:00.000000+0000", from, to);
+        world.place.put_item(TABLE, row).expect("a row");
+    }
+    let row = log_row("undone", "2026-11-22T03:00:00.000000+0000", 5, 4);
+    world.place.put_item(TABLE, row).expect("a row");
+    world.pass(SignedDuration::from_mins(10)).await;
+    let status = status(&world, &named(&["ours", "theirs", "undone"])).await;
+    let now = status.at;
+    let text = status.to_text(None);
+    for (name, note) in [
+        ("ours", None),
+        (
+            "theirs",
+            Some(format!("10 -> 4 between 2026-11-22T02:00:00Z and {now}")),
+        ),
+        (
+            "undone",
+            Some("10 -> 5 between 2026-11-22T02:00:00Z and 2026-11-22T03:00:00Z".to_owned()),
+        ),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let line = line.unwrap_or_else(|| panic!("{name} is missing: {text}"));
+        let told = line.split("; not by us: ").nth(1);
+        let told = told.map(|told| told.split("; ").next().unwrap_or_default().to_owned());
+        assert_eq!(told, note, "{name}: {text}");
+    }
+    assert!(
+        text.contains("hint: something other than the autoscaler has resharded"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&status.to_json()).expect("JSON");
+    let theirs = &json["streams"][1]["not_by_us"][0];
+    assert_eq!(
+        (&theirs["shards_before"], &theirs["shards_after"]),
+        (&json!(10), &json!(4))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_is_a_row_with_its_error() {
     let world = World::new();
     world.stream("good", 2);

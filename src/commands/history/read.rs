@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{Log, Span};
+use super::{Log, Span, external};
 use crate::{
     aws::{self, Kind},
     config::nearest,
@@ -46,6 +46,7 @@ pub async fn read(
         until,
         rows: Vec::new(),
         unreadable: Vec::new(),
+        external: Vec::new(),
         pauses: Vec::new(),
         failed: Vec::new(),
     };
@@ -92,6 +93,7 @@ pub async fn read(
         let key = |row: &Scaling| (row.stream_name.clone(), row.stream_arn.clone());
         b.at.cmp(&a.at).then_with(|| key(a).cmp(&key(b)))
     });
+    log.external = external::all(&log, context.clock.now());
     Ok(log)
 }
 

@@ -28,11 +28,10 @@ pub(super) fn account(stream_arn: &str) -> Option<&str> {
     stream_arn.split(':').nth(4).filter(|it| !it.is_empty())
 }
 
-/// One series for each stream that has rows, ordered by name.
+/// The rows of each stream, oldest first, by its name and, where several have that name, its ARN.
 ///
-/// Streams with one name in several Regions or accounts have a series each. Rows without an ARN
-/// belong to the only stream with that name, or have a series of their own.
-pub(super) fn all(log: &Log) -> Vec<Series> {
+/// Rows without an ARN belong to the only stream with that name, or stand by themselves.
+pub(super) fn rows_by_stream(log: &Log) -> BTreeMap<(&str, &str), Vec<&Scaling>> {
     let mut arns: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for row in log.rows.iter().filter(|row| !row.stream_arn.is_empty()) {
         arns.entry(&row.stream_name)
@@ -49,6 +48,13 @@ pub(super) fn all(log: &Log) -> Vec<Series> {
         };
         rows.entry((&row.stream_name, arn)).or_default().push(row);
     }
+    rows
+}
+
+/// One series for each stream that has rows, ordered by name; streams with one name in several
+/// Regions or accounts have a series each.
+pub(super) fn all(log: &Log) -> Vec<Series> {
+    let rows = rows_by_stream(log);
     let named = rows.keys().map(|(name, arn)| Named {
         stream: name,
         region: region(arn),

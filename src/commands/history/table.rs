@@ -1,6 +1,6 @@
 //! The scaling log as a table.
 
-use super::{Log, Row, series};
+use super::{External, Log, Row, series};
 use crate::output::{
     names::{Named, distinct_names},
     table::{self, counted},
@@ -10,6 +10,7 @@ use autoscaler_core::{
     alarm::Direction,
     scaling::{Outcome, Scaling},
 };
+use jiff::Timestamp;
 
 pub(super) fn text(log: &Log, width: Option<u16>, times: &Times) -> String {
     let rows = log.all_rows();
@@ -18,21 +19,27 @@ pub(super) fn text(log: &Log, width: Option<u16>, times: &Times) -> String {
         region: row.region,
         account: row.account,
     });
-    let names = distinct_names(&named.collect::<Vec<_>>());
+    let named = named.chain(log.external.iter().map(External::named));
+    let mut names = distinct_names(&named.collect::<Vec<_>>()).into_iter();
     let count = |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |it| it.to_string());
-    let cells: Vec<[String; 4]> = rows
-        .iter()
-        .zip(names)
-        .map(|(row, name)| {
-            let (before, after) = (count(row.shards_before), count(row.shards_after));
-            [
-                row.at.map_or_else(|| "?".to_owned(), |at| times.column(at)),
-                name,
-                format!("{before} -> {after}"),
-                why(row),
-            ]
-        })
-        .collect();
+    let mut lines: Vec<(Option<Timestamp>, [String; 4])> = Vec::new();
+    lines.extend(rows.iter().zip(names.by_ref()).map(|(row, name)| {
+        let (before, after) = (count(row.shards_before), count(row.shards_after));
+        let cells = [
+            row.at.map_or_else(|| "?".to_owned(), |at| times.column(at)),
+            name,
+            format!("{before} -> {after}"),
+            why(row),
+        ];
+        (row.at, cells)
+    }));
+    lines.extend(log.external.iter().zip(names).map(|(external, name)| {
+        let latest = external.resharding.latest;
+        (Some(latest), external.cells(name, times))
+    }));
+    // A stable sort: below the row that shows the count which others have set.
+    lines.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let cells: Vec<[String; 4]> = lines.into_iter().map(|(_, cells)| cells).collect();
     if cells.is_empty() {
         return String::new();
     }
@@ -93,8 +100,12 @@ pub(super) fn summary(log: &Log, times: &Times) -> String {
     ];
     let parts = parts.iter().filter(|(n, _)| *n > 0);
     let parts: Vec<String> = parts.map(|(n, what)| format!("{n} {what}")).collect();
+    let external = match log.external.len() {
+        0 => String::new(),
+        n => format!("; {} not by us", counted(n, "resharding")),
+    };
     format!(
-        "{} of {} since {since}: {}{unreadable}",
+        "{} of {} since {since}: {}{external}{unreadable}",
         counted(log.rows.len(), "scaling"),
         counted(series::all(log).len(), "stream"),
         parts.join(", ")

@@ -29,11 +29,12 @@ use autoscaler_core::{
     datetime::after,
     decide::{Inquiry, calls_left, in_force, rejected_at_low_usage},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
-    facts::{Facts, Fetched, StreamStatus, Traffic},
+    external::{ExternalResharding, external_reshardings},
+    facts::{Facts, Fetched, StreamStatus, StreamSummary, Traffic},
     limits::PAIRS_PER_CALL,
     pause::Pause,
     reason::Reason,
-    scaling::{Outcome, Scaling},
+    scaling::{Outcome, RecentScalings, Scaling},
     subscription::{Account, Subscription, SubscriptionId},
     trigger::Trigger,
 };
@@ -43,6 +44,10 @@ const AT_ONCE: usize = 32;
 /// What a person can do about a stream that has used its calls of the day.
 const RAISE_DAILY_LIMIT: &str = "AWS Support raises the limit of 10 UpdateShardCount calls per stream in 24 h on request; \
     until a slot frees, no tool can reshard the stream by UpdateShardCount";
+
+/// What a person can do about reshardings that others make.
+const IGNORE_SHARD_COUNT: &str = "something other than the autoscaler has resharded a stream; a pipeline that sets \
+    shard counts should ignore them (README, With Terraform or CDK)";
 
 /// What was read of one subscription, and what could not be.
 #[derive(Debug, Default)]
@@ -145,6 +150,9 @@ pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
         .any(|row| row.reason == Reason::DailyLimit.code())
     {
         hints.insert(RAISE_DAILY_LIMIT.to_owned());
+    }
+    if streams.iter().any(|row| !row.external.is_empty()) {
+        hints.insert(IGNORE_SHARD_COUNT.to_owned());
     }
     Status {
         at: now,
@@ -434,6 +442,7 @@ async fn row(
         .scalings
         .as_ref()
         .filter(|recent| recent.unread.is_none());
+    let external = external(recent, newest.as_ref(), stream, now);
     let rows = recent.map(|recent| &recent.scalings);
     let scalings = rows.into_iter().flatten().rev().map(LastScaling::from);
     let scalings: Vec<LastScaling> = scalings.collect();
@@ -478,6 +487,7 @@ async fn row(
         next_window: None,
         last_scaling: last,
         scalings,
+        external,
         scalings_left: recent.map(|recent| calls_left(recent.calls(), now)),
         unreadable_rows: recent.map_or(0, |recent| recent.unreadable.len()),
         policy: subscription.policy.name(),
@@ -495,6 +505,23 @@ async fn row(
         log_error: errors.get(&Fact::Scalings).map(ToString::to_string),
         metrics_error: errors.get(&Fact::Traffic).map(ToString::to_string),
     }
+}
+
+/// The reshardings of a stream that others made, by the rows of the log that were read.
+fn external(
+    recent: Option<&RecentScalings>,
+    newest: Option<&Scaling>,
+    stream: Option<&StreamSummary>,
+    now: Timestamp,
+) -> Vec<ExternalResharding> {
+    let Some((recent, stream)) = recent.zip(stream).filter(|(_, it)| !it.on_demand) else {
+        return Vec::new();
+    };
+    let rows = newest.into_iter().chain(&recent.scalings);
+    let unreadable: Vec<_> = recent.unreadable.iter().collect();
+    let is_active = stream.status == StreamStatus::Active;
+    let current = is_active.then_some(stream.open_shards);
+    external_reshardings(rows, &unreadable, current, now)
 }
 
 fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {

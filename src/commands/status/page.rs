@@ -108,6 +108,8 @@ fn lines(row: &Row, now: Timestamp) -> Vec<(&'static str, String)> {
         lines.extend(under(label, words));
     }
     lines.extend(under("scalings", scalings(row)));
+    let external = row.external.iter().rev().take(SCALINGS);
+    lines.extend(under("not by us", external.map(render::between).collect()));
     let unread = [("log", &row.log_error), ("metrics", &row.metrics_error)];
     for (what, error) in unread {
         let line = |error| ("error", format!("the {what} cannot be read: {error}"));

@@ -10,12 +10,14 @@ use crate::{
     commands::hot_shard,
     output::{
         names::{Named, distinct_names},
-        table::{self, bar, counted, percent, wrap},
+        table::{self, and_more, bar, counted, percent, wrap},
         times::Times,
     },
     reconcile::lease::{Host, Role},
 };
-use autoscaler_core::{datetime::at, limits::CALLS_PER_DAY, subscription::Policy};
+use autoscaler_core::{
+    datetime::at, external::ExternalResharding, limits::CALLS_PER_DAY, subscription::Policy,
+};
 
 /// Narrower than this, everything stands below the stream's name.
 const NARROW: usize = 64;
@@ -293,7 +295,40 @@ fn notes(row: &Row) -> String {
             counted(n, "row")
         ),
     };
-    fix(row) + &unevaluated(row) + &unreadable + &rejected(row) + &policy(row) + &constraints(row)
+    let parts = [
+        fix(row),
+        unevaluated(row),
+        unreadable,
+        external(row),
+        rejected(row),
+        policy(row),
+        constraints(row),
+    ];
+    parts.concat()
+}
+
+/// `; not by us: 10 -> 4 between 2026-11-26T06:00:00Z and 2026-11-26T07:00:00Z`: the newest one.
+fn external(row: &Row) -> String {
+    let Some((newest, others)) = row.external.split_last() else {
+        return String::new();
+    };
+    let more = and_more(others.len());
+    format!("; not by us: {}{more}", between(newest))
+}
+
+/// `10 -> 4 between … and …`.
+pub(super) fn between(external: &ExternalResharding) -> String {
+    let ExternalResharding {
+        from,
+        to,
+        earliest,
+        latest,
+    } = external;
+    format!(
+        "{from} -> {to} between {} and {}",
+        at(*earliest),
+        at(*latest)
+    )
 }
 
 /// `; orders-scale-up-alarm is in PARTIAL_DATA: …`: its state cannot be relied on.
