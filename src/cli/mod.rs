@@ -115,7 +115,7 @@ and the second, when the table is ACTIVE, for
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// Configuration file [default: /etc/kinesis-autoscaler/config.toml]
-    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Run one tick and exit
@@ -123,7 +123,7 @@ pub struct Cli {
     pub once: bool,
 
     /// Do everything but writes; print what would be done, and why
-    #[arg(long, global = true, help_heading = GLOBAL)]
+    #[arg(short = 'n', long, global = true, help_heading = GLOBAL)]
     pub dry_run: bool,
 
     /// Use an embedded AWS: a few streams under simulated load
@@ -131,7 +131,7 @@ pub struct Cli {
     pub sandbox: bool,
 
     /// Form of standard output: text or json (history, backtest: csv too)
-    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     #[arg(value_name = "FORM", hide_possible_values = true)]
     pub output: Output,
 
@@ -220,7 +220,7 @@ pub enum Command {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Streams {
     /// This stream only; `*` and `?` match any letters. Can be repeated
-    #[arg(id = "stream", long = "stream", value_name = "NAME")]
+    #[arg(id = "stream", short, long = "stream", value_name = "NAME")]
     pub names: Vec<String>,
 }
 

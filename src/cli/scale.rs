@@ -26,7 +26,7 @@ pub struct Scale {
     pub wait: bool,
 
     /// Do not ask
-    #[arg(long)]
+    #[arg(short, long)]
     pub yes: bool,
 
     /// Why, for the scaling log

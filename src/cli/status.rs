@@ -31,7 +31,7 @@ pub struct Status {
     pub problems: bool,
 
     /// Read it again and again, as every 10s, until Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = interval)]
+    #[arg(short, long, value_name = "TIME", value_parser = interval)]
     pub watch: Option<Duration>,
 
     #[command(flatten)]

@@ -54,6 +54,27 @@ fn flags_parse() {
 }
 
 #[test]
+fn short_flags_mean_the_same_as_long_ones() {
+    for (short, long) in [
+        (
+            "--once -n -c a.toml -o json",
+            "--once --dry-run --config a.toml --output json",
+        ),
+        ("-q status", "--quiet status"),
+        (
+            "-v status -s a -s b",
+            "--verbose status --stream a --stream b",
+        ),
+        ("status -w 10s", "status --watch 10s"),
+        ("scale a --to 4 -y", "scale a --to 4 --yes"),
+        ("backtest -y -s a", "backtest --yes --stream a"),
+    ] {
+        let (short, long) = (parse(short), parse(long));
+        assert_eq!(short.expect("it parses"), long.expect("it parses"));
+    }
+}
+
+#[test]
 fn commands_parse() {
     let command = |line: &str, command| check(line, |it| it.command = Some(command));
     let streams = |names: &[&str]| Streams {

@@ -26,7 +26,7 @@ pub struct Backtest {
     pub days: u32,
 
     /// Do not ask before requests to CloudWatch that cost more than a dollar
-    #[arg(long)]
+    #[arg(short, long)]
     pub yes: bool,
 
     /// Read the demand from a CSV file in place of CloudWatch: `time,bytes,records[,rejected]` for
