@@ -15,22 +15,37 @@ use crate::{
         consent::Consent,
         history, pause, provision, scale, shards, status, subscriptions,
     },
-    config::CONFIG_VARIABLE,
+    config::is_ours,
     output::{
         error::{Exit, Failure},
         print, stdout_colour, terminal_width,
     },
 };
 
+/// Names the variables that would configure the program without `--sandbox`.
+fn warn_of_variables() {
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = set.filter_map(|(name, _)| name.into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| is_ours(name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    names.sort();
+    let (verb, names) = (
+        if names.len() == 1 { "is" } else { "are" },
+        names.join(", "),
+    );
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(
+        io::stderr(),
+        "warning: --sandbox reads no configuration file or variable (--set works): {names} {verb} ignored"
+    );
+}
+
 /// Runs the command line.
 pub async fn run(cli: &Cli) -> Result<Exit, Failure> {
-    let named = std::env::var_os(CONFIG_VARIABLE);
-    if cli.sandbox && !cli.quiet && named.is_some_and(|it| !it.is_empty()) {
-        // With standard error closed there is nobody to tell.
-        let _ = writeln!(
-            io::stderr(),
-            "warning: --sandbox reads no configuration file: {CONFIG_VARIABLE} is ignored"
-        );
+    if cli.sandbox && !cli.quiet {
+        warn_of_variables();
     }
     match &cli.command {
         Some(Command::Completions { shell }) => {

@@ -290,6 +290,12 @@ fn is_service_link(name: &str) -> bool {
     name == "PORT" || name.starts_with("PORT_") || name.starts_with("SERVICE_")
 }
 
+/// Whether an environment variable of this name configures the program.
+pub fn is_ours(name: &str) -> bool {
+    let key = name.strip_prefix(PREFIX);
+    key.is_some_and(|key| !is_service_link(key))
+}
+
 /// The `KINESIS_AUTOSCALER_*` variables as a table of texts.
 fn environment(overrides: &Overrides, problems: &mut Problems) -> Dict {
     let mut ours: Vec<_> = overrides
@@ -297,10 +303,7 @@ fn environment(overrides: &Overrides, problems: &mut Problems) -> Dict {
         .iter()
         .filter(|(name, _)| name != CONFIG_VARIABLE)
         .map(|(name, value)| (name.to_string_lossy(), value))
-        .filter(|(name, _)| {
-            name.strip_prefix(PREFIX)
-                .is_some_and(|it| !is_service_link(it))
-        })
+        .filter(|(name, _)| is_ours(name))
         .collect();
     ours.sort();
     let mut dict = Dict::new();

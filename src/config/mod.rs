@@ -44,7 +44,7 @@ use self::{
 };
 pub use self::{
     keys::{HighAvailability, Metrics, Notify, PairDesign, Prices, Quotas},
-    layers::{CONFIG_VARIABLE, Overrides, Setting},
+    layers::{CONFIG_VARIABLE, Overrides, Setting, is_ours},
     problem::{Complaint, Error, Origin, Problem},
     read::nearest,
     reference::{Table, commented_file, known_keys, tables},

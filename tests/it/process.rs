@@ -129,15 +129,30 @@ fn the_json_report_is_one_object_with_the_promised_fields() {
 }
 
 #[test]
-fn the_sandbox_says_that_it_ignores_a_configuration_file() {
-    let line =
-        "warning: --sandbox reads no configuration file: KINESIS_AUTOSCALER_CONFIG is ignored\n";
-    for (args, expected) in [
-        (&["--sandbox", "table", "print"][..], line),
-        (&["--sandbox", "table", "print", "-q"], ""),
+fn the_sandbox_says_which_variables_it_ignores() {
+    const CONFIG: (&str, &str) = ("KINESIS_AUTOSCALER_CONFIG", "/nonexistent/config.toml");
+    const POLICY: (&str, &str) = ("KINESIS_AUTOSCALER_DEFAULTS__POLICY", "adaptive");
+    // Kubernetes sets this one for a service of the same name.
+    const SERVICE: (&str, &str) = ("KINESIS_AUTOSCALER_PORT", "tcp://10.0.0.1:9184");
+    let warning = |what: &str| {
+        format!(
+            "warning: --sandbox reads no configuration file or variable (--set works): {what} ignored\n"
+        )
+    };
+    let one = warning("KINESIS_AUTOSCALER_CONFIG is");
+    let two = warning("KINESIS_AUTOSCALER_CONFIG, KINESIS_AUTOSCALER_DEFAULTS__POLICY are");
+    for (variables, args, expected) in [
+        (
+            &[CONFIG][..],
+            &["--sandbox", "table", "print"][..],
+            one.as_str(),
+        ),
+        (&[POLICY, CONFIG], &["--sandbox", "table", "print"], &two),
+        (&[SERVICE], &["--sandbox", "table", "print"], ""),
+        (&[CONFIG], &["--sandbox", "table", "print", "-q"], ""),
     ] {
         let mut command = program(args);
-        command.env("KINESIS_AUTOSCALER_CONFIG", "/nonexistent/config.toml");
+        command.envs(variables.iter().copied());
         let output = command.output().expect("the binary starts");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         assert_eq!(text(&output.stderr), expected, "{args:?}");
