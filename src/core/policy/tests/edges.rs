@@ -209,3 +209,27 @@ fn a_faded_peak_is_rounded_up_to_a_whole_unit() {
         assert_eq!(peak.demand(), Demand(left), "half of {demand}");
     }
 }
+
+#[test]
+fn a_limit_that_does_not_decide_is_not_told() {
+    let detail = |verdict: Verdict| match verdict {
+        Verdict::Scale { detail, .. } | Verdict::Hold { detail, .. } => detail,
+    };
+    let adaptive = Adaptive::default();
+    // At half usage, 5.5 shards call for 11, one more than there are; 5 call for 10.
+    for (tenths, told) in [(50, true), (55, false)] {
+        let mut growing = input(10, 0);
+        growing.recent = recent(1, SHARD_BYTES / 5 * tenths / 10, 0);
+        let detail = detail(adaptive.scale_up(&growing));
+        assert_eq!(detail.contains("adds at least one shard"), told, "{detail}");
+    }
+    // At 55 % usage, 2.75 shards call for 5 of 10, the half that one call leaves; 2.2 call for 4.
+    for (hundredths, told) in [(220, true), (275, false)] {
+        let detail = detail(adaptive.scale_down(&input(10, hundredths)));
+        assert_eq!(
+            detail.contains("one call leaves at least"),
+            told,
+            "{detail}"
+        );
+    }
+}
