@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use tokio::time::Instant;
 
-use super::{Error, Operation, PreSendCheck, Room, shard_room::ShardRoom, text::clean};
+use super::{Error, Operation, PreSendCheck, Room, ShardQuota, shard_room::ShardRoom, text::clean};
 use crate::aws::rate_limit::{RateLimiters, SemaphorePermit};
 use autoscaler_core::{
     facts::{StreamStatus, StreamSummary},
@@ -204,6 +204,11 @@ impl Kinesis {
     pub async fn take_room_after_refusal(&self, more: u32, sent: Instant) -> Result<Room, Error> {
         let read = self.shard_limit();
         self.room.take_after_refusal(more, sent, read).await
+    }
+
+    /// The account's shard quota as AWS told it after the last refusal; asks for nothing.
+    pub fn known_shard_quota(&self) -> Option<ShardQuota> {
+        self.room.told()
     }
 
     /// Reads the account's shard limit and how many shards are open (DescribeLimits).

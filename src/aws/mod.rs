@@ -39,7 +39,7 @@ pub use kinesis::{Kinesis, Monitoring};
 pub use meter::{Counts, Meter};
 pub use pre_send_check::PreSendCheck;
 pub use rate_limit::SemaphorePermit;
-pub use shard_room::Room;
+pub use shard_room::{Room, ShardQuota};
 pub use shared_read::SharedRead;
 pub use sns::Topic;
 pub use transport::{Transport, TransportError};

@@ -1,7 +1,10 @@
 //! What is known of the room in an account's shard quota, so that many streams that meet the quota
 //! at once do not each spend a call on a refusal.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, time::Instant};
 
@@ -10,7 +13,20 @@ const VALID_FOR: Duration = Duration::from_mins(5);
 
 /// The room in the shard quota of one account and Region. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ShardRoom(Arc<Mutex<Option<Known>>>);
+pub(super) struct ShardRoom {
+    known: Arc<Mutex<Option<Known>>>,
+    /// Not behind the lock of `known`, which is held while AWS is asked.
+    told: Arc<StdMutex<Option<ShardQuota>>>,
+}
+
+/// An account's shard quota in a Region, as AWS told it.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardQuota {
+    pub limit: u32,
+    /// Open shards of all its streams at that time.
+    pub open: u32,
+    pub as_of: Instant,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -45,7 +61,7 @@ impl Known {
 impl ShardRoom {
     /// Takes room for `more` shards. `None` if nothing is known, because AWS refused nothing lately.
     pub(super) async fn take(&self, more: u32) -> Option<Room> {
-        let mut known = self.0.lock().await;
+        let mut known = self.known.lock().await;
         let known = known.as_mut().filter(|known| known.is_valid())?;
         Some(known.take(more))
     }
@@ -58,7 +74,7 @@ impl ShardRoom {
         sent: Instant,
         read: impl Future<Output = Result<(u32, u32), E>>,
     ) -> Result<Room, E> {
-        let mut known = self.0.lock().await;
+        let mut known = self.known.lock().await;
         if let Some(known) = known.as_mut().filter(|known| known.is_valid()) {
             if known.as_of < sent {
                 // AWS counts otherwise, for example shards that a resharding still closes.
@@ -67,11 +83,19 @@ impl ShardRoom {
             return Ok(known.take(more));
         }
         let (limit, open) = read.await?;
+        let as_of = Instant::now();
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(ShardQuota { limit, open, as_of });
         let known = known.insert(Known {
             limit,
             left: limit.saturating_sub(open),
-            as_of: Instant::now(),
+            as_of,
         });
         Ok(known.take(more))
+    }
+
+    /// What AWS told last, however long ago; `None` if it has refused nothing yet.
+    pub(super) fn told(&self) -> Option<ShardQuota> {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

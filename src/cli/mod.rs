@@ -9,6 +9,7 @@ mod zone;
 
 use std::{
     ffi::{OsStr, OsString},
+    io::{self, Write},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use crate::{
     commands::backtest::Backtest,
     config::{self, Setting},
-    output::logging::Level,
+    output::{self, error::Exit, logging::Level},
 };
 
 pub use self::{
@@ -413,7 +414,21 @@ impl Cli {
     /// Parses this process's command line; on wrong usage, `--help` and `--version` it prints and
     /// exits.
     pub fn from_env() -> Self {
-        Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
+        Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| {
+            if error.use_stderr() {
+                error.exit();
+            }
+            // Where help cannot be written, clap's own `exit` says nothing and ends with 0.
+            let written = error.print().and_then(|()| io::stdout().flush());
+            let exit = output::unless_closed(written).map_or_else(
+                |failure| {
+                    failure.print();
+                    failure.exit
+                },
+                |_| Exit::Done,
+            );
+            std::process::exit(exit as i32)
+        })
     }
 
     /// Parses `args`, the program's name first.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     alarm::Direction,
+    policy::Sizing,
     reason::Reason,
     scaling::{Scaling, Settlement},
 };
@@ -167,6 +168,8 @@ pub struct Conclusion {
     pub shards: Option<u32>,
     /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
     pub wanted: Option<u32>,
+    /// What the traffic came to, where the policy tells.
+    pub sizing: Option<Sizing>,
     /// Earlier scalings whose end is known now; it is written to the scaling log with the decision.
     pub settlements: Vec<Settlement>,
     /// The open scaling that the action repeats under the same intent, after its first call was
@@ -182,6 +185,7 @@ impl From<Decision> for Conclusion {
             decision,
             shards: None,
             wanted: None,
+            sizing: None,
             settlements: Vec::new(),
             resumes: None,
             note: None,

@@ -14,6 +14,7 @@ pub mod traffic;
 use jiff::Timestamp;
 
 use crate::{alarm::Direction, reason::Reason};
+use demand::Demand;
 use traffic::{Period, Traffic};
 
 /// What a policy decides on.
@@ -40,13 +41,33 @@ pub enum Verdict {
     Scale {
         to: u32,
         detail: String,
+        sizing: Option<Sizing>,
     },
     Hold {
         reason: Reason,
         detail: String,
         /// Before this time, and while the alarms stay as they are, the answer is the same.
         recheck_at: Option<Timestamp>,
+        sizing: Option<Sizing>,
     },
+}
+
+impl Verdict {
+    /// What the traffic came to, where the policy tells.
+    pub fn sizing(&self) -> Option<Sizing> {
+        match self {
+            Self::Scale { sizing, .. } | Self::Hold { sizing, .. } => *sizing,
+        }
+    }
+}
+
+/// What the traffic that a policy has read comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// The peak as it has faded by now; only a scale-down is judged by one.
+    pub peak: Option<Demand>,
+    /// The shards that the traffic calls for, before any limit to a single step.
+    pub needed: u32,
 }
 
 /// The traffic that a decision needs: every metric from `from` up to now, in sums of `period`.

@@ -9,6 +9,7 @@ mod exposition;
 mod health;
 mod page;
 mod process;
+mod quotas;
 mod server;
 mod streams;
 mod tick_durations;
@@ -18,6 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use quotas::Quotas;
 use streams::Streams;
 use tick_durations::TickDurations;
 
@@ -45,6 +47,7 @@ struct State {
     context: Arc<Context>,
     /// AWS calls counted under configurations that are in force no more.
     earlier: Counts,
+    quotas: Quotas,
     ticks: Ticks,
     tick_durations: TickDurations,
     last_tick: Option<health::LastTick>,
@@ -75,6 +78,7 @@ impl Metrics {
             streams,
             context,
             earlier: Counts::default(),
+            quotas: Quotas::default(),
             ticks: Ticks::default(),
             tick_durations: TickDurations::default(),
             last_tick: None,
@@ -92,6 +96,8 @@ impl Metrics {
         let counts = state.context.aws.meter.read();
         add(&mut state.earlier.calls, counts.calls);
         add(&mut state.earlier.errors, counts.errors);
+        let quotas = state.quotas.read(&state.context);
+        state.quotas = quotas;
         state.streams.adopt(&context);
         state.context = context;
     }

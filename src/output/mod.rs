@@ -51,10 +51,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Writes to standard output, and returns whether anybody still reads it.
 pub fn print_unless_closed(text: &str) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    let written = stdout.write_all(text.as_bytes());
+    unless_closed(written.and_then(|()| stdout.flush()))
+}
+
+/// What writing to standard output has come to: whether anybody still reads it.
+pub fn unless_closed(written: io::Result<()>) -> Result<bool, Failure> {
+    match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => {

@@ -11,6 +11,7 @@ use crate::{output::table::millis, reconcile::roster::Roster};
 
 use autoscaler_core::{
     decision::{Action, Decision},
+    policy::Sizing,
     reason::Reason,
     subscription::Subscription,
 };
@@ -82,6 +83,8 @@ pub struct Seen {
     pub unasked: bool,
     /// The count that the policy asks for, before `max_shards`, cooldowns and AWS's limits.
     pub wanted: Option<u32>,
+    /// What the traffic came to, where the policy tells.
+    pub sizing: Option<Sizing>,
     /// Usage as the alarm in ALARM computed it, 1 for all that the shards take.
     pub usage: Option<f64>,
     /// Records that the stream rejected in the last hour, as far as traffic was read.

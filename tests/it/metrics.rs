@@ -4,7 +4,9 @@ mod daemon;
 mod endpoint;
 mod formats;
 mod health;
+mod quotas;
 mod shipped;
+mod sizing;
 
 use std::sync::Arc;
 

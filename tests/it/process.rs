@@ -173,17 +173,25 @@ fn the_sandbox_notifies_without_a_warning() {
 
 #[test]
 fn standard_output_that_cannot_be_written_is_named() {
-    let full = std::fs::File::options().write(true).open("/dev/full");
-    let mut command = program(&["--sandbox", "table", "print"]);
-    command.stdout(full.expect("a device that is always full"));
-    let output = command.output().expect("the binary starts");
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        text(&output.stderr),
-        "error: standard output cannot be written\n\
-         caused by: No space left on device (os error 28)\n\
-         hint: free space on the disk that it goes to\n"
-    );
+    for arguments in [
+        &["--sandbox", "table", "print"][..],
+        &["--help"],
+        &["status", "-h"],
+        &["--version"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = program(arguments);
+        command.stdout(full.expect("a device that is always full"));
+        let output = command.output().expect("the binary starts");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(
+            text(&output.stderr),
+            "error: standard output cannot be written\n\
+             caused by: No space left on device (os error 28)\n\
+             hint: free space on the disk that it goes to\n",
+            "{arguments:?}"
+        );
+    }
 }
 
 #[test]

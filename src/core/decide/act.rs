@@ -14,7 +14,7 @@ use crate::{
     decision::{Action, Conclusion, Decision, Fact},
     limits::{BUDGET_DAY, CALLS_PER_DAY, MAX_SHARDS},
     policy::{
-        Verdict,
+        Sizing, Verdict,
         input::{input, policy_of},
     },
     reason::Reason,
@@ -113,6 +113,14 @@ fn wanting(shards: u32, judged: Result<Decision, Stop>) -> Result<Conclusion, St
     })
 }
 
+/// What was judged, with what the traffic came to.
+fn sized(sizing: Option<Sizing>, judged: Result<Conclusion, Stop>) -> Result<Conclusion, Stop> {
+    Ok(Conclusion {
+        sizing,
+        ..concluded(judged)?
+    })
+}
+
 /// Rule 5: a state set before the last rewrite or scaling is about the old shard count. It holds
 /// for no longer than CloudWatch needs to evaluate the alarm again.
 ///
@@ -151,9 +159,11 @@ fn up(
     recent: &RecentScalings,
     n: u32,
 ) -> Result<Conclusion, Stop> {
-    let (step, detail) = match wanted(judge, Direction::Up, recent, n)? {
-        Verdict::Scale { to, detail } => (to, detail),
-        hold => return Err(held(hold).into()),
+    let verdict = wanted(judge, Direction::Up, recent, n)?;
+    let sizing = verdict.sizing();
+    let (step, detail) = match verdict {
+        Verdict::Scale { to, detail, .. } => (to, detail),
+        hold => return sized(sizing, Err(held(hold).into())),
     };
     let floor = judge.in_force.floor;
     let wanted = step.max(floor.shards);
@@ -161,7 +171,8 @@ fn up(
         true => format!("{detail}; {} is {wanted}", floor_name(floor)),
         false => detail,
     };
-    wanting(wanted, grow(judge, alarm, recent, n, (wanted, &detail)))
+    let grown = grow(judge, alarm, recent, n, (wanted, &detail));
+    sized(sizing, wanting(wanted, grown))
 }
 
 fn grow(
@@ -239,12 +250,22 @@ fn down(
     let reserved = usize::try_from(subscription.reserved_scale_ups).unwrap_or(CALLS_PER_DAY);
     budget(CALLS_PER_DAY.saturating_sub(reserved), recent, now)?;
     consumers_keep_up(judge)?;
-    let wanted = wanted(judge, Direction::Down, recent, n)?;
+    let verdict = wanted(judge, Direction::Down, recent, n)?;
     clock_is_right(judge)?;
-    let (wanted, detail) = match wanted {
-        Verdict::Scale { to, detail } => (to, detail),
+    sized(verdict.sizing(), shrink(judge, alarm, least, verdict))
+}
+
+fn shrink(
+    judge: Judge<'_>,
+    alarm: &Alarm,
+    least: u32,
+    verdict: Verdict,
+) -> Result<Conclusion, Stop> {
+    let (wanted, detail) = match verdict {
+        Verdict::Scale { to, detail, .. } => (to, detail),
         hold => return Err(held(hold).into()),
     };
+    let floor = judge.in_force.floor;
     // From a count above max_shards it goes down to that, as far as AWS allows in one call.
     let cap = judge.in_force.cap;
     let to = wanted.min(cap.shards).max(least);
@@ -352,6 +373,7 @@ fn held(verdict: Verdict) -> Decision {
             reason,
             detail,
             recheck_at: Some(at),
+            ..
         } => Decision::hold(reason, detail).until(at),
         Verdict::Hold { reason, detail, .. } => Decision::hold(reason, detail),
         Verdict::Scale { detail, .. } => Decision::hold(Reason::AtTarget, detail),

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Input, Policy, Reads, Verdict,
+    Input, Policy, Reads, Sizing, Verdict,
     demand::{Demand, Share},
     original::{self, known_demand, no_data},
     peak::{Fade, Peak},
@@ -74,7 +74,11 @@ impl Policy for Adaptive {
         let Some(last) = Minutes::read(input) else {
             let to = original::step_up(n);
             let detail = format!("recent traffic cannot be read; the next step is {to} shards");
-            return Verdict::Scale { to, detail };
+            return Verdict::Scale {
+                to,
+                detail,
+                sizing: None,
+            };
         };
         let (demand, rejected) = (last.demand, last.rejected);
         let half_full = demand >= Demand::carried_by(n, Share::percent(50));
@@ -93,8 +97,12 @@ impl Policy for Adaptive {
                 false => format!("; a scale-up adds at least one shard, to {least}"),
             };
         }
-        let to = needed.max(least);
-        Verdict::Scale { to, detail }
+        let peak = None;
+        Verdict::Scale {
+            to: needed.max(least),
+            detail,
+            sizing: Some(Sizing { peak, needed }),
+        }
     }
 
     fn scale_down(&self, input: &Input) -> Verdict {
@@ -226,6 +234,10 @@ impl Adaptive {
         let needed = peak
             .shards_at(self.fill)
             .max(needs.season.shards_at(SEASON_FILL));
+        let sizing = Some(Sizing {
+            peak: Some(peak),
+            needed,
+        });
         let need = half.max(needed);
         let limit = match needed < half {
             true => format!(" (one call leaves at least {half})"),
@@ -245,6 +257,7 @@ impl Adaptive {
             reason,
             detail: detail.clone(),
             recheck_at,
+            sizing,
         };
         if half > allowed {
             return hold(Reason::AtTarget, Some(after(now, QUIET)));
@@ -264,6 +277,7 @@ impl Adaptive {
                 reason: Reason::AtTarget,
                 detail: detail + &fades.unwrap_or_default(),
                 recheck_at,
+                sizing,
             };
         }
         if quiet.is_some() {
@@ -272,7 +286,11 @@ impl Adaptive {
         if input.calls_left <= KEPT_CALLS {
             return hold(Reason::DailyLimit, Some(after(now, QUIET)));
         }
-        Verdict::Scale { to: need, detail }
+        Verdict::Scale {
+            to: need,
+            detail,
+            sizing,
+        }
     }
 
     /// When the peak has faded to `limit`, or has left the window.

@@ -61,6 +61,11 @@ impl Demand {
         u32::try_from(whole.div_ceil(shard)).unwrap_or(u32::MAX)
     }
 
+    /// In shards, to tell people; policies decide in whole numbers.
+    pub fn in_shards(self) -> f64 {
+        self.0 as f64 / Self::ONE_SHARD as f64
+    }
+
     /// What `shards` carry at `fill` of their capacity, rounded down.
     pub fn carried_by(shards: u32, fill: Share) -> Self {
         let units = u128::from(shards) * u128::from(Self::ONE_SHARD) * u128::from(fill.0);
@@ -101,6 +106,7 @@ mod tests {
                 "{bytes} bytes, {records} records in {seconds} s"
             );
         }
+        assert_eq!(Demand(Demand::ONE_SHARD * 5 / 2).in_shards(), 2.5);
         assert_eq!(Demand::of(MIB * 300, 0, 300), Demand(Demand::ONE_SHARD));
         assert_eq!(
             Demand::of(1, 0, 300),

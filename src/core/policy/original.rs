@@ -35,7 +35,11 @@ impl Policy for Original {
         let n = input.shards;
         let to = step_up(n);
         let detail = format!("usage calls for more than {n} shards; the next step is {to}");
-        Verdict::Scale { to, detail }
+        Verdict::Scale {
+            to,
+            detail,
+            sizing: None,
+        }
     }
 
     fn scale_down(&self, input: &Input) -> Verdict {
@@ -49,12 +53,17 @@ impl Policy for Original {
             "the last 24 h used up to {peak} shards, which calls for {to} at 50 % usage; the stream has {n}"
         );
         if to < n {
-            return Verdict::Scale { to, detail };
+            return Verdict::Scale {
+                to,
+                detail,
+                sizing: None,
+            };
         }
         Verdict::Hold {
             reason: Reason::AtTarget,
             detail,
             recheck_at: Some(after(now, RECHECK)),
+            sizing: None,
         }
     }
 }
@@ -79,6 +88,7 @@ pub(super) fn no_data(error: DataError, now: Timestamp) -> Verdict {
         reason: Reason::NoData,
         detail: error.to_string(),
         recheck_at: Some(after(now, wait)),
+        sizing: None,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{daemon::notify::Outcome, reconcile::discovery};
 
 use super::{
     State, add, health,
-    page::{Format, Kind, Page, label},
+    page::{Format, Kind, Page, label, place},
     process,
 };
 
@@ -18,6 +18,8 @@ pub(super) fn encode(state: &State, format: Format) -> String {
     program(state, &mut page);
     calls(state, &mut page);
     notifications(state, &mut page);
+    let quotas = state.quotas.read(&state.context);
+    quotas.encode(&mut page);
     let now = state.context.clock.now();
     let pauses = state.context.scaling_log.known_pauses(now);
     let streams = &state.streams;
@@ -91,9 +93,7 @@ fn discovered(state: &State, page: &mut Page) {
     let help = "Streams that patterns subscribe, by Region and account";
     let mut family = page.family("discovered_streams", Kind::Gauge, help);
     for ((region, account), count) in counts {
-        let account = account.map(|it| format!(",{}", label("account", it)));
-        let labels = label("region", region) + &account.unwrap_or_default();
-        family.sample(&labels, count);
+        family.sample(&place(region, account), count);
     }
 }
 

@@ -176,6 +176,12 @@ pub fn label(name: &str, value: &str) -> String {
     text
 }
 
+/// The labels of a Region, and of an account where the configuration names one.
+pub fn place(region: &str, account: Option<&str>) -> String {
+    let account = account.map(|it| format!(",{}", label("account", it)));
+    label("region", region) + &account.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 use autoscaler_core::{
     decide::calls_left,
     pause::{Pause, Paused},
+    policy::{Sizing, demand::Demand},
     reason::Reason,
     subscription::Subscription,
     window::Window,
@@ -57,6 +58,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked {
     wanted: Option<u32>,
+    sizing: Option<Sizing>,
     usage: Option<f64>,
     rejected: Option<u64>,
 }
@@ -214,6 +216,7 @@ impl Stream {
         self.asked_in = tick;
         self.asked = Asked {
             wanted: report.seen.wanted.or(self.asked.wanted),
+            sizing: report.seen.sizing.or(self.asked.sizing),
             usage: report.seen.usage.or(self.asked.usage),
             rejected: report.seen.rejected.or(self.asked.rejected),
         };
@@ -292,6 +295,16 @@ impl<'a> Labelled<'a> {
                     of AWS; the open shards while no alarm asks";
         self.gauge(page, "stream_wanted_shards", help, |it| {
             it.asked(tick).wanted.or(it.shards).map(f64::from)
+        });
+        let help = "Shards that the traffic calls for by the policy adaptive, before bounds and the limits \
+                    of a single step; absent while no alarm asks";
+        self.gauge(page, "stream_needed_shards", help, |it| {
+            it.asked(tick).sizing.map(|it| it.needed.into())
+        });
+        let help = "The peak of the last 4 days in shards, faded by memory, by which the policy adaptive \
+                    judges a scale-down; absent while no scale-down alarm asks";
+        self.gauge(page, "stream_peak_shards", help, |it| {
+            it.asked(tick).sizing?.peak.map(Demand::in_shards)
         });
         let help = "min_shards of the configuration";
         self.gauge(page, "stream_min_shards", help, |it| {

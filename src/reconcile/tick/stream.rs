@@ -178,6 +178,7 @@ impl Stream<'_> {
             watched: None,
             unasked: false,
             wanted: conclusion.wanted,
+            sizing: conclusion.sizing,
             usage: alarm.and_then(|alarm| alarm.usage),
             rejected: facts
                 .traffic

@@ -9,7 +9,7 @@ use crate::{
     alarm::{Alarm, GapFill, State},
     decide::decide,
     decision::{Action, Fact, Verdict},
-    facts::{Facts, Fetched, Series, Traffic},
+    facts::{Facts, Fetched, Series, Switches, Traffic},
     reason::Reason,
     scaling::{Outcome, RecentScalings},
     scene::{SHARD_BYTES, ago, row, scene, subscription},
@@ -364,6 +364,149 @@ fn a_scale_up_says_what_is_needed_and_what_limits_it() {
         assert_eq!(found.decision.action(), action, "{what}: {detail}");
         assert_eq!(found.wanted, Some(wanted), "{what}: {detail}");
         assert!(detail.ends_with(&says), "{what}: {says:?} in {detail:?}");
+    }
+}
+
+/// The faded peak, and the shards that the traffic calls for.
+type Sized = Option<(Option<&'static str>, u32)>;
+
+#[track_caller]
+fn sizes(what: &str, subscription: &Subscription, facts: &Facts, reason: Reason, expected: Sized) {
+    let found = concluded(subscription, &Trigger::Alarm, facts);
+    let sizing = found.sizing.map(|it| {
+        let peak = it.peak.map(|peak| peak.to_string());
+        (peak, it.needed)
+    });
+    let expected = expected.map(|(peak, needed)| (peak.map(str::to_owned), needed));
+    let detail = found.decision.detail();
+    assert_eq!(
+        (found.decision.reason(), sizing),
+        (reason, expected),
+        "{what}: {detail}"
+    );
+}
+
+/// A week without traffic but for `shards` used in the period that began `at` seconds ago.
+fn single(at: i64, shards: f64) -> Traffic {
+    let mut traffic = week(0.0);
+    traffic.bytes.points.retain(|(start, _)| *start != ago(at));
+    traffic.bytes.points.push((ago(at), shards * SHARD_BYTES));
+    traffic
+}
+
+#[test]
+fn a_scale_down_tells_the_faded_peak_and_what_the_traffic_calls_for_also_where_it_is_held() {
+    let one = Some((Some("0.99"), 2));
+    let mut rejecting = week(1.0);
+    rejecting.rejected.points = vec![(ago(600), 1.0)];
+    for (what, facts, reason, expected) in [
+        ("scaled", down(10, week(1.0)), Reason::Alarm, one),
+        (
+            "half faded",
+            down(10, single(DAY / 2, 7.0)),
+            Reason::Alarm,
+            Some((Some("3.50"), 7)),
+        ),
+        (
+            "3 hours from now, 6 days ago",
+            down(10, single(7 * DAY - 10_800, 3.2)),
+            Reason::Alarm,
+            Some((Some("0.00"), 4)),
+        ),
+        (
+            "nothing saved",
+            down(10, week(5.0)),
+            Reason::AtTarget,
+            Some((Some("4.97"), 10)),
+        ),
+        ("rejecting", down(10, rejecting), Reason::Cooldown, one),
+    ] {
+        sizes(what, &adaptive(), &facts, reason, expected);
+    }
+    let mut paused = down(10, week(1.0));
+    paused.switches = Some(Switches {
+        pauses_unread: Some("it is throttled".to_owned()),
+        ..Switches::default()
+    });
+    sizes("paused", &adaptive(), &paused, Reason::LogUnavailable, one);
+    let mut partial = down(10, week(1.0));
+    if let Some(traffic) = &mut partial.traffic {
+        traffic.bytes.complete = false;
+    }
+    sizes("partial", &adaptive(), &partial, Reason::NoData, None);
+    let rows = (1..=7).rev();
+    let rows = rows.map(|i| row(ago(4000 * i), 5, 10, Outcome::Done));
+    let mut spent = down(10, week(1.0));
+    spent.scalings = Some(RecentScalings::complete(rows.collect()));
+    let unreserved = Subscription {
+        reserved_scale_ups: 0,
+        ..adaptive()
+    };
+    sizes("spent", &unreserved, &spent, Reason::DailyLimit, one);
+    let bounded = Subscription {
+        min_shards: 8,
+        ..adaptive()
+    };
+    let facts = down(10, week(1.0));
+    sizes("bounded", &bounded, &facts, Reason::Alarm, one);
+}
+
+#[test]
+fn a_scale_up_tells_what_the_traffic_calls_for_and_the_original_tells_nothing() {
+    let capped = Subscription {
+        max_shards: 10,
+        ..adaptive()
+    };
+    let mut partial = minutes(8.0, 0.0);
+    partial.bytes.complete = false;
+    let (asks, rests) = (State::Alarm, State::Ok);
+    for (what, subscription, facts, reason, needed) in [
+        (
+            "scaled",
+            adaptive(),
+            up(10, minutes(8.0, 0.0)),
+            Reason::Alarm,
+            Some(16),
+        ),
+        (
+            "by one",
+            adaptive(),
+            up(10, minutes(3.0, 0.0)),
+            Reason::Alarm,
+            Some(6),
+        ),
+        (
+            "rejecting",
+            adaptive(),
+            up(10, minutes(8.0, 10.0)),
+            Reason::Alarm,
+            Some(16),
+        ),
+        (
+            "capped",
+            capped,
+            up(10, minutes(8.0, 0.0)),
+            Reason::AtMaxShards,
+            Some(16),
+        ),
+        ("blind", adaptive(), up(10, partial), Reason::Alarm, None),
+        (
+            "original, up",
+            subscription(),
+            scene(10, asks, rests, 8.0),
+            Reason::Alarm,
+            None,
+        ),
+        (
+            "original, down",
+            subscription(),
+            scene(10, rests, asks, 2.6),
+            Reason::Alarm,
+            None,
+        ),
+    ] {
+        let expected = needed.map(|needed| (None, needed));
+        sizes(what, &subscription, &facts, reason, expected);
     }
 }
 

@@ -16,7 +16,7 @@ fn held_until(verdict: Verdict) -> (Reason, Option<Timestamp>) {
         Verdict::Hold {
             reason, recheck_at, ..
         } => (reason, recheck_at),
-        Verdict::Scale { to, detail } => panic!("it scales to {to}: {detail}"),
+        Verdict::Scale { to, detail, .. } => panic!("it scales to {to}: {detail}"),
     }
 }
 
