@@ -52,7 +52,7 @@ pub struct CloudWatch {
     known_fields: KnownFields,
     history: History,
     /// Whether any mute rule is active.
-    has_mute_rules: SharedRead<bool>,
+    has_mute_rules: SharedRead<Result<bool, Error>>,
 }
 
 /// An alarm with everything that a rewrite has to keep.

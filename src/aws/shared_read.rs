@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{sync::Mutex, time::timeout};
 
-/// For how long a read is shared, and for how long one that is slow is waited for.
-const SHARED_FOR: Duration = Duration::from_secs(1);
+/// For how long a read is shared, unless it is said to hold longer; and how long one that is slow
+/// is waited for.
+pub const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// What was read last. Clones share it.
 #[derive(Debug)]
@@ -26,10 +27,20 @@ impl<T> Clone for SharedRead<T> {
 
 impl<T: Clone> SharedRead<T> {
     /// What another caller read within the last second, or else what `read` reads. A read that
-    /// fails is not shared.
+    /// fails is not shared. `now` is the time at which it is asked for.
     pub async fn get<E>(
         &self,
         now: Timestamp,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.get_for(now, |_| SHARED_FOR, read).await
+    }
+
+    /// The same, where a value is shared for the time that `holds` tells.
+    pub async fn get_for<E>(
+        &self,
+        now: Timestamp,
+        holds: impl Fn(&T) -> Duration,
         read: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         // Nobody waits behind a slow read: each then reads for itself.
@@ -37,10 +48,9 @@ impl<T: Clone> SharedRead<T> {
             return read.await;
         };
         // After a step of the clock backwards it is read again.
-        let is_recent =
-            |at: Timestamp| at <= now && now.duration_since(at).unsigned_abs() < SHARED_FOR;
         if let Some((at, value)) = &*last
-            && is_recent(*at)
+            && *at <= now
+            && now.duration_since(*at).unsigned_abs() < holds(value)
         {
             return Ok(value.clone());
         }

@@ -148,8 +148,10 @@ impl Reader<'_> {
     async fn switches(&self, direction: Direction, facts: &Facts) -> Result<Switches, aws::Error> {
         let alarm = self.subscription.alarms.of(direction);
         let cloudwatch = &self.context.clients_of(self.subscription).cloudwatch;
+        // Reading the other facts may have taken long.
+        let now = self.context.clock.now();
         let (rules, pauses) = tokio::join!(
-            in_time(direction, cloudwatch.active_mute_rules(alarm, self.now)),
+            in_time(direction, cloudwatch.active_mute_rules(alarm, now)),
             in_time(direction, self.pauses(facts)),
         );
         let (rules, mute_rules_unread) = match rules {
@@ -181,7 +183,8 @@ impl Reader<'_> {
             return Err(ReadError::Log(why));
         }
         let arn = facts.stream.found().map_or("", |stream| &stream.arn);
-        let pauses = self.context.scaling_log.shared_pauses(self.now).await?;
+        let now = self.context.clock.now();
+        let pauses = self.context.scaling_log.shared_pauses(now).await?;
         let ours = pauses.iter().filter(|pause| pause.holds(arn, self.now));
         Ok(ours.map(Pause::constraint).collect())
     }

@@ -1,5 +1,7 @@
 //! Alarm mute rules, which mute the actions of alarms for a time.
 
+use std::{convert::Infallible, time::Duration};
+
 use autoscaler_core::{
     constraints::{Constraint, Hold, Source},
     datetime::at,
@@ -8,7 +10,10 @@ use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmMuteRuleSummary};
 use jiff::Timestamp;
 
 use super::{CloudWatch, timestamp};
-use crate::aws::{Error, Operation, text::clean};
+use crate::aws::{Error, Operation, shared_read::SHARED_FOR, text::clean};
+
+/// For how long it is believed that some rule is active.
+const ANY_FOR: Duration = Duration::from_mins(5);
 
 /// A mute rule that is active now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +40,25 @@ impl CloudWatch {
     }
 
     /// Whether any mute rule of the account mutes something now.
+    ///
+    /// Where one does, that is believed for longer: the rules of each alarm are read all the same.
     pub async fn has_active_mute_rules(&self, now: Timestamp) -> Result<bool, Error> {
-        let read = async { Ok(!self.mute_rules(None).await?.is_empty()) };
-        self.has_mute_rules.get(now, read).await
+        let holds = |read: &Result<bool, Error>| match read {
+            Ok(true) => ANY_FOR,
+            Ok(false) | Err(_) => SHARED_FOR,
+        };
+        // A failure is shared, too, so that the streams of a storm do not fail one after the other.
+        let read = async {
+            let rules = self.mute_rules(None).await;
+            Ok::<_, Infallible>(rules.map(|rules| !rules.is_empty()))
+        };
+        match self.has_mute_rules.get_for(now, holds, read).await {
+            Ok(read) => read,
+            Err(never) => match never {},
+        }
     }
 
-    /// The active rules of an alarm, or else some of all that are active.
+    /// The active rules of an alarm; without one, at least one active rule if there is any.
     async fn mute_rules(&self, alarm: Option<&str>) -> Result<Vec<MuteRule>, Error> {
         let mut found = Vec::new();
         let mut next = None;
