@@ -19,7 +19,7 @@ const WITHOUT: &str = "KINESIS_AUTOSCALER_TESTS_WITHOUT_EMULATORS";
 /// Where the emulators are installed, in place of `target/emulators`.
 const FOLDER: &str = "KINESIS_AUTOSCALER_TESTS_EMULATORS";
 /// The program is ended after this, so that a hang is a failure.
-const DEADLINE_SECONDS: &str = "120";
+const DEADLINE_SECONDS: &str = "300";
 
 /// Which Kinesis the program meets.
 #[derive(Clone, Copy, PartialEq)]
