@@ -14,6 +14,7 @@ use aws_sdk_kinesis::{
 };
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Error, Operation, PreSendCheck, Room, ShardQuota, shard_room::ShardRoom, text::clean};
@@ -277,6 +278,7 @@ fn summary_of(described: &StreamDescriptionSummary) -> StreamSummary {
         },
         on_demand: mode.is_some_and(|mode| mode.stream_mode == StreamMode::OnDemand),
         open_shards: u32::try_from(described.open_shard_count).unwrap_or(0),
+        created_at: Timestamp::from_second(described.stream_creation_timestamp.secs()).ok(),
     }
 }
 

@@ -11,7 +11,7 @@ mod watch;
 use std::{collections::BTreeSet, sync::Arc};
 
 use autoscaler_core::alarm::EvaluationState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::{
@@ -104,7 +104,7 @@ pub struct Row {
     pub last_scaling: Option<LastScaling>,
     /// Those of the last day, newest first.
     pub scalings: Vec<LastScaling>,
-    /// Reshardings that others have made since the oldest of these, oldest first.
+    /// Reshardings of the last two weeks that no row of the log explains, oldest first.
     #[serde(rename = "not_by_us")]
     pub external: Vec<ExternalResharding>,
     /// Of the 10 scalings that AWS allows in 24 h, how many are left by the log.
@@ -132,6 +132,13 @@ pub struct Row {
 }
 
 impl Row {
+    /// The newest resharding by others, if it was made within the last day.
+    fn lately_external(&self, now: Timestamp) -> Option<&ExternalResharding> {
+        let newest = self.external.last()?;
+        let age = now.duration_since(newest.latest);
+        (age < SignedDuration::from_hours(24)).then_some(newest)
+    }
+
     /// Whether it rejects records although its shards have room.
     pub fn has_hot_shard(&self) -> bool {
         self.rejected_at_low_usage_24h.is_some_and(|n| n > 0)

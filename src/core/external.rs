@@ -3,10 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::scaling::{Outcome, Scaling, UnreadableRow};
+use crate::scaling::{Outcome, Scaling};
 
-/// For so long after a scaling, DescribeStreamSummary may still tell the count before it.
+/// For so long after a scaling, DescribeStreamSummary may still return the previous count.
 const READS_LAG: SignedDuration = SignedDuration::from_secs(60);
+
+/// Rows of two hosts may be in the wrong order if they are closer than this.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
 
 /// A change of a stream's shard count that the scaling log does not explain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,27 +24,51 @@ pub struct ExternalResharding {
     pub latest: Timestamp,
 }
 
+/// What is known of a stream beside its scalings.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Every scaling since then is in the log: the stream exists, and no row has expired.
+    pub complete_since: Timestamp,
+    /// Rows that may be scalings of the stream; `None` where the time of one is not known.
+    pub doubtful: &'a [Option<Timestamp>],
+    /// Open shards of the ACTIVE stream.
+    pub current: Option<Current>,
+}
+
+/// The shard count of a stream now.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    pub shards: u32,
+    pub read_at: Timestamp,
+    /// When both alarms had been set to that count.
+    pub recorded_at: Option<Timestamp>,
+}
+
 /// The external reshardings of one stream, oldest first: where one of its `scalings`, oldest first,
-/// begins at another count than the one before has left.
+/// starts from a count that the previous one did not leave.
 ///
-/// `current` is the count of the stream at `now`, if it is ACTIVE. Where a row of the stream may be
-/// missing, because it has expired or cannot be read, nothing is concluded.
+/// Where a row may be missing, nothing is concluded.
 pub fn external_reshardings<'a>(
     scalings: impl IntoIterator<Item = &'a Scaling>,
-    unreadable: &[&UnreadableRow],
-    current: Option<u32>,
-    now: Timestamp,
+    known: Known<'_>,
 ) -> Vec<ExternalResharding> {
     let rows: Vec<&Scaling> = scalings.into_iter().collect();
-    let settled = |last: &&&Scaling| now.duration_since(last.at) >= READS_LAG;
-    let settled = rows.last().filter(settled).is_some();
-    let current = current.filter(|_| settled).map(|count| (count, now));
-    let later = rows.iter().skip(1).map(|row| (row.from, row.at));
+    let later = rows.iter().skip(1);
+    let later = later.map(|row| (row.from, row.at, row.host.as_deref()));
+    let current = rows.last().and_then(|last| {
+        let current = known.current?;
+        let settled = current.read_at.duration_since(last.at) >= READS_LAG;
+        let recorded = current.recorded_at.filter(|at| *at > last.at);
+        let latest = recorded.unwrap_or(current.read_at);
+        settled.then_some((current.shards, latest, last.host.as_deref()))
+    });
     let pairs = rows.iter().zip(later.chain(current));
-    let found = pairs.filter_map(|(row, (to, latest))| {
-        let hidden = |it: &&UnreadableRow| it.at.is_none_or(|at| (row.at..=latest).contains(&at));
-        let may_lack_rows = row.expires_at <= now || unreadable.iter().any(hidden);
-        if may_lack_rows || explains(row, to) {
+    let found = pairs.filter_map(|(row, (to, latest, host))| {
+        let hidden = |at: &Option<Timestamp>| at.is_none_or(|at| (row.at..=latest).contains(&at));
+        let may_lack_rows = row.at < known.complete_since || known.doubtful.iter().any(hidden);
+        let may_be_swapped =
+            row.host.as_deref() != host && latest.duration_since(row.at) < CLOCKS_DIFFER;
+        if may_lack_rows || may_be_swapped || explains(row, to) {
             return None;
         }
         Some(ExternalResharding {
@@ -68,20 +95,26 @@ mod tests {
     use crate::scene::{ago, now, row};
 
     fn rows(rows: &[(i64, u32, u32, Outcome)]) -> Vec<Scaling> {
-        let row = |(seconds, from, to, outcome): &(i64, u32, u32, Outcome)| Scaling {
-            expires_at: now() + SignedDuration::from_secs(1),
-            ..row(ago(*seconds), *from, *to, *outcome)
+        let row = |(seconds, from, to, outcome): &(i64, u32, u32, Outcome)| {
+            row(ago(*seconds), *from, *to, *outcome)
         };
         rows.iter().map(row).collect()
     }
 
-    fn found(
-        scalings: &[Scaling],
-        unreadable: &[UnreadableRow],
-        current: Option<u32>,
-    ) -> Vec<(u32, u32, i64, i64)> {
-        let unreadable: Vec<&UnreadableRow> = unreadable.iter().collect();
-        let found = external_reshardings(scalings, &unreadable, current, now());
+    fn known(current: Option<u32>) -> Known<'static> {
+        Known {
+            complete_since: ago(900),
+            doubtful: &[],
+            current: current.map(|shards| Current {
+                shards,
+                read_at: now(),
+                recorded_at: None,
+            }),
+        }
+    }
+
+    fn found(scalings: &[Scaling], known: Known<'_>) -> Vec<(u32, u32, i64, i64)> {
+        let found = external_reshardings(scalings, known);
         let seconds = |at: Timestamp| now().duration_since(at).as_secs();
         found
             .iter()
@@ -175,7 +208,7 @@ mod tests {
                 &[(5, 7, 900, 0)],
             ),
         ] {
-            assert_eq!(found(&rows(scalings), &[], current), expected, "{case}");
+            assert_eq!(found(&rows(scalings), known(current)), expected, "{case}");
         }
     }
 
@@ -190,25 +223,49 @@ mod tests {
             ("after both", Some(ago(599)), 1),
             ("at no time", None, 0),
         ] {
-            let unreadable = UnreadableRow {
-                stream_name: "orders".to_owned(),
-                stream_arn: String::new(),
-                at,
+            let known = Known {
+                doubtful: &[at],
+                ..known(None)
             };
-            let found = found(&gap, &[unreadable], None);
-            assert_eq!(found.len(), expected, "an unreadable row {case}: {found:?}");
+            let found = found(&gap, known);
+            assert_eq!(found.len(), expected, "a doubtful row {case}: {found:?}");
         }
-        for (case, expires_at, expected) in [
-            ("expires later", now() + SignedDuration::from_secs(1), 1),
-            ("expires now", now(), 0),
-        ] {
-            let mut gap = gap.clone();
-            gap[0].expires_at = expires_at;
+        for (seconds, expected) in [(900, 1), (899, 0)] {
+            let known = Known {
+                complete_since: ago(seconds),
+                ..known(None)
+            };
             assert_eq!(
-                found(&gap, &[], None).len(),
+                found(&gap, known).len(),
                 expected,
-                "the first row {case}"
+                "complete for {seconds} s"
             );
+        }
+    }
+
+    #[test]
+    fn rows_of_two_hosts_within_minutes_may_be_in_the_wrong_order() {
+        for (later, host, expected) in [(301, "b", 0), (301, "a", 1), (300, "b", 1)] {
+            let mut gap = rows(&[(900, 5, 10, Outcome::Done), (later, 4, 8, Outcome::Done)]);
+            gap[0].host = Some("a".to_owned());
+            gap[1].host = Some(host.to_owned());
+            assert_eq!(
+                found(&gap, known(None)).len(),
+                expected,
+                "{later} s, {host}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_both_alarms_record_took_place_before_they_were_written() {
+        for (recorded, latest) in [(Some(ago(300)), 300), (Some(ago(600)), 0), (None, 0)] {
+            let mut known = known(Some(4));
+            if let Some(current) = &mut known.current {
+                current.recorded_at = recorded;
+            }
+            let found = found(&rows(&[(600, 5, 10, Outcome::Done)]), known);
+            assert_eq!(found, [(10, 4, 600, latest)], "{recorded:?}");
         }
     }
 }

@@ -113,6 +113,7 @@ pub struct StreamSummary {
     pub on_demand: bool,
     /// Transient unless the stream is ACTIVE.
     pub open_shards: u32,
+    pub created_at: Option<Timestamp>,
 }
 
 /// A stream's status.

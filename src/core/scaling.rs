@@ -108,6 +108,18 @@ impl RecentScalings {
         }
     }
 
+    /// Those that began at `since` or later, or have not ended.
+    pub fn since(&self, since: Timestamp) -> Self {
+        let mut recent = self.clone();
+        let is_open = |row: &Scaling| row.outcome == Outcome::Open;
+        recent
+            .scalings
+            .retain(|row| row.at >= since || is_open(row));
+        let is_recent = |row: &UnreadableRow| row.at.is_none_or(|at| at >= since);
+        recent.unreadable.retain(is_recent);
+        recent
+    }
+
     /// When each call was made that AWS counts, or may count, in no order.
     pub fn calls(&self) -> impl Iterator<Item = Timestamp> {
         let counted = self.scalings.iter().filter(|scaling| scaling.counts());
@@ -194,6 +206,32 @@ mod tests {
                 "{from} to {to}"
             );
         }
+    }
+
+    #[test]
+    fn recent_rows_are_those_since_a_time_and_those_that_are_open() {
+        let unreadable = |at| UnreadableRow {
+            stream_name: "orders".to_owned(),
+            stream_arn: String::new(),
+            at,
+        };
+        let all = RecentScalings {
+            unreadable: vec![
+                unreadable(Some(ago(11))),
+                unreadable(Some(ago(10))),
+                unreadable(None),
+            ],
+            ..RecentScalings::complete(vec![
+                row(ago(12), 1, 2, Outcome::Open),
+                row(ago(11), 2, 4, Outcome::Done),
+                row(ago(10), 4, 8, Outcome::Done),
+            ])
+        };
+        let recent = all.since(ago(10));
+        let times: Vec<Timestamp> = recent.scalings.iter().map(|row| row.at).collect();
+        assert_eq!(times, [ago(12), ago(10)]);
+        let times: Vec<_> = recent.unreadable.iter().map(|row| row.at).collect();
+        assert_eq!(times, [Some(ago(10)), None]);
     }
 
     #[test]

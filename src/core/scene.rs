@@ -82,6 +82,7 @@ pub fn scene(n: u32, up: State, down: State, used: f64) -> Facts {
             status: StreamStatus::Active,
             on_demand: false,
             open_shards: n,
+            created_at: None,
         }),
         scalings: Some(RecentScalings::default()),
         traffic: Some(Traffic {

@@ -342,7 +342,6 @@ impl ScalingLog {
     ///
     /// Rows of a stream with the same name in another account or Region are left out; the
     /// original's rows have no ARN and count.
-    /// original's rows have no ARN and count.
     pub async fn recent(
         &self,
         stream: &str,
@@ -393,6 +392,11 @@ impl ScalingLog {
         let spool = lock(&self.spool);
         let rows = spool.rows().filter(|row| row.stream_name == stream);
         rows.cloned().collect()
+    }
+
+    /// No row since then has expired.
+    pub fn complete_since(&self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.retention).unwrap_or(Timestamp::MIN)
     }
 
     /// The stream's newest scaling, however old; `None` where the newest row is another stream's of

@@ -405,7 +405,8 @@ TIME                       STREAM  SHARDS  WHY
 2026-11-21 10:00:00+01:00  orders  4 -> 8  refused: up, LimitExceededException:
                                            too many
 2026-11-21 10:00:00+01:00  orders  3 -> 4  not by us, between 2026-11-20
-                                           10:00:00+01:00 and this time
+                                           10:00:00+01:00 and the time of this
+                                           row
 2026-11-20 10:00:00+01:00  orders  6 -> 3  down, manual, said \"quiet, please\"
 2026-11-18 10:00:00+01:00  orders  4 -> 6  up, alarm
 2026-11-17 02:02:03+01:00  orders  2 -> 4  up
@@ -447,7 +448,7 @@ async fn a_change_of_the_count_that_no_row_explains_is_not_by_us() {
     }]);
     assert_eq!(json["not_by_us"], expected);
     let text = log.to_text(None, false);
-    let line = "2026-11-21 09:00:00  orders (eu-west-1)  3 -> 4    not by us, between 2026-11-20 09:00:00 and this time";
+    let line = "2026-11-21 09:00:00  orders (eu-west-1)  3 -> 4    not by us, between 2026-11-20 09:00:00 and the time of this row";
     assert!(text.contains(line), "{text}");
 }
 

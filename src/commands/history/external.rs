@@ -1,6 +1,6 @@
 //! The reshardings that others made, found in the rows of the log.
 
-use autoscaler_core::external::{ExternalResharding, external_reshardings};
+use autoscaler_core::external::{ExternalResharding, Known, external_reshardings};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -22,15 +22,21 @@ pub struct External {
     pub resharding: ExternalResharding,
 }
 
-/// Those of every stream in the log.
-pub(super) fn all(log: &Log, now: Timestamp) -> Vec<External> {
+/// Those of every stream in the log, whose rows have not expired since `complete_since`.
+pub(super) fn all(log: &Log, complete_since: Timestamp) -> Vec<External> {
     let mut found = Vec::new();
     for ((stream, _), rows) in series::rows_by_stream(log) {
         let ours = log.unreadable.iter();
-        let unreadable: Vec<_> = ours.filter(|it| it.stream_name == stream).collect();
+        let ours = ours.filter(|it| it.stream_name == stream);
+        let doubtful: Vec<_> = ours.map(|row| row.at).collect();
         let arn = rows.iter().map(|row| row.stream_arn.as_str());
         let arn = arn.max().unwrap_or_default();
-        let reshardings = external_reshardings(rows.iter().copied(), &unreadable, None, now);
+        let known = Known {
+            complete_since,
+            doubtful: &doubtful,
+            current: None,
+        };
+        let reshardings = external_reshardings(rows.iter().copied(), known);
         found.extend(reshardings.into_iter().map(|resharding| External {
             stream: stream.to_owned(),
             region: region(arn).map(str::to_owned),
@@ -64,7 +70,7 @@ impl External {
             times.column(latest),
             name,
             format!("{from} -> {to}"),
-            format!("not by us, between {earliest} and this time"),
+            format!("not by us, between {earliest} and the time of this row"),
         ]
     }
 }

@@ -93,7 +93,10 @@ pub async fn read(
         let key = |row: &Scaling| (row.stream_name.clone(), row.stream_arn.clone());
         b.at.cmp(&a.at).then_with(|| key(a).cmp(&key(b)))
     });
-    log.external = external::all(&log, context.clock.now());
+    log.external = external::all(
+        &log,
+        context.scaling_log.complete_since(context.clock.now()),
+    );
     Ok(log)
 }
 

@@ -29,8 +29,8 @@ use autoscaler_core::{
     datetime::after,
     decide::{Inquiry, calls_left, in_force, rejected_at_low_usage},
     decision::{Action, Conclusion, Decision, Fact, Verdict},
-    external::{ExternalResharding, external_reshardings},
-    facts::{Facts, Fetched, StreamStatus, StreamSummary, Traffic},
+    external::{Current, ExternalResharding, Known as KnownOfStream, external_reshardings},
+    facts::{Facts, Fetched, StreamStatus, Traffic},
     limits::PAIRS_PER_CALL,
     pause::Pause,
     reason::Reason,
@@ -46,17 +46,21 @@ const RAISE_DAILY_LIMIT: &str = "AWS Support raises the limit of 10 UpdateShardC
     until a slot frees, no tool can reshard the stream by UpdateShardCount";
 
 /// What a person can do about reshardings that others make.
-const IGNORE_SHARD_COUNT: &str = "something other than the autoscaler has resharded a stream; a pipeline that sets \
-    shard counts should ignore them (README, With Terraform or CDK)";
+const IGNORE_SHARD_COUNT: &str = "no row of the scaling log explains a change of shards: probably a person or a \
+    pipeline resharded the stream; a pipeline should leave the shard count alone (README, With Terraform or CDK)";
 
 /// What was read of one subscription, and what could not be.
 #[derive(Debug, Default)]
 struct Gathered {
     facts: Facts,
-    /// The newest row, where the last 24 h have none.
-    newest: Option<Scaling>,
+    /// The rows of the log of the last two weeks, or else the newest one.
+    log: RecentScalings,
+    read_at: Option<Timestamp>,
     errors: BTreeMap<Fact, aws::Error>,
 }
+
+/// How far back the rows of the log are read.
+const LOG_READ: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How long metrics are kept: they are sums of 5 minutes, and CloudWatch bills each time.
 const METRICS_KEPT: SignedDuration = SignedDuration::from_mins(5);
@@ -151,7 +155,7 @@ pub async fn gather_again(context: &Arc<Context>, known: &mut Known) -> Status {
     {
         hints.insert(RAISE_DAILY_LIMIT.to_owned());
     }
-    if streams.iter().any(|row| !row.external.is_empty()) {
+    if streams.iter().any(|row| row.lately_external(now).is_some()) {
         hints.insert(IGNORE_SHARD_COUNT.to_owned());
     }
     Status {
@@ -270,18 +274,19 @@ async fn stream(context: &Context, subscription: &Subscription, gathered: &mut G
         return;
     };
     let name = gathered.facts.stream_name(subscription).to_owned();
-    let recent = context
-        .scaling_log
-        .recent(&name, &arn, reader.scalings_since());
-    let (mut recent, mut unread) = recent.await;
-    if recent.scalings.is_empty() && unread.is_none() {
+    let since = reader.scalings_since();
+    let log_since = after(reader.now, -LOG_READ).min(since);
+    let log = context.scaling_log.recent(&name, &arn, log_since);
+    let (mut log, mut unread) = log.await;
+    if log.scalings.is_empty() && unread.is_none() {
         match context.scaling_log.newest(&name, &arn).await {
-            Ok(newest) => gathered.newest = newest,
+            Ok(newest) => log.scalings.extend(newest),
             Err(error) => unread = Some(error),
         }
     }
-    recent.unread = unread.as_ref().map(ToString::to_string);
-    gathered.facts.scalings = Some(recent);
+    log.unread = unread.as_ref().map(ToString::to_string);
+    gathered.facts.scalings = Some(log.since(since));
+    (gathered.log, gathered.read_at) = (log, Some(reader.now));
     gathered
         .errors
         .extend(unread.map(|error| (Fact::Scalings, error)));
@@ -426,10 +431,9 @@ async fn row(
 ) -> Row {
     let conclusion = conclude(context, subscription, &gathered, now).await;
     let decision = conclusion.decision;
+    let external = external(context, &gathered, now);
     let Gathered {
-        facts,
-        newest,
-        errors,
+        facts, log, errors, ..
     } = gathered;
     let stream = facts.stream.found();
     let (usage_now, usage_peak_24h) = match stream {
@@ -442,12 +446,12 @@ async fn row(
         .scalings
         .as_ref()
         .filter(|recent| recent.unread.is_none());
-    let external = external(recent, newest.as_ref(), stream, now);
     let rows = recent.map(|recent| &recent.scalings);
     let scalings = rows.into_iter().flatten().rev().map(LastScaling::from);
     let scalings: Vec<LastScaling> = scalings.collect();
     let last = scalings.first().cloned();
-    let last = last.or_else(|| newest.as_ref().map(LastScaling::from));
+    let newest = log.scalings.last().filter(|_| recent.is_some());
+    let last = last.or_else(|| newest.map(LastScaling::from));
     // The next tick may do without the scaling log or the metrics.
     let unread = errors
         .iter()
@@ -508,20 +512,37 @@ async fn row(
 }
 
 /// The reshardings of a stream that others made, by the rows of the log that were read.
-fn external(
-    recent: Option<&RecentScalings>,
-    newest: Option<&Scaling>,
-    stream: Option<&StreamSummary>,
-    now: Timestamp,
-) -> Vec<ExternalResharding> {
-    let Some((recent, stream)) = recent.zip(stream).filter(|(_, it)| !it.on_demand) else {
+fn external(context: &Context, gathered: &Gathered, now: Timestamp) -> Vec<ExternalResharding> {
+    let facts = &gathered.facts;
+    let Some(stream) = facts.stream.found().filter(|stream| !stream.on_demand) else {
         return Vec::new();
     };
-    let rows = newest.into_iter().chain(&recent.scalings);
-    let unreadable: Vec<_> = recent.unreadable.iter().collect();
-    let is_active = stream.status == StreamStatus::Active;
-    let current = is_active.then_some(stream.open_shards);
-    external_reshardings(rows, &unreadable, current, now)
+    // Where there are other accounts or Regions, rows without an ARN may be those of a stream there.
+    let is_alone = context.aws.all_clients().count() == 1;
+    let is_ours = |row: &&Scaling| is_alone || !row.stream_arn.is_empty();
+    let log = &gathered.log;
+    let (ours, others): (Vec<_>, Vec<_>) = log.scalings.iter().partition(is_ours);
+    let unreadable = log.unreadable.iter().map(|row| row.at);
+    let doubtful = others.iter().map(|row| Some(row.at)).chain(unreadable);
+    let doubtful: Vec<_> = doubtful.collect();
+    let recorded = |alarm: &Fetched<Alarm>| {
+        let alarm = alarm.found()?;
+        let same = alarm.recorded_count() == Some(stream.open_shards);
+        alarm.configured_at.filter(|_| same)
+    };
+    let recorded = recorded(&facts.up).zip(recorded(&facts.down));
+    let current = Current {
+        shards: stream.open_shards,
+        read_at: gathered.read_at.unwrap_or(now),
+        recorded_at: recorded.map(|(up, down)| up.min(down)),
+    };
+    let complete_since = context.scaling_log.complete_since(now);
+    let known = KnownOfStream {
+        complete_since: complete_since.max(stream.created_at.unwrap_or(complete_since)),
+        doubtful: &doubtful,
+        current: Some(current).filter(|_| stream.status == StreamStatus::Active),
+    };
+    external_reshardings(ours, known)
 }
 
 fn alarm_row(name: &str, facts: &Fetched<Alarm>) -> AlarmRow {

@@ -97,7 +97,7 @@ fn wide(status: &Status, width: Option<u16>, times: &Times) -> String {
             alarm(&row.scale_down_alarm, status.at),
             last_scaling(row, status.at).unwrap_or_else(|| "-".to_owned()),
             left(row),
-            times.in_text(&(why(row) + &notes(row))),
+            times.in_text(&(why(row) + &notes(row, status.at))),
         ]
     };
     let rows: Vec<_> = status.streams.iter().map(cells).collect();
@@ -287,7 +287,7 @@ fn fix(row: &Row) -> String {
 }
 
 /// What a person should know beside the reason.
-fn notes(row: &Row) -> String {
+fn notes(row: &Row, now: Timestamp) -> String {
     let unreadable = match row.unreadable_rows {
         0 => String::new(),
         n => format!(
@@ -299,7 +299,7 @@ fn notes(row: &Row) -> String {
         fix(row),
         unevaluated(row),
         unreadable,
-        external(row),
+        external(row, now),
         rejected(row),
         policy(row),
         constraints(row),
@@ -307,12 +307,13 @@ fn notes(row: &Row) -> String {
     parts.concat()
 }
 
-/// `; not by us: 10 -> 4 between 2026-11-26T06:00:00Z and 2026-11-26T07:00:00Z`: the newest one.
-fn external(row: &Row) -> String {
-    let Some((newest, others)) = row.external.split_last() else {
+/// `; not by us: 10 -> 4 between 2026-11-26T06:00:00Z and 2026-11-26T07:00:00Z`: the newest one,
+/// for a day.
+fn external(row: &Row, now: Timestamp) -> String {
+    let Some(newest) = row.lately_external(now) else {
         return String::new();
     };
-    let more = and_more(others.len());
+    let more = and_more(row.external.len() - 1);
     format!("; not by us: {}{more}", between(newest))
 }
 
@@ -385,7 +386,7 @@ fn story(row: &Row, now: Timestamp) -> String {
     };
     let last = last_scaling(row, now).map(|last| format!("; last scaled {last}"));
     let last = last.unwrap_or_default();
-    format!("{status}{}{}{last}", why(row), notes(row))
+    format!("{status}{}{}{last}", why(row), notes(row, now))
 }
 
 /// `hosts: a acts; b stands by, seen 12s ago`.

@@ -257,7 +257,7 @@ proptest! {
     ) {
         let bounded = Subscription { min_shards: min, max_shards: (min + span).min(10_000), ..subscription() };
         let mut seen = scene(if same { n } else { recorded }, up, down, used);
-        seen.stream = Fetched::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n });
+        seen.stream = Fetched::Found(StreamSummary { arn: ARN.to_owned(), status: StreamStatus::Active, on_demand: false, open_shards: n, created_at: None });
         seen.scalings = Some(RecentScalings::complete((0..calls).map(|i| row(ago(90_000 - 7_000 * i as i64), 2, 4, Outcome::Done)).collect()));
         let decision = decided(&bounded, &seen);
         match decision.action() {
